@@ -1,0 +1,188 @@
+//! What the API says. Times are milliseconds since 1970-01-01 UTC.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use relevo_model::cluster::Mode;
+use relevo_model::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName};
+use serde::{Deserialize, Serialize};
+
+/// One node as it sees itself and the cluster, `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The node that answers.
+    pub node: NodeName,
+    /// Its program's version.
+    pub version: String,
+    /// Its process id, as the node itself sees it.
+    pub pid: u32,
+    /// When its process started.
+    pub since: u64,
+    /// The groups of virtual addresses.
+    pub groups: Vec<GroupStatus>,
+    /// The services it balances.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// What a director is for a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupState {
+    /// Not started yet, or an interface is not there.
+    Init,
+    /// Another director holds the addresses, or this one is waiting to take them.
+    Backup,
+    /// This director holds the addresses.
+    Active,
+    /// A link is down: this director cannot hold them.
+    Fault,
+}
+
+/// One group of virtual addresses, as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// The group.
+    pub name: GroupName,
+    /// What this node is for it.
+    pub state: GroupState,
+    /// Who holds it as far as this node knows; `None`: unknown.
+    pub active: Option<NodeName>,
+    /// Since when `state` is so.
+    pub since: u64,
+    /// Why `state` is so, in words.
+    pub reason: String,
+    /// This node's priority.
+    pub priority: u8,
+    /// Times this node became active.
+    pub transitions: u64,
+    /// Adverts that were dropped as wrong.
+    pub dropped: u64,
+    /// The addresses that move together.
+    pub addresses: Vec<AddressStatus>,
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// Its name.
+    pub name: AddressName,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its network.
+    pub network: NetworkName,
+    /// The interface here; `None` while unknown.
+    pub interface: Option<String>,
+}
+
+/// What a server's checks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthState {
+    /// Not checked yet.
+    Unknown,
+    /// Answers.
+    Up,
+    /// Does not.
+    Down,
+}
+
+/// What the operator wants of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdminState {
+    /// Takes work while it is up.
+    #[default]
+    Ready,
+    /// Finishes what it has, gets nothing new.
+    Drain,
+    /// Gets nothing; what it has is cut; it is not checked.
+    Stop,
+}
+
+/// One balanced service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: ServiceName,
+    /// How it looks at the traffic.
+    pub mode: Mode,
+    /// Where it listens.
+    pub listen: Vec<SocketAddrV4>,
+    /// Client connections now.
+    pub connections: u64,
+    /// Requests (mode `http`) or connections (mode `tcp`) since the start.
+    pub requests: u64,
+    /// Requests that the balancer itself answered with an error, or connections it had to close.
+    pub errors: u64,
+    /// Whether the fallback is answering.
+    pub fallback: bool,
+    /// The servers, in the file's order.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One server of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Its name.
+    pub name: ServerName,
+    /// Where it listens.
+    pub at: SocketAddrV4,
+    /// Its share.
+    pub weight: u16,
+    /// What checks say.
+    pub health: HealthState,
+    /// What the operator wants.
+    pub admin: AdminState,
+    /// Since when `health` is so.
+    pub since: u64,
+    /// The evidence: what the deciding check saw, in words.
+    pub reason: String,
+    /// Connections to it now.
+    pub connections: u64,
+    /// Requests or connections it got since the start.
+    pub requests: u64,
+    /// Of them, those that failed to connect or were cut by it.
+    pub failures: u64,
+}
+
+/// Asks for a group to move, `POST /v1/groups/{group}/switchover`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switchover {
+    /// Who shall become active; `None`: whoever is next.
+    pub to: Option<NodeName>,
+}
+
+/// How a switch-over went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switched {
+    /// Who held the group before; `None`: unknown.
+    pub from: Option<NodeName>,
+    /// Who holds it now.
+    pub to: NodeName,
+    /// How long it took as the asked node saw it, milliseconds.
+    pub took_ms: u64,
+}
+
+/// Asks for a server's administrative state, `POST /v1/servers/{server}`; without `service`, in every service that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetServer {
+    /// Only in this service.
+    pub service: Option<ServiceName>,
+    /// What is wanted.
+    pub admin: AdminState,
+}
+
+/// Which servers were changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Service and server.
+    pub servers: Vec<(ServiceName, ServerName)>,
+}
+
+/// An answer with a status of 400 or more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong and what would be right.
+    pub error: String,
+}

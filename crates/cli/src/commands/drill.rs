@@ -1,0 +1,14 @@
+//! `relevo drill`.
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+
+/// Arguments of `relevo drill`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs it.
+pub(crate) fn run(_args: Args, _json: bool) -> Result<ExitCode, Failure> {
+    Err(Failure::Wrong(anyhow::anyhow!("`relevo drill` is not there yet")))
+}

@@ -1,0 +1,13 @@
+//! One module for each command.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod drill;
+pub(crate) mod example;
+pub(crate) mod lab;
+pub(crate) mod man;
+pub(crate) mod node;
+pub(crate) mod origin;
+pub(crate) mod server;
+pub(crate) mod status;
+pub(crate) mod switchover;

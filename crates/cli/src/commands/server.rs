@@ -1,0 +1,14 @@
+//! `relevo server`.
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+
+/// Arguments of `relevo server`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs it.
+pub(crate) fn run(_args: Args, _json: bool) -> Result<ExitCode, Failure> {
+    Err(Failure::Wrong(anyhow::anyhow!("`relevo server` is not there yet")))
+}

@@ -1,0 +1,79 @@
+//! The one binary. Arguments become commands, commands become words or JSON; nothing is decided here.
+//!
+//! Exit codes: 0, it was done; 1, it was tried and the answer is no (a drill failed, a node does not answer);
+//! 2, the wish was wrong and nothing was changed.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room's purpose is to print")]
+
+mod commands;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// A highly available web cluster from one cluster file.
+#[derive(Debug, Parser)]
+#[command(name = "relevo", version, propagate_version = true, arg_required_else_help = true)]
+struct Arguments {
+    /// Print one JSON value instead of words.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a cluster file and show every mistake at its place.
+    Check(commands::check::Args),
+    /// Print a commented example of a cluster file.
+    Example(commands::example::Args),
+    /// Run this machine's part of the cluster.
+    Node(commands::node::Args),
+    /// Show who is active for which address, and each service and server.
+    Status(commands::status::Args),
+    /// Move a group of addresses to another director.
+    Switchover(commands::switchover::Args),
+    /// Drain, stop or start a server behind the balancer.
+    Server(commands::server::Args),
+    /// Build the whole cluster out of network namespaces on this machine.
+    Lab(commands::lab::Args),
+    /// Rehearse a failure and report what a client noticed.
+    Drill(commands::drill::Args),
+    /// A small web server that says who it is, when, and who asked.
+    Origin(commands::origin::Args),
+    /// Print shell completions.
+    Completions(commands::completions::Args),
+    /// Print the man page.
+    Man(commands::man::Args),
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let json = arguments.json;
+    match arguments.command {
+        Command::Check(args) => commands::check::run(args, json),
+        Command::Example(args) => commands::example::run(args, json),
+        Command::Node(args) => commands::node::run(args, json),
+        Command::Status(args) => commands::status::run(args, json),
+        Command::Switchover(args) => commands::switchover::run(args, json),
+        Command::Server(args) => commands::server::run(args, json),
+        Command::Lab(args) => commands::lab::run(args, json),
+        Command::Drill(args) => commands::drill::run(args, json),
+        Command::Origin(args) => commands::origin::run(args, json),
+        Command::Completions(args) => commands::completions::run(args, json),
+        Command::Man(args) => commands::man::run(args, json),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    match run(arguments) {
+        Ok(code) => code,
+        Err(failure) => failure.report(json),
+    }
+}

@@ -1,0 +1,370 @@
+//! The cluster file once it has been read and found right: names resolved, defaults filled in.
+//!
+//! Lists keep the order of the file. What is here is what an operator can wish for; nothing here was seen
+//! in the world.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName, SwitchName};
+
+/// A whole cluster: everything that every node must agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClusterFile {
+    /// The cluster's name; the lab is called so too.
+    pub name: String,
+    /// Networks, in the file's order.
+    pub networks: Vec<Network>,
+    /// Machines, in the file's order.
+    pub nodes: Vec<Node>,
+    /// Groups of virtual addresses that move together, in the file's order.
+    pub groups: Vec<Group>,
+    /// Virtual addresses, in the file's order.
+    pub addresses: Vec<Address>,
+    /// Balanced services, in the file's order.
+    pub services: Vec<Service>,
+    /// How to build the cluster out of namespaces; without `[lab]` in the file, a plain one made from the rest.
+    pub lab: Lab,
+}
+
+/// A network segment, `[network.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Network {
+    /// Its name.
+    pub name: NetworkName,
+    /// Its subnet, as in `192.168.1.0/24`.
+    pub subnet: Ipv4Net,
+}
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Holds virtual addresses and balances.
+    Director,
+    /// Answers requests behind the directors.
+    Server,
+}
+
+/// A machine, `[node.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Node {
+    /// Its name; in the lab its host name too.
+    pub name: NodeName,
+    /// What it is for; at least one.
+    pub roles: Vec<Role>,
+    /// Its own address on each network it is on, in the file's order.
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// A node's own address on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeAddress {
+    /// The network.
+    pub network: NetworkName,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// The interface; `None`: the one that carries `ip`.
+    pub interface: Option<String>,
+}
+
+/// The VRRP version on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum VrrpVersion {
+    /// RFC 3768, whole seconds.
+    V2,
+    /// RFC 9568, hundredths of a second.
+    V3,
+}
+
+/// Virtual addresses that move together, `[group.NAME]`: one VRRP router on each of their networks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name.
+    pub name: GroupName,
+    /// The virtual router id, 1 to 255, on each network that the group has addresses on.
+    pub vrids: BTreeMap<NetworkName, u8>,
+    /// The directors that may hold the addresses with their priorities, 1 to 254 (255 is the address owner's, RFC 9568
+    /// section 5.2.4), highest first.
+    pub priorities: Vec<(NodeName, u8)>,
+    /// Time between two adverts: 10 ms to 40.95 s in version 3, 1 to 255 whole seconds in version 2.
+    pub advert: Duration,
+    /// Whether a returning director of higher priority takes the addresses back.
+    pub preempt: bool,
+    /// The version spoken.
+    pub version: VrrpVersion,
+    /// Text password of version 2, at most 8 bytes, for old peers (RFC 2338 section 5.3.6.1). Not a protection.
+    pub password: Option<String>,
+}
+
+/// A virtual address, `[address.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Address {
+    /// Its name.
+    pub name: AddressName,
+    /// The group that it moves with.
+    pub group: GroupName,
+    /// The network that it is on.
+    pub network: NetworkName,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its prefix length on the interface; 32 unless written.
+    pub prefix: u8,
+}
+
+/// How a service looks at the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Bytes, one server for each connection.
+    Tcp,
+    /// HTTP/1.1 requests, one server for each request.
+    Http,
+}
+
+/// How the next server is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Balance {
+    /// In turn, by weight (HAProxy's `roundrobin`).
+    RoundRobin,
+    /// The one with the fewest connections for its weight (HAProxy's `leastconn`).
+    LeastConn,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "type")]
+pub enum CheckKind {
+    /// Not checked: servers count as up.
+    None,
+    /// The TCP connection is accepted.
+    Connect,
+    /// `GET path` answers with a status from 200 to 399.
+    Http {
+        /// The path, beginning with `/`.
+        path: String,
+        /// The Host header; `None`: the server's address and port.
+        host: Option<String>,
+    },
+}
+
+/// A health check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What it asks.
+    pub kind: CheckKind,
+    /// Time from one probe's start to the next's.
+    pub interval: Duration,
+    /// Time for the whole probe; at most the interval.
+    pub timeout: Duration,
+    /// Good probes in a row that bring a server up; at least 1.
+    pub rise: u32,
+    /// Bad probes in a row that take a server down; at least 1.
+    pub fall: u32,
+}
+
+/// Limits in time on a service's connections. None is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Timeouts {
+    /// For a connection to a server to be made.
+    pub connect: Duration,
+    /// Longest silence of a client while it is sending or owes us reading.
+    pub client: Duration,
+    /// Longest silence of a server that owes an answer.
+    pub server: Duration,
+    /// For a whole request head to arrive (HAProxy's `http-request`).
+    pub request: Duration,
+    /// Longest wait for the next request on an idle client connection (HAProxy's `http-keep-alive`).
+    pub keep_alive: Duration,
+}
+
+/// Where a service listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listen {
+    /// The virtual address's name, if it was given by name.
+    pub address: Option<AddressName>,
+    /// The address and port, resolved.
+    pub at: SocketAddrV4,
+}
+
+/// A balanced service, `[service.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Its name.
+    pub name: ServiceName,
+    /// Where it listens; at least one.
+    pub listen: Vec<Listen>,
+    /// How it looks at the traffic.
+    pub mode: Mode,
+    /// How the next server is chosen.
+    pub balance: Balance,
+    /// How servers are checked.
+    pub check: Check,
+    /// Whether requests get `X-Forwarded-For` with the client's address (mode `http` only).
+    pub forwarded_for: bool,
+    /// Limits in time.
+    pub timeouts: Timeouts,
+    /// Who answers when no server can; `None`: 503 in mode `http`, a closed connection in mode `tcp`.
+    pub fallback: Option<SocketAddrV4>,
+    /// Most client connections at a time, over all workers.
+    pub max_connections: usize,
+    /// Largest request or response head, bytes.
+    pub max_header: usize,
+    /// The servers, in the file's order; at least one.
+    pub servers: Vec<Server>,
+}
+
+/// A server of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// Its name; the node's, unless the service has several on one node.
+    pub name: ServerName,
+    /// The node it runs on, if it was given by a node's name.
+    pub node: Option<NodeName>,
+    /// Where it listens.
+    pub at: SocketAddrV4,
+    /// Its share, 0 to 256; 0: no new work.
+    pub weight: u16,
+}
+
+/// How the cluster is built out of network namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lab {
+    /// Switches: kernel bridges.
+    pub switches: Vec<Switch>,
+    /// Links between switches.
+    pub links: Vec<Link>,
+    /// Which switch each node or client is plugged into, one for each of its networks.
+    pub plugs: Vec<Plug>,
+    /// Client machines: where requests come from.
+    pub clients: Vec<Client>,
+    /// The leg for the machine that runs the lab.
+    pub host: Option<HostLeg>,
+    /// What runs on each server node.
+    pub runs: Vec<Run>,
+}
+
+/// A switch of the lab, `[lab.switch.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Switch {
+    /// Its name.
+    pub name: SwitchName,
+    /// The network that it carries.
+    pub network: NetworkName,
+    /// Whether it speaks STP.
+    pub stp: bool,
+    /// STP bridge priority, 0 to 61440 in steps of 4096; the lowest is root.
+    pub priority: u16,
+    /// A VXLAN that joins this switch with the others of the same `id`.
+    pub vxlan: Option<Vxlan>,
+}
+
+/// A VXLAN endpoint of a switch: its uplink is a port of another switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vxlan {
+    /// The VXLAN network identifier, 1 to 16777215.
+    pub id: u32,
+    /// The switch that carries the encapsulated traffic.
+    pub over: SwitchName,
+    /// The endpoint's own address there.
+    pub ip: Ipv4Addr,
+}
+
+/// A cable between two switches, `[[lab.link]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// One end.
+    pub a: SwitchName,
+    /// The other end.
+    pub b: SwitchName,
+    /// STP cost of both ports; `None`: the kernel's default.
+    pub cost: Option<u16>,
+}
+
+/// A machine's cable to a switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plug {
+    /// The node or client.
+    pub node: NodeName,
+    /// The network; the interface in the lab is called so too, cut to 15 bytes.
+    pub network: NetworkName,
+    /// The switch.
+    pub switch: SwitchName,
+}
+
+/// A client machine of the lab, `[lab.client.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// Its name.
+    pub name: NodeName,
+    /// The network that it is on.
+    pub network: NetworkName,
+    /// Its address there.
+    pub ip: Ipv4Addr,
+}
+
+/// The leg of the machine that runs the lab, so that its browser opens the virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostLeg {
+    /// The switch.
+    pub switch: SwitchName,
+    /// The network.
+    pub network: NetworkName,
+    /// The host's address there.
+    pub ip: Ipv4Addr,
+}
+
+/// What a server node runs in the lab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// The node.
+    pub node: NodeName,
+    /// The command for `sh -c`; `None`: the built-in origin on every port that services send to.
+    pub command: Option<String>,
+}
+
+impl ClusterFile {
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name.as_str() == name)
+    }
+
+    /// The network of this name.
+    pub fn network(&self, name: &str) -> Option<&Network> {
+        self.networks.iter().find(|network| network.name.as_str() == name)
+    }
+
+    /// The group of this name.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name.as_str() == name)
+    }
+
+    /// The addresses of a group, in the file's order.
+    pub fn addresses_of<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Address> {
+        self.addresses.iter().filter(move |address| address.group.as_str() == group)
+    }
+}
+
+impl Node {
+    /// The node's own address on a network.
+    pub fn address_on(&self, network: &str) -> Option<&NodeAddress> {
+        self.addresses.iter().find(|address| address.network.as_str() == network)
+    }
+
+    /// Whether it has this role.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+impl Group {
+    /// The priority of a node; `None` if it is not of this group.
+    pub fn priority_of(&self, node: &str) -> Option<u8> {
+        self.priorities.iter().find(|(name, _)| name.as_str() == node).map(|(_, priority)| *priority)
+    }
+}

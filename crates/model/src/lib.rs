@@ -1,0 +1,15 @@
+//! The words of Relevo: names, time, the cluster file and its mistakes.
+//!
+//! Every other room speaks in these types. This room is pure: it reads no file, no clock and no network;
+//! text and time come in as arguments. It does not know how anything is done, only what is wanted and how
+//! to say what is wrong with a wish.
+
+pub mod cluster;
+pub mod diagnostic;
+pub mod name;
+pub mod time;
+
+pub use cluster::ClusterFile;
+pub use diagnostic::{Diagnostic, Place, Severity};
+pub use name::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName, SwitchName};
+pub use time::Time;
