@@ -7,9 +7,11 @@
 pub mod cluster;
 pub mod diagnostic;
 pub mod name;
+pub mod read;
 pub mod time;
 
 pub use cluster::ClusterFile;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use name::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName, SwitchName};
+pub use read::{Reading, read};
 pub use time::Time;
