@@ -1,3 +1,31 @@
-//! Clusters out of network namespaces, faults, drills, and the small web server that stands in for real ones.
+//! Clusters out of network namespaces, the faults that hit them, drills and benches.
+//!
+//! A running lab is one **keeper** process, PID 1 of its own PID namespace, and everything under it: when the
+//! keeper dies, the kernel takes the whole lab away. [`Lab`] is the handle to one, from another process.
+//!
+//! ```text
+//!  relevo lab up ──► registry folder ──► keeper (PID 1 inside) ──► holders: one for each node, client and switch
+//!        ▲                │                   │  control socket       │  network, mount and host name namespaces
+//!        └── Lab ─────────┴───────────────────┘                       └─► relevo node run, relevo origin, ...
+//! ```
+//!
+//! What this room does not know: how VRRP or balancing work. It starts the same program that real nodes run.
 
+mod error;
+mod fault;
+mod handle;
+mod options;
 pub mod origin;
+mod status;
+
+pub use error::LabError;
+pub use fault::Fault;
+pub use handle::Lab;
+pub use options::UpOptions;
+pub use status::{
+    HeldAddress, LabStatus, LinkStatus, MainState, NodeKind, NodeStatus, PlugStatus, PortState, PortStatus,
+    ProcessState, ProcessStatus, SwitchStatus,
+};
+
+/// What the lab's calls give back.
+pub type Result<T, E = LabError> = std::result::Result<T, E>;

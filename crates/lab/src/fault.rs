@@ -1,0 +1,117 @@
+//! The faults a lab can make, each with its undo.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A fault or the undo of one. Names are those of the cluster file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "fault")]
+pub enum Fault {
+    /// SIGKILL for every process of the node: as if its power was cut, except for its network interfaces.
+    Kill {
+        /// The node or client.
+        node: String,
+    },
+    /// Runs again what the node runs: the undo of `Kill` and `Stop`. Waits for a stopping process to end (10 s).
+    Start {
+        /// The node.
+        node: String,
+    },
+    /// SIGTERM for what the node runs: an orderly stop. Does not wait for its end.
+    Stop {
+        /// The node.
+        node: String,
+    },
+    /// SIGSTOP for what the node runs: it holds everything and does nothing.
+    Freeze {
+        /// The node.
+        node: String,
+    },
+    /// SIGCONT for what the node runs: the undo of `Freeze`.
+    Thaw {
+        /// The node.
+        node: String,
+    },
+    /// SIGSTOP for every process of the node.
+    Pause {
+        /// The node or client.
+        node: String,
+    },
+    /// SIGCONT for every process of the node: the undo of `Pause`.
+    Resume {
+        /// The node or client.
+        node: String,
+    },
+    /// Pulls the node's cable out of its switch: the node sees its carrier go.
+    Unplug {
+        /// The node or client.
+        node: String,
+        /// The network.
+        network: String,
+    },
+    /// Puts the cable back: the undo of `Unplug`.
+    Plug {
+        /// The node or client.
+        node: String,
+        /// The network.
+        network: String,
+    },
+    /// Cuts the cable between two switches.
+    CutLink {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Mends the cable: the undo of `CutLink`.
+    RestoreLink {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Switches a switch off: whatever is plugged into it sees its carrier go.
+    SwitchOff {
+        /// The switch.
+        switch: String,
+    },
+    /// Switches it on: the undo of `SwitchOff`.
+    SwitchOn {
+        /// The switch.
+        switch: String,
+    },
+    /// SIGTERM for every process of a server node.
+    ServerStop {
+        /// The server node.
+        node: String,
+    },
+    /// Runs the server's command again: the undo of `ServerStop`.
+    ServerStart {
+        /// The server node.
+        node: String,
+    },
+}
+
+impl fmt::Display for Fault {
+    /// As on the command line after `relevo lab fault`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill { node } => write!(f, "kill {node}"),
+            Self::Start { node } => write!(f, "start {node}"),
+            Self::Stop { node } => write!(f, "stop {node}"),
+            Self::Freeze { node } => write!(f, "freeze {node}"),
+            Self::Thaw { node } => write!(f, "thaw {node}"),
+            Self::Pause { node } => write!(f, "pause {node}"),
+            Self::Resume { node } => write!(f, "resume {node}"),
+            Self::Unplug { node, network } => write!(f, "unplug {node} {network}"),
+            Self::Plug { node, network } => write!(f, "plug {node} {network}"),
+            Self::CutLink { a, b } => write!(f, "cut {a} {b}"),
+            Self::RestoreLink { a, b } => write!(f, "restore {a} {b}"),
+            Self::SwitchOff { switch } => write!(f, "switch-off {switch}"),
+            Self::SwitchOn { switch } => write!(f, "switch-on {switch}"),
+            Self::ServerStop { node } => write!(f, "server-stop {node}"),
+            Self::ServerStart { node } => write!(f, "server-start {node}"),
+        }
+    }
+}
