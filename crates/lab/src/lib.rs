@@ -16,6 +16,7 @@ mod fault;
 mod handle;
 mod options;
 pub mod origin;
+pub mod report;
 mod status;
 
 pub use error::LabError;
