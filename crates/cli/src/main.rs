@@ -44,6 +44,8 @@ enum Command {
     Lab(commands::lab::Args),
     /// Rehearse a failure and report what a client noticed.
     Drill(commands::drill::Args),
+    /// Show it all on this machine: a cluster comes up, loses its active director, and goes on serving.
+    Demo(commands::demo::Args),
     /// A small web server that says who it is, when, and who asked.
     Origin(commands::origin::Args),
     /// Print shell completions.
@@ -63,6 +65,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Server(args) => commands::server::run(args, json),
         Command::Lab(args) => commands::lab::run(args, json),
         Command::Drill(args) => commands::drill::run(args, json),
+        Command::Demo(args) => commands::demo::run(args, json),
         Command::Origin(args) => commands::origin::run(args, json),
         Command::Completions(args) => commands::completions::run(args, json),
         Command::Man(args) => commands::man::run(args, json),

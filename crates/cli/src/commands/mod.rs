@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod demo;
 pub(crate) mod drill;
 pub(crate) mod example;
 pub(crate) mod lab;
