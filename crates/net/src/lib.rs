@@ -1,1 +1,24 @@
-//! placeholder
+//! The kernel's network, thin and synchronous: addresses with a lease, links, VRRP sockets, gratuitous ARP.
+//!
+//! Every module is one kernel interface and holds no policy: who should have which address is decided elsewhere.
+//!
+//! | module | kernel interface |
+//! |---|---|
+//! | [`route`] | an rtnetlink socket for requests; [`link`] and [`address`] are what it is asked |
+//! | [`monitor`] | the rtnetlink multicast groups: links and IPv4 addresses as they change |
+//! | [`vrrp_socket`] | raw IPv4 sockets of protocol 112 |
+//! | [`arp`] | packet sockets, gratuitous ARP |
+//! | [`clock`] | `CLOCK_BOOTTIME` |
+//! | [`realtime`] | `SCHED_FIFO` for the one thread that must not wait |
+
+pub mod address;
+pub mod arp;
+pub mod clock;
+mod error;
+pub mod link;
+pub mod monitor;
+pub mod realtime;
+pub mod route;
+pub mod vrrp_socket;
+
+pub use error::Error;
