@@ -1,1 +1,3 @@
-//! placeholder
+//! The composition root: one process per node, where the rooms meet.
+
+pub mod director;
