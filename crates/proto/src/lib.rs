@@ -1,1 +1,10 @@
-//! placeholder
+//! Protocol machines without I/O.
+//!
+//! Every machine has one shape: `handle_input(now, input)`, `handle_timeout(now)`, `poll_timeout()` and
+//! `poll_output()`. Time comes in as an argument and effects go out as values, so that the same machine runs
+//! on the kernel's sockets, in the simulator and under the fuzzer. Bytes from the network never panic: they
+//! become a drop with a reason.
+//!
+//! This room opens no socket, reads no clock and draws no random number.
+
+pub mod vrrp;

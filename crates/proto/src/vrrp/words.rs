@@ -1,0 +1,164 @@
+//! What goes into a group and what comes out of it.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use relevo_model::Time;
+use relevo_model::cluster::VrrpVersion;
+
+use super::packet::DropReason;
+
+/// One VRRP router of a group: its part on one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterSettings {
+    /// Virtual router id, 1 to 255.
+    pub vrid: u8,
+    /// Own primary address on the network: the source of adverts.
+    pub source: Ipv4Addr,
+    /// The virtual addresses on this network; at least one, at most 255.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// A group of VRRP routers that move together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// One for each network of the group; at least one. All nodes list the networks in the same order.
+    pub routers: Vec<RouterSettings>,
+    /// 1 to 254; others are cut to that range (255 is for address owners, which this machine never is).
+    pub priority: u8,
+    /// Time between adverts. Version 3: 10 ms to 40.95 s; version 2: 1 s to 255 s. Others are cut to that range and
+    /// rounded down to what the wire can say.
+    pub advert: Duration,
+    /// Whether to take over from a living active of lower priority.
+    pub preempt: bool,
+    /// The version spoken; the other one is dropped.
+    pub version: VrrpVersion,
+    /// Text password of version 2 (cut to 8 bytes); ignored in version 3.
+    pub password: Option<String>,
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// A packet of IP protocol 112 to 224.0.0.18 came in on a router's network.
+    Packet {
+        /// Index into [`Settings::routers`].
+        router: usize,
+        /// Source address of the IP header.
+        source: Ipv4Addr,
+        /// TTL of the IP header.
+        ttl: u8,
+        /// The VRRP message, without the IP header.
+        bytes: &'a [u8],
+    },
+    /// A router's network interface has a carrier and its own address, or not.
+    Link {
+        /// Index into [`Settings::routers`].
+        router: usize,
+        /// Whether it is usable.
+        up: bool,
+    },
+    /// Give the group away; ignored unless active.
+    ///
+    /// Priority 0 goes out at once and then every two intervals; the addresses are kept until a successor's advert is
+    /// heard on any router, then released: clients see no gap. If nobody takes over within the larger of 1 s and
+    /// five intervals, the group goes on as active and says so. A router that resigned does not preempt its
+    /// successor, also with `preempt = true`, until it has been active again (the successor was gone).
+    Resign,
+    /// Take the group; ignored in Init and Fault, and when active (there it only takes back a Resign).
+    ///
+    /// The router advertises priority 254 without holding the addresses. A Relevo active yields and says so with
+    /// priority 0; other implementations yield in silence. It takes over when all its routers heard that, or after
+    /// 50 ms. Then it keeps priority 253 until it stops being active, so that a preempting router of higher
+    /// priority does not take it back at once and a later claim (254) still wins.
+    Claim,
+    /// As [`Input::Resign`] when active, but ends in [`Output::Finished`] in any case.
+    Shutdown,
+}
+
+/// Something to do. Outputs must be done in order and at once: a `Send` that is done long after it came out is a
+/// lie about who is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this VRRP message from the router's source address to 224.0.0.18 with TTL 255.
+    Send {
+        /// Index into [`Settings::routers`].
+        router: usize,
+        /// The VRRP message, without the IP header.
+        bytes: Vec<u8>,
+    },
+    /// Put all addresses on their interfaces, or refresh them, with this kernel lifetime (whole seconds).
+    Hold {
+        /// `valid_lft` and `preferred_lft`.
+        valid: Duration,
+    },
+    /// Remove all addresses.
+    Release,
+    /// Send a gratuitous ARP for every address.
+    Announce,
+    /// The state changed. From Active to Active: a Resign came to nothing.
+    Changed {
+        /// The state before.
+        from: State,
+        /// The state after.
+        to: State,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A packet was not used. Packets of other VRIDs are not reported.
+    Dropped {
+        /// Index into [`Settings::routers`].
+        router: usize,
+        /// Source address of the IP header.
+        source: Ipv4Addr,
+        /// Why.
+        reason: DropReason,
+    },
+    /// The answer to [`Input::Shutdown`]: nothing is held and nothing more will come.
+    Finished,
+}
+
+/// The state of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Not all links are known, or shut down.
+    Init,
+    /// Listening.
+    Backup,
+    /// Holding the addresses.
+    Active,
+    /// A link is down: not taking part.
+    Fault,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Active => "active",
+            Self::Fault => "fault",
+        })
+    }
+}
+
+/// What a group says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The state.
+    pub state: State,
+    /// Since when.
+    pub since: Time,
+    /// Why, for people.
+    pub reason: String,
+    /// Source address of the active router on the first network: own when active, the last heard one when backup
+    /// (`None` if none was heard since it began to listen or the last one resigned).
+    pub active: Option<Ipv4Addr>,
+    /// The priority that adverts carry: the own one, or that of a claim.
+    pub priority: u8,
+    /// State changes since the start.
+    pub transitions: u64,
+    /// Packets dropped since the start (packets of other VRIDs not counted).
+    pub dropped: u64,
+}
