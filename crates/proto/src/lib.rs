@@ -7,4 +7,6 @@
 //!
 //! This room opens no socket, reads no clock and draws no random number.
 
+pub mod balance;
+pub mod health;
 pub mod vrrp;

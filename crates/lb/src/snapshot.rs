@@ -1,0 +1,54 @@
+//! What the engine tells about itself.
+
+use std::net::SocketAddrV4;
+
+use relevo_model::cluster::Mode;
+use relevo_model::{ServerName, ServiceName, Time};
+
+use crate::{Admin, Health};
+
+/// One service at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSnapshot {
+    /// Its name.
+    pub name: ServiceName,
+    /// How it looks at the traffic.
+    pub mode: Mode,
+    /// Where it listens; a port 0 of the file is the one that the kernel chose.
+    pub listen: Vec<SocketAddrV4>,
+    /// Client connections now.
+    pub connections: u64,
+    /// Requests (mode `http`) or connections (mode `tcp`) since the start.
+    pub requests: u64,
+    /// Of them, those that the balancer itself answered with an error, or had to close.
+    pub errors: u64,
+    /// Whether the fallback is answering: there is one, and no server may get new work.
+    pub fallback: bool,
+    /// The servers, in the file's order.
+    pub servers: Vec<ServerSnapshot>,
+}
+
+/// One server of a service at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSnapshot {
+    /// Its name.
+    pub name: ServerName,
+    /// Where it listens.
+    pub at: SocketAddrV4,
+    /// Its share.
+    pub weight: u16,
+    /// What checks say.
+    pub health: Health,
+    /// What the operator wants.
+    pub admin: Admin,
+    /// Since when `health` is so (`CLOCK_BOOTTIME`).
+    pub since: Time,
+    /// The evidence: what the deciding check saw, in words.
+    pub reason: String,
+    /// Requests (mode `http`) or connections (mode `tcp`) that it is working on.
+    pub connections: u64,
+    /// Requests or connections that it got since the start.
+    pub requests: u64,
+    /// Of them, those that could not connect or were cut by it.
+    pub failures: u64,
+}

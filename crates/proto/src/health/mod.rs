@@ -1,0 +1,33 @@
+//! Whether a server is up, from the results of probes.
+//!
+//! ```text
+//!                first result good                 fall bad results in a row
+//!   Unknown ──────────────────────► Up ◄────────────────────────────────────► Down
+//!      │        first result bad          rise good results in a row           ▲
+//!      └───────────────────────────────────────────────────────────────────────┘
+//! ```
+//! Only probes decide. Traffic that fails is a hint: it brings the next probe forward, so that a dead
+//! server is found sooner, but it does not count itself. A refused connection in traffic can be the
+//! balancer's own fault (no ports left), and counting it would let the amount of traffic decide.
+//!
+//! A probe that got no answer in time is evidence of failure, with that as its reason. A server that
+//! nobody has probed is [`State::Unknown`], which is neither up nor down; [`crate::balance`] says what
+//! that means for traffic. Not here: sockets, and the probe itself.
+
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use server::{Input, Output, ProbeResult, Server, Settings};
+
+/// What the checks say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Not probed yet, or not being checked.
+    #[default]
+    Unknown,
+    /// Answers.
+    Up,
+    /// Does not.
+    Down,
+}

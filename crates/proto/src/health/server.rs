@@ -1,0 +1,261 @@
+//! The machine for one server.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use relevo_model::Time;
+
+use super::State;
+
+/// How a server is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Time from one probe's start to the next's.
+    pub interval: Duration,
+    /// Good probes in a row that bring a server up; at least 1.
+    pub rise: u32,
+    /// Bad probes in a row that take a server down; at least 1.
+    pub fall: u32,
+    /// This server's place among those that are checked alike.
+    pub place: u32,
+    /// How many those are: their probes are spread over the interval.
+    pub places: u32,
+}
+
+/// What a probe saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeResult {
+    /// The server answered well.
+    Good(String),
+    /// It refused, or answered badly.
+    Bad(String),
+    /// It did not answer in time.
+    TimedOut(Duration),
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The probe with this number ended.
+    Probed {
+        /// The number from [`Output::Probe`]; an older one is ignored.
+        number: u64,
+        /// What it saw.
+        result: ProbeResult,
+    },
+    /// Traffic to the server failed.
+    TrafficFailed,
+    /// Check no more: the operator stopped the server. Its health becomes unknown.
+    Pause,
+    /// Check again.
+    Resume,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Probe now, and report with this number.
+    Probe {
+        /// Counts up.
+        number: u64,
+    },
+    /// The health changed.
+    Changed {
+        /// What it was.
+        from: State,
+        /// What it is.
+        to: State,
+        /// The evidence.
+        reason: String,
+    },
+}
+
+/// The health of one server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    settings: Settings,
+    state: State,
+    since: Time,
+    reason: String,
+    /// Results in a row that speak against `state`.
+    against: u32,
+    /// The phase of its regular probes.
+    origin: Time,
+    next: Option<Time>,
+    in_flight: Option<u64>,
+    number: u64,
+    /// A hint came while a probe was under way: probe again right after it.
+    again: bool,
+    last_start: Option<Time>,
+    outputs: VecDeque<Output>,
+}
+
+/// The first probes of all servers are made within this time, however long the interval is.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// A server that was never probed.
+    pub fn new(settings: Settings, now: Time) -> Self {
+        let places = settings.places.max(1);
+        let part = |whole: Duration| whole / places * settings.place.min(places - 1);
+        Self {
+            settings,
+            state: State::Unknown,
+            since: now,
+            reason: "not checked yet".to_owned(),
+            against: 0,
+            origin: now + part(settings.interval),
+            next: Some(now + part(settings.interval.min(FIRST_WITHIN))),
+            in_flight: None,
+            number: 0,
+            again: false,
+            last_start: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What the checks say.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Since when.
+    pub const fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Why: what the deciding probe saw.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Takes in what happened.
+    pub fn handle_input(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Probed { number, result } => {
+                if self.in_flight == Some(number) {
+                    self.in_flight = None;
+                    self.on_result(now, result);
+                }
+            }
+            Input::TrafficFailed => self.on_traffic_failed(now),
+            Input::Pause => {
+                self.in_flight = None;
+                self.next = None;
+                self.again = false;
+                self.change(now, State::Unknown, "stopped by the operator, not checked".to_owned());
+            }
+            Input::Resume => {
+                if self.next.is_none() && self.in_flight.is_none() {
+                    self.next = Some(now);
+                    self.reason = "not checked yet".to_owned();
+                }
+            }
+        }
+        self.check_invariants();
+    }
+
+    /// Starts the probe that is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if self.next.is_some_and(|next| next <= now) && self.in_flight.is_none() {
+            self.number += 1;
+            self.in_flight = Some(self.number);
+            self.last_start = Some(now);
+            self.next = None;
+            self.again = false;
+            self.outputs.push_back(Output::Probe { number: self.number });
+        }
+        self.check_invariants();
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub const fn poll_timeout(&self) -> Option<Time> {
+        self.next
+    }
+
+    /// What to do; drain until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn on_result(&mut self, now: Time, result: ProbeResult) {
+        let (seen, reason) = match result {
+            ProbeResult::Good(reason) => (State::Up, reason),
+            ProbeResult::Bad(reason) => (State::Down, reason),
+            ProbeResult::TimedOut(after) => {
+                (State::Down, format!("no answer within {} ms", after.as_millis()))
+            }
+        };
+        let needed = match self.state {
+            State::Unknown => 1,
+            State::Up => self.settings.fall,
+            State::Down => self.settings.rise,
+        };
+        if seen == self.state {
+            self.against = 0;
+        } else {
+            self.against += 1;
+            if self.against >= needed {
+                self.change(now, seen, reason);
+            }
+        }
+        let started = self.last_start.unwrap_or(now);
+        self.next = Some(if self.against > 0 || self.again {
+            // About to change, or traffic doubts it: be quick to know.
+            now.max(started + self.quick())
+        } else {
+            now.max(self.regular_after(started))
+        });
+    }
+
+    fn on_traffic_failed(&mut self, now: Time) {
+        if self.state == State::Down {
+            return;
+        }
+        if self.in_flight.is_some() {
+            self.again = true;
+        } else if let Some(next) = self.next {
+            // A thousand failed requests are still one hint.
+            let earliest = self.last_start.map_or(now, |start| start + self.quick());
+            self.next = Some(next.min(earliest.max(now)));
+        }
+    }
+
+    fn change(&mut self, now: Time, to: State, reason: String) {
+        self.against = 0;
+        self.reason = reason;
+        if self.state != to {
+            let from = self.state;
+            self.state = to;
+            self.since = now;
+            self.outputs.push_back(Output::Changed { from, to, reason: self.reason.clone() });
+        }
+    }
+
+    /// The shortest time between two probes' starts.
+    fn quick(&self) -> Duration {
+        self.settings.interval / 4
+    }
+
+    /// The regular probe that follows one started at `started`: in this server's phase of the interval, and not
+    /// sooner than half an interval.
+    fn regular_after(&self, started: Time) -> Time {
+        let interval = self.settings.interval.max(Duration::from_millis(1));
+        let earliest = started + interval / 2;
+        let whole = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        let passed = u64::try_from(earliest.since(self.origin).as_nanos()).unwrap_or(u64::MAX);
+        let mut at = self.origin + Duration::from_nanos(passed / whole * whole);
+        if at < earliest {
+            at += interval;
+        }
+        at
+    }
+
+    fn check_invariants(&self) {
+        debug_assert!(self.next.is_none() || self.in_flight.is_none(), "one probe at a time");
+        debug_assert!(
+            self.against < self.settings.rise.max(self.settings.fall).max(1),
+            "counted past the change"
+        );
+    }
+}
