@@ -63,7 +63,8 @@ pub fn measure(record: &Record) -> Run {
     let marks = record.marks;
     let mut run = Run::default();
     let mut good = Vec::new();
-    for event in record.probes.iter().filter(|event| event.at() >= marks.start && event.at() <= marks.end) {
+    let observed = |event: &&ProbeEvent| event.when() >= marks.start && event.when() <= marks.end;
+    for event in record.probes.iter().filter(observed) {
         match event {
             ProbeEvent::Answer { sent, at, server, .. } => {
                 run.answers += 1;
