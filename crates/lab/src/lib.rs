@@ -14,8 +14,10 @@
 mod error;
 mod fault;
 mod handle;
+pub mod monitor;
 mod options;
 pub mod origin;
+pub mod probe;
 pub mod report;
 mod status;
 

@@ -122,11 +122,8 @@ fn parse(bytes: &[u8]) -> Result<Option<(Answer, Length, usize)>, AskError> {
         Err(_) => return Err(AskError::NotHttp),
     };
     let mut length = Length::UntilClose;
-    let mut answer = Answer {
-        status: response.code.unwrap_or_default(),
-        server: None,
-        last: response.version == Some(0),
-    };
+    let mut answer =
+        Answer { status: response.code.unwrap_or_default(), server: None, last: response.version == Some(0) };
     for header in response.headers.iter() {
         let value = String::from_utf8_lossy(header.value);
         let value = value.trim();
@@ -145,7 +142,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Answer, Length, usize)>, AskError> {
 }
 
 fn classify(error: &std::io::Error) -> AskError {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "ErrorKind is open-ended: the rest is a reset to the client")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "ErrorKind is open-ended: the rest is a reset to the client"
+    )]
     match error.kind() {
         ErrorKind::ConnectionRefused => AskError::Refused,
         ErrorKind::HostUnreachable

@@ -127,7 +127,8 @@ async fn silence_is_lost_at_the_deadline_and_does_not_hold_up_the_schedule() {
     let events = probe(options, |events| events.len() >= 3).await;
     assert!(losses(&events).iter().all(|why| *why == LostReason::Timeout));
     // The questions that followed the first one were begun before it was given up.
-    let [ProbeEvent::Lost { at: first, .. }, ProbeEvent::Lost { sent: second, .. }, ..] = events.as_slice() else {
+    let [ProbeEvent::Lost { at: first, .. }, ProbeEvent::Lost { sent: second, .. }, ..] = events.as_slice()
+    else {
         panic!("{events:?}");
     };
     assert!(second < first);
@@ -152,9 +153,8 @@ fn kept_only(target: SocketAddr) -> Options {
 
 #[tokio::test]
 async fn a_kept_connection_that_breaks_is_cut_and_opened_again() {
-    let cuts = |events: &[ProbeEvent]| {
-        events.iter().filter(|event| matches!(event, ProbeEvent::Cut { .. })).count()
-    };
+    let cuts =
+        |events: &[ProbeEvent]| events.iter().filter(|event| matches!(event, ProbeEvent::Cut { .. })).count();
     let options = kept_only(serve(Manner::CloseAfter(3)).await);
     let events = probe(options, |events| cuts(events) >= 2).await;
     let kept = events.iter().filter(|event| matches!(event, ProbeEvent::Kept { .. })).count();

@@ -117,13 +117,12 @@ pub struct Record {
 }
 
 impl ProbeEvent {
-    /// When it was seen.
-    pub const fn at(&self) -> Time {
+    /// When it happened to the client: a loss when the connection was begun (it may be known only a deadline later),
+    /// anything else when it was seen.
+    pub const fn when(&self) -> Time {
         match self {
-            Self::Answer { at, .. }
-            | Self::Lost { at, .. }
-            | Self::Kept { at, .. }
-            | Self::Cut { at, .. } => *at,
+            Self::Lost { sent, .. } => *sent,
+            Self::Answer { at, .. } | Self::Kept { at, .. } | Self::Cut { at, .. } => *at,
         }
     }
 }

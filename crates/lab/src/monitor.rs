@@ -1,0 +1,139 @@
+//! Watches which virtual addresses a node holds, from inside the node, as its kernel tells.
+//!
+//! It runs as `relevo drill watch` and prints one JSON line for each arrival and departure. The director refreshes
+//! its address leases several times a second; a refresh is neither.
+//!
+//! A drill kills and freezes everything that runs in a director, and must go on seeing what the director's kernel
+//! does meanwhile. A netlink socket belongs for good to the network namespace it was opened in, so the watch
+//! opens its socket and then leaves the node's namespaces: it is no process of the node any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, unshare};
+use relevo_model::NodeName;
+use relevo_net::clock;
+use relevo_net::monitor::{Event, Monitor};
+use relevo_net::route::Route;
+
+use crate::report::Holding;
+
+/// How soon it notices that it shall stop.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What is watched.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the node is called in the events.
+    pub node: NodeName,
+    /// The addresses of interest; others are not reported.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Leave the node's namespaces once the socket is open.
+    pub leave: bool,
+}
+
+/// Watches until `stopped` says so. The first events tell what is held at the beginning.
+///
+/// # Errors
+/// The netlink socket cannot be opened or broke, or events were lost.
+pub fn watch(options: &Options, mut sink: impl FnMut(&Holding), stopped: impl Fn() -> bool) -> Result<()> {
+    // First the subscription, then the table: nothing falls between them.
+    let mut monitor = Monitor::open()?;
+    let held = Route::open()?.addresses()?;
+    if options.leave {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
+            .context("cannot leave the node's namespaces")?;
+    }
+    let mut holders = Holders::new(options);
+    for address in held {
+        holders.add(address.ip, address.index).iter().for_each(&mut sink);
+    }
+    while !stopped() {
+        match monitor.next(TICK)? {
+            Some(Event::AddressAdded(address)) => {
+                holders.add(address.ip, address.index).iter().for_each(&mut sink)
+            }
+            Some(Event::AddressRemoved(address)) => {
+                holders.remove(address.ip, address.index).iter().for_each(&mut sink);
+            }
+            Some(Event::Overrun) => {
+                anyhow::bail!("the kernel told more than could be read: events were lost")
+            }
+            Some(Event::Link(_) | Event::LinkRemoved(_)) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// On which interfaces each address of interest is.
+struct Holders<'a> {
+    options: &'a Options,
+    interfaces: BTreeMap<Ipv4Addr, BTreeSet<u32>>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self { options, interfaces: options.addresses.iter().map(|ip| (*ip, BTreeSet::new())).collect() }
+    }
+
+    fn add(&mut self, ip: Ipv4Addr, interface: u32) -> Option<Holding> {
+        let interfaces = self.interfaces.get_mut(&ip)?;
+        let first = interfaces.is_empty();
+        interfaces.insert(interface);
+        first.then(|| self.event(ip, true))
+    }
+
+    fn remove(&mut self, ip: Ipv4Addr, interface: u32) -> Option<Holding> {
+        let interfaces = self.interfaces.get_mut(&ip)?;
+        let last = interfaces.remove(&interface) && interfaces.is_empty();
+        last.then(|| self.event(ip, false))
+    }
+
+    fn event(&self, ip: Ipv4Addr, held: bool) -> Holding {
+        Holding { at: clock::now(), node: self.options.node.clone(), ip, held }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 254);
+
+    fn options(addresses: Vec<Ipv4Addr>) -> Options {
+        Options { node: "bal1".into(), addresses, leave: false }
+    }
+
+    #[test]
+    fn refreshes_and_other_addresses_are_no_events() {
+        let options = options(vec![VIP]);
+        let mut holders = Holders::new(&options);
+        assert!(holders.add(Ipv4Addr::new(172, 16, 1, 250), 2).is_none());
+        assert!(holders.add(VIP, 2).is_some_and(|event| event.held && event.ip == VIP));
+        assert!(holders.add(VIP, 2).is_none());
+        assert!(holders.remove(VIP, 2).is_some_and(|event| !event.held));
+        assert!(holders.remove(VIP, 2).is_none());
+    }
+
+    #[test]
+    fn an_address_on_two_interfaces_leaves_with_the_last() {
+        let options = options(vec![VIP]);
+        let mut holders = Holders::new(&options);
+        assert!(holders.add(VIP, 2).is_some());
+        assert!(holders.add(VIP, 3).is_none());
+        assert!(holders.remove(VIP, 2).is_none());
+        assert!(holders.remove(VIP, 3).is_some());
+    }
+
+    #[test]
+    fn what_is_held_at_the_beginning_is_told() {
+        let mut events = Vec::new();
+        watch(&options(vec![Ipv4Addr::LOCALHOST, VIP]), |event| events.push(event.clone()), || true).unwrap();
+        assert_eq!(
+            events.iter().map(|event| (event.ip, event.held)).collect::<Vec<_>>(),
+            [(Ipv4Addr::LOCALHOST, true)]
+        );
+    }
+}
