@@ -1,0 +1,148 @@
+//! Child processes on a CPU of their own, which end with us, and what they cost.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The balancer runs here, alone.
+pub(crate) const BALANCER_CPU: usize = 0;
+
+/// The load generator and the origins run here.
+pub(crate) const LOAD_CPU: usize = 1;
+
+/// How long a process may take to end by itself.
+const END: Duration = Duration::from_secs(5);
+
+/// A process that ends when this value is dropped, and also if we are killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `argv` on one CPU. What it says goes to `log`.
+    pub(crate) fn start(name: &str, cpu: usize, argv: &[String], log: &Path) -> Result<Self> {
+        let out = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = pinned(cpu, argv)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), child })
+    }
+
+    /// CPU time that all its threads have used.
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let mut total = 0;
+        for task in fs::read_dir(&folder).with_context(|| format!("{} is gone", self.name))? {
+            // A thread may end between the listing and the reading.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            total += on_cpu(&text).with_context(|| format!("{folder}/*/schedstat says {text:?}"))?;
+        }
+        if total == 0 {
+            bail!("{folder}/*/schedstat says nothing: this kernel does not count CPU time by nanoseconds");
+        }
+        Ok(Duration::from_nanos(total))
+    }
+
+    /// An error if it has ended.
+    pub(crate) fn must_run(&mut self, log: &Path) -> Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let text = fs::read_to_string(log).unwrap_or_default();
+        bail!("{} ended ({status}); it said:\n{}", self.name, text.trim_end());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ =
+            Command::new("kill").args(["-TERM", &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        let end = Instant::now() + END;
+        while Instant::now() < end {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command on one CPU that is killed if we die. Both tools replace themselves by the next: it stays one process.
+pub(crate) fn pinned(cpu: usize, argv: &[String]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cpu.to_string()]).args(argv);
+    command
+}
+
+/// The first number of `schedstat`: nanoseconds on a CPU (Linux, Documentation/scheduler/sched-stats.rst).
+fn on_cpu(schedstat: &str) -> Option<u64> {
+    schedstat.split_whitespace().next()?.parse().ok()
+}
+
+/// A free port of 127.0.0.1. Somebody else may take it before it is used: the start then fails and says so.
+pub(crate) fn free_port() -> Result<SocketAddrV4> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr()?.port()))
+}
+
+/// Refuses a machine on which nothing can be measured, and names what is missing.
+pub(crate) fn check_machine() -> Result<()> {
+    let tools =
+        [("wrk", "wrk"), ("haproxy", "haproxy"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
+    let mut packages: Vec<&str> =
+        tools.iter().filter(|(tool, _)| !is_installed(tool)).map(|(_, package)| *package).collect();
+    packages.dedup();
+    if !packages.is_empty() {
+        bail!("missing tools: install the Debian packages {0} (apt-get install {0})", packages.join(" "));
+    }
+    for cpu in [BALANCER_CPU, LOAD_CPU] {
+        let pinned = pinned(cpu, &["true".to_owned()]).stderr(Stdio::null()).status()?;
+        if !pinned.success() {
+            bail!("CPU {cpu} cannot be used: the bench needs CPU {BALANCER_CPU} and CPU {LOAD_CPU}");
+        }
+    }
+    Ok(())
+}
+
+fn is_installed(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps haproxy out of an ordinary user's PATH.
+    std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(tool).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedstat_begins_with_nanoseconds_on_cpu() {
+        assert_eq!(on_cpu("179166883 8316053 418\n"), Some(179_166_883));
+        assert_eq!(on_cpu(""), None);
+    }
+
+    #[test]
+    fn our_own_work_is_counted() {
+        let log = std::env::temp_dir().join(format!("relevo-bench-{}.log", std::process::id()));
+        let argv = ["sh", "-c", "while :; do :; done"].map(str::to_owned);
+        let process = Process::start("a loop", 0, &argv, &log).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while process.cpu_time().is_ok_and(|time| time < Duration::from_millis(20)) {
+            assert!(Instant::now() < deadline, "a busy process uses CPU time");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let folder = format!("/proc/{}", process.child.id());
+        drop(process);
+        assert!(!Path::new(&folder).exists(), "it ended with its owner");
+        fs::remove_file(log).unwrap();
+    }
+}
