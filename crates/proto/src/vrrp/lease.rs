@@ -38,7 +38,7 @@ mod tests {
         for (down_ms, want) in [(0, 1), (32, 1), (361, 1), (999, 1), (1_000, 2), (3_609, 4), (147_803, 148)] {
             let down = Duration::from_millis(down_ms);
             assert_eq!(valid(down), Duration::from_secs(want), "{down_ms} ms");
-            assert!(valid(down) > down, "a stall shorter than Active_Down keeps the address");
+            assert!(valid(down) > down, "longer than Active_Down");
         }
     }
 }

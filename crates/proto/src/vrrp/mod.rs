@@ -47,6 +47,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use group::Group;
+pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group};
 pub use packet::{Advert, DropReason};
 pub use words::{Input, Output, RouterSettings, Settings, State, Status};

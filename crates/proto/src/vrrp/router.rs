@@ -1,1 +1,81 @@
 //! One router of a group: what it heard on its network and when its Active_Down timer runs out.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use relevo_model::Time;
+use relevo_model::cluster::VrrpVersion;
+
+use super::timer;
+use super::words::RouterSettings;
+
+/// What a router saw last, as to who is active on its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nobody since it began to listen.
+    Nobody,
+    /// An advert.
+    Active { source: Ipv4Addr, priority: u8, at: Time },
+    /// Priority 0 of the one that was active.
+    Resigned { source: Ipv4Addr },
+}
+
+/// Another active of the same priority, heard while active.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rival {
+    pub(super) source: Ipv4Addr,
+    pub(super) first: Time,
+    pub(super) last: Time,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Router {
+    pub(super) settings: RouterSettings,
+    /// `None`: not told yet.
+    pub(super) link: Option<bool>,
+    /// Active_Adver_Interval: own, or learned from the active (version 3).
+    pub(super) interval: Duration,
+    /// End of the Active_Down timer; it has run out when this is not after now.
+    pub(super) down_at: Time,
+    pub(super) seen: Seen,
+    pub(super) rival: Option<Rival>,
+    /// Heard priority 0 as the answer to a claim.
+    pub(super) yielded: bool,
+    /// When it last answered a lower advert with an own one.
+    pub(super) asserted: Option<Time>,
+}
+
+impl Router {
+    pub(super) fn new(settings: RouterSettings, interval: Duration) -> Self {
+        Self {
+            settings,
+            link: None,
+            interval,
+            down_at: Time::MAX,
+            seen: Seen::Nobody,
+            rival: None,
+            yielded: false,
+            asserted: None,
+        }
+    }
+
+    /// Forgets what it heard and starts its timer.
+    pub(super) fn listen(&mut self, now: Time, version: VrrpVersion, priority: u8, interval: Duration) {
+        self.seen = Seen::Nobody;
+        self.rival = None;
+        self.yielded = false;
+        self.asserted = None;
+        self.restart(now, version, priority, interval);
+    }
+
+    /// Starts the Active_Down timer with an interval heard.
+    pub(super) fn restart(&mut self, now: Time, version: VrrpVersion, priority: u8, interval: Duration) {
+        self.interval = interval;
+        self.down_at = now + timer::active_down(version, priority, interval);
+    }
+
+    /// The active said good-bye: Active_Down timer = Skew_Time (RFC 9568 section 6.4.2), never later than before.
+    pub(super) fn shorten(&mut self, now: Time, version: VrrpVersion, priority: u8) {
+        self.down_at = self.down_at.min(now + timer::skew(version, priority, self.interval));
+    }
+}
