@@ -2,19 +2,38 @@
 
 use std::process::ExitCode;
 
+use relevo_api::client::ClientError;
+
+use crate::printer::{BAD, paint};
+
 /// Why a command did not do what was asked.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The wish was wrong (file, arguments, permission, something in the way); nothing was changed. Exit code 2.
     Wrong(anyhow::Error),
     /// It was tried and did not succeed. Exit code 1.
-    #[allow(dead_code, reason = "used as commands land")]
     Failed(anyhow::Error),
+    /// The wish was wrong, and everything has been said already. Exit code 2.
+    Shown,
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Wrong(error)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let wrong = match &error {
+            ClientError::Denied(_) | ClientError::TooLong(_) => true,
+            ClientError::Refused { status, .. } => *status < 500,
+            ClientError::NotRunning(_)
+            | ClientError::TimedOut(..)
+            | ClientError::Broken { .. }
+            | ClientError::Garbled { .. } => false,
+        };
+        if wrong { Self::Wrong(error.into()) } else { Self::Failed(error.into()) }
     }
 }
 
@@ -24,11 +43,12 @@ impl Failure {
         let (error, code) = match self {
             Self::Wrong(error) => (error, 2),
             Self::Failed(error) => (error, 1),
+            Self::Shown => return ExitCode::from(2),
         };
         if json {
-            println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
+            anstream::println!("{}", serde_json::json!({ "error": format!("{error:#}") }));
         } else {
-            eprintln!("relevo: {error:#}");
+            anstream::eprintln!("{} {error:#}", paint(BAD, "relevo:"));
         }
         ExitCode::from(code)
     }

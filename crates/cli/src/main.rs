@@ -7,10 +7,11 @@
 
 mod commands;
 mod failure;
+mod printer;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::Failure;
 
@@ -72,11 +73,29 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The whole command line, for completions and manual pages.
+fn command() -> clap::Command {
+    Arguments::command()
+}
+
 fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let arguments = Arguments::parse();
     let json = arguments.json;
     match run(arguments) {
         Ok(code) => code,
         Err(failure) => failure.report(json),
     }
+}
+
+/// `relevo example s4 | head -1` is no failure: the one panic that printing into a closed pipe gives ends quietly.
+fn end_quietly_without_a_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let words = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if words.starts_with("failed printing to std") && words.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(info);
+    }));
 }

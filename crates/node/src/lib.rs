@@ -1,3 +1,22 @@
-//! The composition root: one process per node, where the rooms meet.
+//! The composition root: one process for each node, where the rooms meet.
+//!
+//! It reads the cluster file, starts the balancer, the director and the control API in this order, waits
+//! for a signal, and stops them in the order that a client notices least: the addresses go first, while
+//! the balancer still answers. It decides nothing itself.
+//!
+//! ```text
+//!  relevo node run ─► file ─► folders ─► balancer ─► director ─► control socket ─► "ready"
+//!                                                                    │
+//!            signal ─► director resigns ─► balancer drains ─► socket gone ◄┘
+//! ```
 
+mod control;
 pub mod director;
+pub mod file;
+mod folder;
+pub mod logging;
+mod panics;
+mod process;
+mod state;
+
+pub use process::{Options, RunError, run};

@@ -1,14 +1,146 @@
 //! `relevo check`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::failure::Failure;
+use relevo_model::cluster::Role;
+use relevo_model::{ClusterFile, Diagnostic, Severity, diagnostic};
+use serde_json::{Value, json};
 
-/// Arguments of `relevo check`.
+use crate::failure::Failure;
+use crate::printer::{BAD, DOUBT, GOOD, HINT, PLACE, count, paint};
+
+/// Reads cluster files and shows every mistake at its place, with what would be right, all in one go.
+///
+/// Exit code 0: all files can be used (there may be warnings). 2: at least one cannot.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  relevo check cluster.toml
+  relevo check examples/*.toml
+  relevo example minimal | relevo check -
+  relevo check --json cluster.toml")]
+pub(crate) struct Args {
+    /// The files; - is the standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
 
 /// Runs it.
-pub(crate) fn run(_args: Args, _json: bool) -> Result<ExitCode, Failure> {
-    Err(Failure::Wrong(anyhow::anyhow!("`relevo check` is not there yet")))
+pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    let mut fine = true;
+    let mut values = Vec::new();
+    for path in &args.files {
+        let checked = check(path, json);
+        fine &= checked.fine;
+        values.push(checked.value);
+    }
+    if json {
+        println!("{}", json!({ "fine": fine, "files": values }));
+    }
+    Ok(ExitCode::from(if fine { 0 } else { 2 }))
+}
+
+/// Shows the mistakes of a file that was to be used for something else.
+pub(crate) fn mistakes(path: &Path, text: &str, diagnostics: &[Diagnostic], json: bool) -> Failure {
+    if json {
+        let error = format!("{}: {}", path.display(), tally(diagnostics));
+        println!("{}", json!({ "error": error, "file": path, "diagnostics": diagnostics }));
+    } else {
+        show(path, text, diagnostics);
+    }
+    Failure::Shown
+}
+
+struct Checked {
+    fine: bool,
+    value: Value,
+}
+
+fn check(path: &Path, json: bool) -> Checked {
+    let text = match relevo_node::file::read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            if !json {
+                anstream::eprintln!("{} {error}", paint(BAD, "relevo:"));
+            }
+            return Checked { fine: false, value: json!({ "file": path, "fine": false, "error": error }) };
+        }
+    };
+    let reading = relevo_model::read(&text);
+    if !json {
+        show(path, &text, &reading.diagnostics);
+        if let Some(cluster) = &reading.cluster {
+            anstream::println!("{}: {}: {}", path.display(), paint(GOOD, "fine"), words(cluster));
+        }
+    }
+    let mut value =
+        json!({ "file": path, "fine": reading.cluster.is_some(), "diagnostics": reading.diagnostics });
+    if let (Some(cluster), Some(fields)) = (&reading.cluster, value.as_object_mut()) {
+        fields.insert(
+            "cluster".to_owned(),
+            json!({
+                "name": cluster.name,
+                "directors": of_role(cluster, Role::Director),
+                "servers": of_role(cluster, Role::Server),
+                "addresses": cluster.addresses.len(),
+                "services": cluster.services.len(),
+            }),
+        );
+    }
+    Checked { fine: reading.cluster.is_some(), value }
+}
+
+/// Prints the findings on stderr, and how many there are.
+fn show(path: &Path, text: &str, diagnostics: &[Diagnostic]) {
+    if diagnostics.is_empty() {
+        return;
+    }
+    let plain = diagnostic::render(&path.to_string_lossy(), text, diagnostics);
+    anstream::eprintln!("{}", plain.lines().map(colour).collect::<Vec<_>>().join("\n"));
+    anstream::eprintln!("{}: {}", path.display(), tally(diagnostics));
+}
+
+fn colour(line: &str) -> String {
+    let trimmed = line.trim_start();
+    for (word, style) in [("error:", BAD), ("warning:", DOUBT)] {
+        if let Some(rest) = line.strip_prefix(word) {
+            return format!("{}{rest}", paint(style, word));
+        }
+    }
+    if trimmed.starts_with("--> ") {
+        paint(PLACE, line)
+    } else if trimmed.starts_with("= help:") {
+        paint(HINT, line)
+    } else if let Some(marks) = trimmed.strip_prefix('|').filter(|rest| rest.trim().starts_with('^')) {
+        let gutter = line.len() - marks.len();
+        format!("{}{}", paint(PLACE, &line[..gutter]), paint(BAD, marks))
+    } else {
+        line.to_owned()
+    }
+}
+
+fn tally(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
+    let warnings = diagnostics.len() - errors;
+    match (errors, warnings) {
+        (errors, 0) => count(errors, "error"),
+        (0, warnings) => count(warnings, "warning"),
+        (errors, warnings) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+    }
+}
+
+fn of_role(cluster: &ClusterFile, role: Role) -> usize {
+    cluster.nodes.iter().filter(|node| node.is(role)).count()
+}
+
+fn words(cluster: &ClusterFile) -> String {
+    [
+        count(of_role(cluster, Role::Director), "director"),
+        count(of_role(cluster, Role::Server), "server"),
+        count(cluster.addresses.len(), "address"),
+        count(cluster.services.len(), "service"),
+    ]
+    .join(", ")
 }

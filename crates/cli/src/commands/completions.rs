@@ -1,14 +1,33 @@
 //! `relevo completions`.
 
+use std::io::Write;
 use std::process::ExitCode;
+
+use anyhow::Context;
+use clap_complete::Shell;
 
 use crate::failure::Failure;
 
-/// Arguments of `relevo completions`.
+/// Prints what a shell needs to complete `relevo`'s words.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  relevo completions bash > /etc/bash_completion.d/relevo
+  source <(relevo completions zsh)")]
+pub(crate) struct Args {
+    /// The shell.
+    shell: Shell,
+}
 
 /// Runs it.
-pub(crate) fn run(_args: Args, _json: bool) -> Result<ExitCode, Failure> {
-    Err(Failure::Wrong(anyhow::anyhow!("`relevo completions` is not there yet")))
+pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut crate::command(), "relevo", &mut script);
+    if json {
+        let text = String::from_utf8_lossy(&script);
+        println!("{}", serde_json::json!({ "shell": args.shell.to_string(), "script": text }));
+    } else {
+        crate::printer::finish(std::io::stdout().write_all(&script)).context("cannot print")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,14 +1,188 @@
 //! `relevo status`.
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use relevo_api::types::{
+    AdminState, GroupState, GroupStatus, HealthState, ServerStatus, ServiceStatus, Status,
+};
+use relevo_model::cluster::Mode;
+
+use crate::commands::ask;
 use crate::failure::Failure;
+use crate::printer::{self, BAD, Cell, DOUBT, GOOD, TITLE, ago, cell, paint, styled, table};
 
-/// Arguments of `relevo status`.
+/// Shows what the node on this machine sees: who is active for which address, each service and each server, since
+/// when and why. What it does not know is shown as unknown.
+///
+/// Exit code 0: the node answered. 1: it does not answer. 2: no permission to ask.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = "\
+Examples:
+  relevo status
+  relevo status --watch
+  relevo status --json | jq '.groups[] | {name, state, active}'
+  relevo status --run-dir ~/lb1/run")]
+pub(crate) struct Args {
+    /// Show it again every second, until Ctrl-C.
+    #[arg(long, short)]
+    watch: bool,
+    #[command(flatten)]
+    node: ask::Node,
+}
+
+/// Time from one showing to the next.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Runs it.
-pub(crate) fn run(_args: Args, _json: bool) -> Result<ExitCode, Failure> {
-    Err(Failure::Wrong(anyhow::anyhow!("`relevo status` is not there yet")))
+pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    let client = args.node.client();
+    if args.watch {
+        return watch(&args.node, json);
+    }
+    let status = client.status()?;
+    if json {
+        println!("{}", serde_json::json!(status));
+    } else {
+        anstream::print!("{}", words(&status, printer::now_ms()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn watch(node: &ask::Node, json: bool) -> Result<ExitCode, Failure> {
+    let client = node.client();
+    let redraw = !json && std::io::stdout().is_terminal();
+    // A first failure is told as without --watch; later ones are part of what is watched.
+    let mut status: Result<Status, String> = Ok(client.status()?);
+    loop {
+        let asked = Instant::now();
+        let text = match &status {
+            Ok(status) if json => format!("{}\n", serde_json::json!(status)),
+            Ok(status) => words(status, printer::now_ms()),
+            Err(error) if json => format!("{}\n", serde_json::json!({ "error": error })),
+            Err(error) => format!("{}\n", paint(BAD, error)),
+        };
+        let mut out = anstream::stdout().lock();
+        let written = if redraw {
+            // Home, then each line with the rest of its old self taken away, then everything below.
+            let lines: String = text.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
+            std::io::stdout().write_all(format!("\x1b[H{lines}\x1b[J").as_bytes())
+        } else if json {
+            out.write_all(text.as_bytes())
+        } else {
+            out.write_all(format!("{text}\n").as_bytes())
+        };
+        if written.and_then(|()| out.flush()).is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        drop(out);
+        std::thread::sleep(PERIOD.saturating_sub(asked.elapsed()));
+        status = client.status().map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+    }
+}
+
+fn words(status: &Status, now: u64) -> String {
+    let mut text = format!(
+        "{} of the cluster {}  (relevo {}, pid {}, running for {})\n",
+        paint(TITLE, &status.node),
+        paint(TITLE, &status.cluster),
+        status.version,
+        status.pid,
+        ago(now, status.since)
+    );
+    if !status.groups.is_empty() {
+        let titles = ["GROUP", "ADDRESSES", "ACTIVE", "HERE", "PRIORITY", "FOR", "WHY"];
+        let rows: Vec<_> = status.groups.iter().map(|group| group_row(group, now)).collect();
+        text.push_str(&format!("\n{}", table(0, &titles, &rows)));
+    }
+    for service in &status.services {
+        text.push_str(&format!("\n{}", service_words(service, now)));
+    }
+    text
+}
+
+fn group_row(group: &GroupStatus, now: u64) -> Vec<Cell> {
+    let addresses: Vec<String> =
+        group.addresses.iter().map(|address| format!("{} ({})", address.ip, address.network)).collect();
+    let active = match &group.active {
+        Some(node) => styled(TITLE, node),
+        None => styled(DOUBT, "unknown"),
+    };
+    let here = match group.state {
+        GroupState::Init => styled(DOUBT, "starting"),
+        GroupState::Backup => cell("backup"),
+        GroupState::Active => styled(GOOD, "active"),
+        GroupState::Fault => styled(BAD, "fault"),
+    };
+    vec![
+        styled(TITLE, &group.name),
+        cell(addresses.join(", ")),
+        active,
+        here,
+        cell(group.priority),
+        cell(ago(now, group.since)),
+        cell(&group.reason),
+    ]
+}
+
+fn service_words(service: &ServiceStatus, now: u64) -> String {
+    let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
+    let (mode, what) = match service.mode {
+        Mode::Http => ("http", "requests"),
+        Mode::Tcp => ("tcp", "connections so far"),
+    };
+    let usable = service.servers.iter().filter(|server| can_work(server)).count();
+    let all = service.servers.len();
+    let style = if usable == all {
+        GOOD
+    } else if usable > 0 {
+        DOUBT
+    } else {
+        BAD
+    };
+    let fallback =
+        if service.fallback { format!(", {}", paint(BAD, "the fallback answers")) } else { String::new() };
+    let mut text = format!(
+        "{}  {mode} on {}: {}{fallback}, {} connections, {} {what}, {} errors\n",
+        paint(TITLE, &service.name),
+        listen.join(", "),
+        paint(style, &format!("{usable} of {all} servers work")),
+        service.connections,
+        service.requests,
+        service.errors
+    );
+    let titles = ["SERVER", "AT", "WEIGHT", "HEALTH", "WANTED", "FOR", "NOW", "TOTAL", "FAILED", "WHY"];
+    let rows: Vec<_> = service.servers.iter().map(|server| server_row(server, now)).collect();
+    text.push_str(&table(2, &titles, &rows));
+    text
+}
+
+fn can_work(server: &ServerStatus) -> bool {
+    server.health == HealthState::Up && server.admin == AdminState::Ready
+}
+
+fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {
+    let health = match server.health {
+        HealthState::Unknown => styled(DOUBT, "unknown"),
+        HealthState::Up => styled(GOOD, "up"),
+        HealthState::Down => styled(BAD, "down"),
+    };
+    let admin = match server.admin {
+        AdminState::Ready => cell("ready"),
+        AdminState::Drain => styled(DOUBT, "drain"),
+        AdminState::Stop => styled(DOUBT, "stop"),
+    };
+    vec![
+        styled(TITLE, &server.name),
+        cell(server.at),
+        cell(server.weight),
+        health,
+        admin,
+        cell(ago(now, server.since)),
+        cell(server.connections),
+        cell(server.requests),
+        cell(server.failures),
+        cell(&server.reason),
+    ]
 }

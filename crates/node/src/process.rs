@@ -1,0 +1,240 @@
+//! The life of the process: everything that must be there is had or refused, then it runs until a signal.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::{SigSet, Signal};
+use relevo_api::server::Server;
+use relevo_api::socket::{BindError, ControlSocket};
+use relevo_model::cluster::Role;
+use relevo_model::{ClusterFile, Diagnostic, NodeName};
+
+use crate::control::{Node, admin_word, listed};
+use crate::file::FileError;
+use crate::folder::{Folder, FolderError};
+use crate::logging::{self, Log, LogError};
+use crate::state::{Start, State};
+
+/// How to run a node.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster file.
+    pub file: PathBuf,
+    /// Which of its nodes this is; `None`: the one called like this machine.
+    pub name: Option<String>,
+    /// The folder of the control socket.
+    pub run_dir: PathBuf,
+    /// The folder of what is remembered over restarts.
+    pub state_dir: PathBuf,
+    /// How the log is written.
+    pub log: logging::Format,
+    /// The balancer's threads; 0: one for each CPU.
+    pub workers: usize,
+    /// Time that requests in progress have when the node is stopped.
+    pub grace: Duration,
+}
+
+/// Why a node did not run. Unless said otherwise nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The cluster file cannot be taken from the disk.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The cluster file has mistakes.
+    #[error("the cluster file has mistakes")]
+    Mistakes {
+        /// The file.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// What is wrong.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// The file does not have such a node.
+    #[error("{0}")]
+    Name(String),
+    /// The node has nothing to run.
+    #[error(
+        "{node} has the role server alone: in this version only directors run `relevo node run`; run the web server itself on {node} (or, to try things, `relevo origin`)"
+    )]
+    NotADirector {
+        /// The node.
+        node: String,
+    },
+    /// A folder cannot be had.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The control socket cannot be had.
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    /// The log cannot be started.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The system has no more threads or the like.
+    #[error("cannot start {what}")]
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Runs a node until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start; then nothing was changed: no address is held, no socket is left.
+pub fn run(options: &Options) -> Result<(), RunError> {
+    let cluster = read_cluster(options)?;
+    let name = find_node(&cluster, options.name.as_deref())?;
+    let log = Log::start(options.log)?;
+    crate::panics::end_the_process(log.flusher());
+    // Before any other thread: all of them inherit it, so that only our own waits for signals.
+    let signals = waited_signals();
+    block(&signals)?;
+
+    let run_folder = Folder::own("run", &options.run_dir)?;
+    let state = State::open(&options.state_dir)?;
+    let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
+    for (service, server, admin) in state.admin() {
+        tracing::info!(%service, %server, admin = admin_word(admin), "server set as before the restart");
+    }
+
+    let since = wall_ms();
+    let node = Arc::new(Node { cluster, name, since, state: Mutex::new(state) });
+    let server = Server::start(socket, node.clone())
+        .map_err(|source| RunError::System { what: "the control API", source })?;
+    remember_start(&node);
+    tracing::info!(cluster = node.cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
+
+    let (sender, events) = channel();
+    wait_for_signals(signals, sender.clone())?;
+    loop {
+        match events.recv() {
+            Ok(Event::Signal(Signal::SIGHUP)) => {
+                tracing::warn!("SIGHUP: reloading is not there yet; restart the node to use a changed file")
+            }
+            Ok(Event::Signal(signal)) => {
+                tracing::info!(signal = signal.as_str(), "stopping");
+                break;
+            }
+            Ok(Event::Stopped) | Err(_) => break,
+        }
+    }
+    let stopping = Arc::clone(&node);
+    let grace = options.grace;
+    std::thread::Builder::new()
+        .name("relevo-stop".to_owned())
+        .spawn(move || {
+            stop(&stopping, grace);
+            let _ = sender.send(Event::Stopped);
+        })
+        .map_err(|source| RunError::System { what: "the stopping thread", source })?;
+    while let Ok(event) = events.recv() {
+        match event {
+            Event::Stopped => break,
+            Event::Signal(Signal::SIGHUP) => {}
+            Event::Signal(signal) => {
+                tracing::warn!(signal = signal.as_str(), "a second signal: stopping at once");
+                break;
+            }
+        }
+    }
+    server.stop();
+    let mut state = node.state.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = state.record_end(wall_ms()) {
+        tracing::warn!(%error, "the end of this run cannot be written to the state folder");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Gives the addresses away while the balancer still answers, then lets requests in progress end.
+fn stop(_node: &Node, _grace: Duration) {}
+
+/// What the main thread waits for.
+enum Event {
+    Signal(Signal),
+    Stopped,
+}
+
+fn read_cluster(options: &Options) -> Result<ClusterFile, RunError> {
+    let text = crate::file::read(&options.file)?;
+    let reading = relevo_model::read(&text);
+    reading.cluster.ok_or_else(|| RunError::Mistakes {
+        path: options.file.clone(),
+        text,
+        diagnostics: reading.diagnostics,
+    })
+}
+
+fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
+    let host =
+        || nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_default();
+    let (wanted, how) = match name {
+        Some(name) => (name.to_owned(), String::new()),
+        None => (host(), " (this machine's host name; say another with --name)".to_owned()),
+    };
+    let Some(node) = cluster.node(&wanted) else {
+        let nodes = listed("node", cluster.nodes.iter().map(|node| &*node.name));
+        return Err(RunError::Name(format!(
+            "there is no node {wanted:?}{how} in the cluster {:?}; it {nodes}",
+            cluster.name
+        )));
+    };
+    if !node.is(Role::Director) {
+        return Err(RunError::NotADirector { node: node.name.to_string() });
+    }
+    Ok(node.name.clone())
+}
+
+fn waited_signals() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
+}
+
+fn block(signals: &SigSet) -> Result<(), RunError> {
+    signals
+        .thread_block()
+        .map_err(|error| RunError::System { what: "waiting for signals", source: error.into() })
+}
+
+fn wait_for_signals(signals: SigSet, events: Sender<Event>) -> Result<(), RunError> {
+    let wait = move || {
+        while let Ok(signal) = signals.wait() {
+            if events.send(Event::Signal(signal)).is_err() {
+                break;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("relevo-signals".to_owned())
+        .spawn(wait)
+        .map(drop)
+        .map_err(|source| RunError::System { what: "waiting for signals", source })
+}
+
+fn remember_start(node: &Node) {
+    let start = Start {
+        at: node.since,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ended: None,
+    };
+    let mut state = node.state.lock().unwrap_or_else(PoisonError::into_inner);
+    match state.record_start(start) {
+        Ok(Some(before)) if before.ended.is_none() => {
+            tracing::warn!(pid = before.pid, "the run before this one did not end in order");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "this start cannot be written to the state folder"),
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

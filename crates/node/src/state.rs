@@ -1,0 +1,217 @@
+//! What a node remembers over a restart: what the operator wants of each server, and when it was started.
+//!
+//! Two small JSON files in the state folder, each replaced as a whole: written beside, synced, renamed,
+//! the folder synced. A file that cannot be understood is put aside and said, it does not stop the node.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use relevo_api::types::AdminState;
+use relevo_model::{ServerName, ServiceName};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::folder::{Folder, FolderError};
+
+/// Starts that are remembered.
+const MOST_STARTS: usize = 100;
+
+/// The state folder.
+#[derive(Debug)]
+pub(crate) struct State {
+    folder: Folder,
+    servers: Servers,
+    starts: Starts,
+}
+
+/// One start of this node's process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    pub(crate) pid: u32,
+    pub(crate) version: String,
+    /// When it ended in order; `None`: it is running, or was killed.
+    pub(crate) ended: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Servers {
+    /// By service, then by server; who is not here is ready.
+    admin: BTreeMap<ServiceName, BTreeMap<ServerName, AdminState>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Starts {
+    /// The latest last.
+    starts: VecDeque<Start>,
+}
+
+impl State {
+    /// Takes the folder and reads what is there.
+    ///
+    /// # Errors
+    /// When the folder is another process's, or cannot be read or written.
+    pub(crate) fn open(path: &Path) -> Result<Self, FolderError> {
+        let folder = Folder::own("state", path)?;
+        let io = |source| FolderError::Io { what: "state", path: path.to_owned(), source };
+        let servers = read(&path.join("servers.json")).map_err(io)?;
+        let starts = read(&path.join("starts.json")).map_err(io)?;
+        Ok(Self { folder, servers, starts })
+    }
+
+    /// Every server that is not simply ready.
+    pub(crate) fn admin(&self) -> Vec<(ServiceName, ServerName, AdminState)> {
+        let all = self.servers.admin.iter();
+        all.flat_map(|(service, of)| {
+            of.iter().map(|(server, admin)| (service.clone(), server.clone(), *admin))
+        })
+        .collect()
+    }
+
+    /// Remembers what is wanted of these servers.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing has changed.
+    pub(crate) fn set_admin(
+        &mut self,
+        servers: &[(ServiceName, ServerName)],
+        admin: AdminState,
+    ) -> io::Result<()> {
+        let mut next = self.servers.clone();
+        for (service, server) in servers {
+            let of = next.admin.entry(service.clone()).or_default();
+            if admin == AdminState::Ready {
+                of.remove(server);
+            } else {
+                of.insert(server.clone(), admin);
+            }
+        }
+        next.admin.retain(|_, of| !of.is_empty());
+        if next != self.servers {
+            replace(&self.folder.path().join("servers.json"), &next)?;
+            self.servers = next;
+        }
+        Ok(())
+    }
+
+    /// Remembers this start; gives the one before it.
+    pub(crate) fn record_start(&mut self, start: Start) -> io::Result<Option<Start>> {
+        let before = self.starts.starts.back().cloned();
+        self.starts.starts.push_back(start);
+        while self.starts.starts.len() > MOST_STARTS {
+            self.starts.starts.pop_front();
+        }
+        self.write_starts().map(|()| before)
+    }
+
+    /// Remembers that this run ended in order.
+    pub(crate) fn record_end(&mut self, at: u64) -> io::Result<()> {
+        if let Some(last) = self.starts.starts.back_mut() {
+            last.ended = Some(at);
+        }
+        self.write_starts()
+    }
+
+    fn write_starts(&self) -> io::Result<()> {
+        replace(&self.folder.path().join("starts.json"), &self.starts)
+    }
+}
+
+fn read<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
+        Err(error) => return Err(error),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            let aside = beside(path, "bad");
+            tracing::warn!(file = %path.display(), aside = %aside.display(), %error, "a file of the state folder cannot be understood; it is put aside and taken as empty");
+            std::fs::rename(path, aside)?;
+            Ok(T::default())
+        }
+    }
+}
+
+fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let temporary = beside(path, "new");
+    let mut file = File::create(&temporary)?;
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(end);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("relevo-state-{}-{name}", std::process::id()))
+    }
+
+    fn server(service: &str, server: &str) -> (ServiceName, ServerName) {
+        (ServiceName::new(service), ServerName::new(server))
+    }
+
+    #[test]
+    fn wishes_survive_and_ready_is_forgotten() {
+        let top = place("survive");
+        let mut state = State::open(&top).unwrap();
+        state.set_admin(&[server("web", "a"), server("web", "b")], AdminState::Drain).unwrap();
+        state.set_admin(&[server("web", "a")], AdminState::Ready).unwrap();
+        drop(state);
+        let (service, name) = server("web", "b");
+        assert_eq!(State::open(&top).unwrap().admin(), [(service, name, AdminState::Drain)]);
+        std::fs::remove_dir_all(&top).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_put_aside() {
+        let top = place("aside");
+        std::fs::create_dir(&top).unwrap();
+        std::fs::write(top.join("servers.json"), "{ \"admin\": ").unwrap();
+        assert!(State::open(&top).unwrap().admin().is_empty());
+        assert!(top.join("servers.json.bad").exists());
+        std::fs::remove_dir_all(&top).unwrap();
+    }
+
+    #[test]
+    fn a_start_knows_how_the_one_before_ended() {
+        let top = place("starts");
+        let start = |at| Start { at, pid: 1, version: "0".to_owned(), ended: None };
+        let mut state = State::open(&top).unwrap();
+        assert_eq!(state.record_start(start(1)).unwrap(), None);
+        state.record_end(2).unwrap();
+        assert_eq!(state.record_start(start(3)).unwrap().and_then(|before| before.ended), Some(2));
+        assert_eq!(state.record_start(start(4)).unwrap().and_then(|before| before.ended), None);
+        std::fs::remove_dir_all(&top).unwrap();
+    }
+
+    #[test]
+    fn the_list_of_starts_is_bounded() {
+        let top = place("bounded");
+        let mut state = State::open(&top).unwrap();
+        for at in 0..MOST_STARTS as u64 + 5 {
+            state.record_start(Start { at, pid: 1, version: "0".to_owned(), ended: None }).unwrap();
+        }
+        assert_eq!(state.starts.starts.len(), MOST_STARTS);
+        std::fs::remove_dir_all(&top).unwrap();
+    }
+}
