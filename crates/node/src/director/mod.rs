@@ -1,31 +1,106 @@
 //! The director: holds this node's virtual addresses, or watches the node that does.
+//!
+//! ```text
+//!   Director (handle) ── Command, eventfd ──► Worker (one thread for all groups)
+//!        ▲                                      │  ppoll: VRRP sockets, netlink monitor, commands, deadlines
+//!        └────── Board: status, a bell ─────────┤
+//!                                               └─ Holder (one per group): proto::vrrp::Group + Legs + addresses
+//! ```
+//!
+//! Who shall be active is decided by [`relevo_proto::vrrp`]; here its inputs are gathered and its outputs done.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use relevo_api::types::{GroupStatus, Switched};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use relevo_api::types::{GroupState, GroupStatus, Switched};
 use relevo_model::NodeName;
 use relevo_model::cluster::ClusterFile;
+use relevo_net::arp::ArpSocket;
+use relevo_net::clock;
+use relevo_net::monitor::Monitor;
+use relevo_net::route::Route;
 
+mod board;
 mod error;
+mod holder;
+mod leg;
+mod setup;
+mod worker;
 
+use board::Board;
 pub use error::{StartError, SwitchoverError};
+use holder::{Holder, Kernel};
+use leg::Leg;
+use setup::Member;
+use worker::{Command, Worker};
 
-/// A handle to the director of this node.
-pub struct Director {}
+/// A handle to the director of this node. Dropping it takes the addresses off at once, without waiting for a successor.
+pub struct Director {
+    node: NodeName,
+    members: Vec<Member>,
+    board: Arc<Board>,
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Director {
-    /// Starts the director of `node` for all groups that it is of.
+    /// Starts the director of `node` for all groups that it is of. It works in the network namespace of the calling thread.
     ///
     /// # Errors
     /// An interface that is not there, a missing permission; see [`StartError`]. Nothing was changed then.
     pub fn start(cluster: &ClusterFile, node: &NodeName) -> Result<Self, StartError> {
-        let _ = (cluster, node);
-        Ok(Self {})
+        let members = setup::members(cluster, node)?;
+        // Before the tables are read, so that no change falls between.
+        let monitor = Monitor::open()?;
+        let mut kernel = Kernel { route: Route::open()?, arp: ArpSocket::open()? };
+        let mut opened = Vec::new();
+        for member in &members {
+            opened.push(open_legs(node, member, &mut kernel.route)?);
+        }
+        let now = clock::now();
+        let holders = members
+            .iter()
+            .zip(opened)
+            .map(|(member, legs)| Holder::new(member.clone(), legs, &mut kernel, now))
+            .collect();
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        let wake =
+            EventFd::from_value_and_flags(0, flags).map_err(|error| StartError::Thread(error.into()))?;
+        let wake = Arc::new(wake);
+        let board = Arc::new(Board::default());
+        let (commands, receiver) = channel();
+        let mut worker = Worker {
+            holders,
+            kernel,
+            monitor,
+            commands: receiver,
+            wake: Arc::clone(&wake),
+            board: Arc::clone(&board),
+            deadline: None,
+        };
+        worker.publish();
+        let thread = std::thread::Builder::new().name("director".to_owned()).spawn(move || worker.run());
+        let thread = thread.map_err(StartError::Thread)?;
+        Ok(Self { node: node.clone(), members, board, commands, wake, thread: Some(thread) })
     }
 
-    /// What this node is for each of its groups.
+    /// What this node is for each of its groups, in the file's order. A router that is active but not in the cluster file
+    /// goes by its address.
     pub fn status(&self) -> Vec<GroupStatus> {
-        Vec::new()
+        let mut groups = self.board.groups();
+        if let Some(reason) = self.board.stopped() {
+            for group in &mut groups {
+                group.state = GroupState::Fault;
+                group.active = group.active.take().filter(|active| *active != self.node);
+                group.reason = format!("the director is not running: {reason}");
+            }
+        }
+        groups
     }
 
     /// Moves a group, and waits until it has moved, at most 5 s. To this node: it claims the group. Otherwise this node
@@ -34,16 +109,152 @@ impl Director {
     /// # Errors
     /// See [`SwitchoverError`].
     pub fn switchover(&self, group: &str, to: Option<&NodeName>) -> Result<Switched, SwitchoverError> {
-        let _ = (group, to);
-        Err(SwitchoverError::Stopped { reason: "it has not been started".to_owned() })
+        let begin = Instant::now();
+        let index = self.index_of(group)?;
+        let before = self.status_of(index)?;
+        let from = before.active.clone();
+        let to = match to {
+            Some(to) if *to == self.node => self.claim(index, &before)?,
+            to => self.give(index, &before, to)?,
+        };
+        let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Switched { from, to, took_ms })
     }
 
-    /// Gives away what it holds, waits (bounded) until somebody else has it, and removes the addresses.
-    pub fn shutdown(self) {}
+    /// Gives away what it holds, waits until somebody else has it (3 s, or six adverts if that is longer), and removes the
+    /// addresses.
+    pub fn shutdown(mut self) {
+        self.end(Command::Shutdown);
+    }
+
+    fn claim(&self, index: usize, before: &GroupStatus) -> Result<NodeName, SwitchoverError> {
+        if matches!(before.state, GroupState::Fault | GroupState::Init) {
+            return Err(SwitchoverError::Fault { group: before.name.clone(), reason: before.reason.clone() });
+        }
+        self.command(Command::Claim(index))?;
+        let claimed = |status: &GroupStatus| (status.state == GroupState::Active).then(|| self.node.clone());
+        self.board.wait(index, PATIENCE, claimed).ok_or_else(|| self.not_moved(index))
+    }
+
+    fn give(
+        &self,
+        index: usize,
+        before: &GroupStatus,
+        to: Option<&NodeName>,
+    ) -> Result<NodeName, SwitchoverError> {
+        let member = &self.members[index];
+        if let Some(to) = to
+            && !member.directors.iter().any(|peer| peer.node == *to)
+        {
+            let known: Vec<&str> = member.directors.iter().map(|peer| peer.node.as_str()).collect();
+            return Err(SwitchoverError::NotMember {
+                to: to.clone(),
+                group: member.name.clone(),
+                known: known.join(", "),
+            });
+        }
+        if before.state != GroupState::Active {
+            return Err(SwitchoverError::NotActive {
+                group: member.name.clone(),
+                active: before.active.clone(),
+            });
+        }
+        if let (Some(to), Some(winner)) = (to, member.successor_of(&self.node))
+            && winner.node != *to
+        {
+            return Err(SwitchoverError::WouldNotWin {
+                group: member.name.clone(),
+                to: to.clone(),
+                winner: winner.node.clone(),
+            });
+        }
+        self.command(Command::Resign(index))?;
+        let given = |status: &GroupStatus| {
+            let other = status.active.clone().filter(|active| *active != self.node);
+            other.filter(|_| status.state != GroupState::Active)
+        };
+        self.board.wait(index, PATIENCE, given).ok_or_else(|| self.not_moved(index))
+    }
+
+    fn not_moved(&self, index: usize) -> SwitchoverError {
+        match self.status_of(index) {
+            Err(error) => error,
+            Ok(status) => SwitchoverError::TimedOut {
+                group: status.name,
+                seconds: PATIENCE.as_secs(),
+                active: status.active,
+            },
+        }
+    }
+
+    fn index_of(&self, group: &str) -> Result<usize, SwitchoverError> {
+        self.members.iter().position(|member| member.name.as_str() == group).ok_or_else(|| {
+            let known: Vec<&str> = self.members.iter().map(|member| member.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            SwitchoverError::NoSuchGroup { node: self.node.clone(), group: group.to_owned(), known }
+        })
+    }
+
+    fn status_of(&self, index: usize) -> Result<GroupStatus, SwitchoverError> {
+        let stopped = |reason| SwitchoverError::Stopped { reason };
+        if let Some(reason) = self.board.stopped() {
+            return Err(stopped(reason));
+        }
+        self.board.groups().into_iter().nth(index).ok_or_else(|| stopped("it has no status yet".to_owned()))
+    }
+
+    fn command(&self, command: Command) -> Result<(), SwitchoverError> {
+        let gone = |_| SwitchoverError::Stopped { reason: self.board.stopped().unwrap_or_default() };
+        self.commands.send(command).map_err(gone)?;
+        // It fails only when 2^64 wakes wait; then the thread wakes anyway.
+        let _ = self.wake.write(1);
+        Ok(())
+    }
+
+    fn end(&mut self, command: Command) {
+        let Some(thread) = self.thread.take() else { return };
+        let _ = self.command(command);
+        // A thread that panicked has said so already.
+        let _ = thread.join();
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        self.end(Command::Stop);
+    }
 }
 
 impl fmt::Debug for Director {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Director").finish_non_exhaustive()
+        f.debug_struct("Director").field("node", &self.node).finish_non_exhaustive()
     }
 }
+
+fn open_legs(node: &NodeName, member: &Member, route: &mut Route) -> Result<Vec<Leg>, StartError> {
+    let legs = member.legs.iter();
+    legs.map(|leg| {
+        let opened = Leg::open(leg.clone(), route);
+        opened.map_err(|source| StartError::Interface {
+            node: node.clone(),
+            network: leg.network.clone(),
+            source,
+        })
+    })
+    .collect()
+}
+
+/// An error with its causes, for a log line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// How long a switch-over is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);

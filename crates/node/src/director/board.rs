@@ -1,0 +1,75 @@
+//! What the director's thread tells everybody else in the process.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use relevo_api::types::GroupStatus;
+
+/// The newest status of every group, with a bell for those who wait for a change.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    content: Mutex<Content>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    groups: Vec<GroupStatus>,
+    /// Why the thread is gone.
+    stopped: Option<String>,
+}
+
+impl Board {
+    /// Replaces the status. Rings only when something is different.
+    pub(super) fn publish(&self, groups: &[GroupStatus]) {
+        let mut content = self.lock();
+        if content.groups != groups {
+            content.groups.clear();
+            content.groups.extend_from_slice(groups);
+            drop(content);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Says that the thread is gone; the first reason stays.
+    pub(super) fn stop(&self, reason: &str) {
+        self.lock().stopped.get_or_insert_with(|| reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// The newest status.
+    pub(super) fn groups(&self) -> Vec<GroupStatus> {
+        self.lock().groups.clone()
+    }
+
+    /// Why the thread is gone; `None` while it runs.
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.lock().stopped.clone()
+    }
+
+    /// Waits until `wanted` gives a value for the status of group `index`, at most `timeout`.
+    pub(super) fn wait<T>(
+        &self,
+        index: usize,
+        timeout: Duration,
+        mut wanted: impl FnMut(&GroupStatus) -> Option<T>,
+    ) -> Option<T> {
+        let deadline = Instant::now() + timeout;
+        let mut content = self.lock();
+        loop {
+            if let Some(value) = content.groups.get(index).and_then(&mut wanted) {
+                return Some(value);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || content.stopped.is_some() {
+                return None;
+            }
+            content = self.changed.wait_timeout(content, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A reader that panicked leaves the status whole.
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

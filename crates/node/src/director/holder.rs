@@ -1,0 +1,280 @@
+//! One group at work: the machine, its legs, and its addresses in the kernel.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use relevo_api::types::{AddressStatus, GroupState, GroupStatus};
+use relevo_model::Time;
+use relevo_net::address::Address;
+use relevo_net::arp::ArpSocket;
+use relevo_net::clock;
+use relevo_net::route::Route;
+use relevo_proto::vrrp::{Group, Input, Output, State};
+use tracing::{debug, error, info, warn};
+
+use super::leg::Leg;
+use super::setup::Member;
+
+/// What all groups share to change the world with.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    pub(super) route: Route,
+    pub(super) arp: ArpSocket,
+}
+
+/// A group with its machine.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) member: Member,
+    machine: Group,
+    pub(super) legs: Vec<Leg>,
+    /// What the machine was last told about each leg.
+    told: Vec<Option<bool>>,
+    /// Until when the group stays in Fault because an address could not be put on, and why.
+    refused: Option<(Time, String)>,
+    /// The lifetime that the machine last asked for; `None` while nothing is held.
+    held: Option<Duration>,
+    pub(super) finished: bool,
+    /// `since` of the status on the wall clock, counted once for each change of state.
+    since: (Time, u64),
+}
+
+impl Holder {
+    /// Opens the legs of a group and removes what an earlier process left behind.
+    pub(super) fn new(member: Member, legs: Vec<Leg>, kernel: &mut Kernel, now: Time) -> Self {
+        let mut holder = Self {
+            machine: Group::new(member.settings.clone(), now),
+            told: vec![None; legs.len()],
+            member,
+            legs,
+            refused: None,
+            held: None,
+            finished: false,
+            since: (now, clock::wall_millis(now)),
+        };
+        holder.remove_leftovers(kernel);
+        holder
+    }
+
+    /// Tells the machine which links are up, where that changed.
+    pub(super) fn tell_links(&mut self, kernel: &mut Kernel, now: Time) {
+        for router in 0..self.legs.len() {
+            let up = self.refused.is_none() && self.legs[router].is_up();
+            if self.told[router] != Some(up) {
+                self.told[router] = Some(up);
+                self.input(kernel, now, Input::Link { router, up });
+            }
+        }
+    }
+
+    /// Looks at the interfaces again.
+    pub(super) fn refresh(&mut self, kernel: &mut Kernel, now: Time) {
+        for leg in &mut self.legs {
+            leg.refresh(&mut kernel.route, now);
+        }
+        self.tell_links(kernel, now);
+    }
+
+    /// Where its addresses belong: interface and address.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, Ipv4Addr)> {
+        let places = self.member.addresses.iter();
+        places.filter_map(|address| Some((self.legs[address.leg].link()?.index, address.ip)))
+    }
+
+    /// Gives the machine an input and does what it answers.
+    pub(super) fn input(&mut self, kernel: &mut Kernel, now: Time, input: Input<'_>) {
+        self.machine.handle_input(now, input);
+        self.outputs(kernel, now);
+    }
+
+    /// Takes all packets that wait.
+    pub(super) fn receive(&mut self, kernel: &mut Kernel, now: Time) {
+        for router in 0..self.legs.len() {
+            for _ in 0..MOST_PACKETS {
+                let Some(socket) = &mut self.legs[router].socket else { break };
+                match socket.receive() {
+                    Ok(Some(datagram)) => {
+                        let (source, ttl) = (datagram.source, datagram.ttl);
+                        self.machine.handle_input(
+                            now,
+                            Input::Packet { router, source, ttl, bytes: datagram.payload },
+                        );
+                        self.outputs(kernel, now);
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        debug!(error = super::chain(&error), "receiving");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// When to call [`Holder::fire`].
+    pub(super) fn timeout(&self) -> Option<Time> {
+        let retries = self.legs.iter().filter_map(|leg| leg.retry);
+        let refused = self.refused.as_ref().map(|(until, _)| *until);
+        retries.chain(refused).chain(self.machine.poll_timeout()).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn fire(&mut self, kernel: &mut Kernel, now: Time) {
+        if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+            self.machine.handle_timeout(now);
+            self.outputs(kernel, now);
+        }
+        let mut links = false;
+        for leg in &mut self.legs {
+            if leg.retry.is_some_and(|due| due <= now) {
+                leg.refresh(&mut kernel.route, now);
+                links = true;
+            }
+        }
+        if self.refused.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.refused = None;
+            links = true;
+        }
+        if links {
+            self.tell_links(kernel, now);
+        }
+    }
+
+    /// Somebody removed an address. If it is held here it is put on again.
+    pub(super) fn restore(&mut self, kernel: &mut Kernel, now: Time, index: u32, ip: Ipv4Addr) {
+        let Some(valid) = self.held else { return };
+        let ours = self.member.addresses.iter().any(|address| {
+            address.ip == ip && self.legs[address.leg].link().is_some_and(|link| link.index == index)
+        });
+        // The message may be older than the last Hold: ask what is true.
+        let Ok(present) = kernel.route.addresses() else { return };
+        if ours && !present.iter().any(|address| address.index == index && address.ip == ip) {
+            warn!(group = %self.member.name, "somebody removed {ip}: putting it on again");
+            self.hold(kernel, now, valid);
+            self.announce(kernel);
+        }
+    }
+
+    /// Takes all addresses off, whatever the machine thinks.
+    pub(super) fn release(&mut self, kernel: &mut Kernel) {
+        self.held = None;
+        for address in &self.member.addresses {
+            let Some(link) = self.legs[address.leg].link() else { continue };
+            if let Err(error) = kernel.route.release(link.index, address.ip, address.prefix) {
+                error!(group = %self.member.name, error = super::chain(&error), "address not removed");
+            }
+        }
+    }
+
+    /// What to show.
+    pub(super) fn status(&mut self) -> GroupStatus {
+        let status = self.machine.status();
+        if self.since.0 != status.since {
+            self.since = (status.since, clock::wall_millis(status.since));
+        }
+        let trouble = self.refused.as_ref().map(|(_, why)| why.clone());
+        let trouble = trouble.or_else(|| self.legs.iter().find_map(|leg| leg.trouble.clone()));
+        GroupStatus {
+            name: self.member.name.clone(),
+            state: match status.state {
+                State::Init => GroupState::Init,
+                State::Backup => GroupState::Backup,
+                State::Active => GroupState::Active,
+                State::Fault => GroupState::Fault,
+            },
+            active: status.active.map(|source| self.member.node_of(source)),
+            since: self.since.1,
+            reason: if status.state == State::Fault {
+                trouble.unwrap_or(status.reason)
+            } else {
+                status.reason
+            },
+            priority: self.member.settings.priority,
+            transitions: status.transitions,
+            dropped: status.dropped,
+            addresses: self.member.addresses.iter().map(|address| self.address_status(address)).collect(),
+        }
+    }
+
+    fn address_status(&self, address: &super::setup::VirtualAddress) -> AddressStatus {
+        let leg = &self.legs[address.leg];
+        AddressStatus {
+            name: address.name.clone(),
+            ip: address.ip,
+            network: leg.setup.network.clone(),
+            interface: leg.link().map(|link| link.name.clone()),
+        }
+    }
+
+    fn outputs(&mut self, kernel: &mut Kernel, now: Time) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Send { router, bytes } => self.legs[router].send(&bytes),
+                Output::Hold { valid } => self.hold(kernel, now, valid),
+                Output::Release => self.release(kernel),
+                Output::Announce => self.announce(kernel),
+                Output::Changed { from, to, reason } => {
+                    info!(group = %self.member.name, %from, %to, "{reason}");
+                }
+                Output::Dropped { router, source, reason } => {
+                    self.legs[router].dropped(now, source, &reason.to_string());
+                }
+                Output::Finished => self.finished = true,
+            }
+        }
+        // A director that cannot hold an address must not say that it is active. Each pass tells the machine about one more
+        // leg, so this ends.
+        if self.refused.is_some()
+            && let Some(router) = self.told.iter().position(|told| *told == Some(true))
+        {
+            self.told[router] = Some(false);
+            self.input(kernel, now, Input::Link { router, up: false });
+        }
+    }
+
+    fn hold(&mut self, kernel: &mut Kernel, now: Time, valid: Duration) {
+        self.held = Some(valid);
+        for address in &self.member.addresses {
+            let index = self.legs[address.leg].link().map_or(0, |link| link.index);
+            if let Err(error) = kernel.route.hold(index, address.ip, address.prefix, Some(valid)) {
+                let why = super::chain(&error);
+                error!(group = %self.member.name, "{why}");
+                self.refused = Some((now + REFUSED, why));
+                return;
+            }
+        }
+    }
+
+    fn announce(&self, kernel: &Kernel) {
+        for address in &self.member.addresses {
+            let Some(link) = self.legs[address.leg].link() else { continue };
+            if let Err(error) = kernel.arp.announce(link, address.ip) {
+                debug!(group = %self.member.name, error = super::chain(&error), "not announced");
+            }
+        }
+    }
+
+    /// An earlier process that was killed may have left its addresses, with or without a lease. They are ours alone: the
+    /// cluster file gives them to this group. Nothing else is touched.
+    fn remove_leftovers(&mut self, kernel: &mut Kernel) {
+        let present: Vec<Address> = kernel.route.addresses().unwrap_or_default();
+        for address in &self.member.addresses {
+            let Some(link) = self.legs[address.leg].link() else { continue };
+            for left in present.iter().filter(|left| left.index == link.index && left.ip == address.ip) {
+                match kernel.route.release(left.index, left.ip, left.prefix) {
+                    Ok(_) => {
+                        info!(group = %self.member.name, "removed {}/{}, left by an earlier process", left.ip, left.prefix)
+                    }
+                    Err(error) => {
+                        error!(group = %self.member.name, error = super::chain(&error), "leftover stays")
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How long a group stays in Fault after the kernel refused an address.
+const REFUSED: Duration = Duration::from_secs(5);
+/// Most packets taken in one turn from one socket, so that a flood cannot keep the timers waiting.
+const MOST_PACKETS: usize = 1024;

@@ -1,0 +1,149 @@
+//! A group's part on one network: the interface, the VRRP socket on it, and whether both can be used.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use relevo_model::Time;
+use relevo_net::link::{Interface, Link};
+use relevo_net::route::Route;
+use relevo_net::vrrp_socket::VrrpSocket;
+use tracing::{debug, info, warn};
+
+use super::setup;
+
+/// An interface with its socket, which come and go.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) setup: setup::Leg,
+    interface: Option<Interface>,
+    pub(super) socket: Option<VrrpSocket>,
+    /// Why it cannot be used; `None` while it can.
+    pub(super) trouble: Option<String>,
+    /// When to try again to open the socket.
+    pub(super) retry: Option<Time>,
+    drops: Drops,
+}
+
+impl Leg {
+    /// Finds the interface and opens the socket.
+    ///
+    /// # Errors
+    /// An interface that is not there, a missing permission. A link without carrier is none: it may come.
+    pub(super) fn open(setup: setup::Leg, route: &mut Route) -> Result<Self, relevo_net::Error> {
+        let interface = route.interface(setup.ip, setup.interface.as_deref())?;
+        let socket = VrrpSocket::open(&interface)?;
+        let trouble = trouble(&interface.link);
+        Ok(Self {
+            setup,
+            interface: Some(interface),
+            socket: Some(socket),
+            trouble,
+            retry: None,
+            drops: Drops::default(),
+        })
+    }
+
+    /// Whether adverts can go out and come in.
+    pub(super) fn is_up(&self) -> bool {
+        self.trouble.is_none()
+    }
+
+    /// The interface, while there is one.
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.interface.as_ref().map(|interface| &interface.link)
+    }
+
+    /// Looks at the kernel's tables again. An interface that was made anew gets a new socket.
+    pub(super) fn refresh(&mut self, route: &mut Route, now: Time) {
+        self.retry = None;
+        match route.interface(self.setup.ip, self.setup.interface.as_deref()) {
+            Ok(found) => self.take(found, now),
+            Err(error) => {
+                if self.interface.take().is_some() {
+                    warn!(network = %self.setup.network, "lost the interface: {error}");
+                }
+                self.socket = None;
+                self.trouble = Some(error.to_string());
+            }
+        }
+    }
+
+    fn take(&mut self, found: Interface, now: Time) {
+        let same = self.link().is_some_and(|link| link.index == found.link.index);
+        if !same || self.socket.is_none() {
+            match VrrpSocket::open(&found) {
+                Ok(socket) => {
+                    info!(network = %self.setup.network, interface = %found.link.name, "opened the VRRP socket");
+                    self.socket = Some(socket);
+                }
+                Err(error) => {
+                    warn!(network = %self.setup.network, error = super::chain(&error), "no VRRP socket");
+                    self.socket = None;
+                    self.trouble = Some(error.to_string());
+                    self.retry = Some(now + RETRY);
+                    self.interface = Some(found);
+                    return;
+                }
+            }
+        }
+        self.trouble = trouble(&found.link);
+        self.interface = Some(found);
+    }
+
+    /// Sends an advert. What cannot be sent is only logged: the monitor tells what became of the link.
+    pub(super) fn send(&self, bytes: &[u8]) {
+        let Some(socket) = &self.socket else { return };
+        if let Err(error) = socket.send(bytes) {
+            debug!(network = %self.setup.network, error = super::chain(&error), "advert not sent");
+        }
+    }
+
+    /// Logs a packet that was dropped: at most one line in ten seconds, with the number of those not shown.
+    pub(super) fn dropped(&mut self, now: Time, source: Ipv4Addr, reason: &str) {
+        if let Some(silent) = self.drops.show(now) {
+            warn!(network = %self.setup.network, %source, silent, "dropped a VRRP packet: {reason}");
+        }
+    }
+}
+
+fn trouble(link: &Link) -> Option<String> {
+    (!link.up).then(|| format!("the link of {} is down", link.name))
+}
+
+/// Lets one of many pass.
+#[derive(Debug, Default)]
+struct Drops {
+    shown: Option<Time>,
+    silent: u64,
+}
+
+impl Drops {
+    /// Whether to show this one, and how many were not shown since the last.
+    fn show(&mut self, now: Time) -> Option<u64> {
+        if self.shown.is_some_and(|shown| now.since(shown) < QUIET) {
+            self.silent += 1;
+            return None;
+        }
+        self.shown = Some(now);
+        Some(std::mem::take(&mut self.silent))
+    }
+}
+
+const QUIET: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_wrong_packets_is_one_line_in_ten_seconds() {
+        let mut drops = Drops::default();
+        assert_eq!(drops.show(Time::from_millis(5)), Some(0));
+        for _ in 0..7 {
+            assert_eq!(drops.show(Time::from_millis(6)), None);
+        }
+        assert_eq!(drops.show(Time::from_millis(10_005)), Some(7));
+        assert_eq!(drops.show(Time::from_millis(20_006)), Some(0));
+    }
+}

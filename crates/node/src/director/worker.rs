@@ -1,0 +1,213 @@
+//! The director's thread: waits for packets, changes of links and addresses, commands and deadlines, for all groups.
+//!
+//! What waits in the sockets is taken before deadlines count: a process that was stopped for a while must hear those
+//! who took over meanwhile before it decides anything.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::EventFd;
+use nix::sys::time::TimeSpec;
+use relevo_model::Time;
+use relevo_net::monitor::{Event, Monitor};
+use relevo_net::{clock, realtime};
+use relevo_proto::vrrp::Input;
+use tracing::{debug, error, warn};
+
+use super::board::Board;
+use super::holder::{Holder, Kernel};
+
+/// What others ask of the thread. Groups are numbered in the order of the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Claim(usize),
+    Resign(usize),
+    /// Give everything away, then end.
+    Shutdown,
+    /// End now; the addresses are taken off.
+    Stop,
+}
+
+/// Everything that the thread owns.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) holders: Vec<Holder>,
+    pub(super) kernel: Kernel,
+    pub(super) monitor: Monitor,
+    pub(super) commands: Receiver<Command>,
+    pub(super) wake: Arc<EventFd>,
+    pub(super) board: Arc<Board>,
+    /// Set by [`Command::Shutdown`]: when to stop waiting for the machines.
+    pub(super) deadline: Option<Time>,
+}
+
+impl Worker {
+    /// Runs until told to end. Whatever happens, no address stays on: if this thread dies, the kernel's leases run out.
+    pub(super) fn run(mut self) {
+        if let Err(error) = realtime::prefer_this_thread() {
+            debug!(%error, "no real-time priority");
+        }
+        let tombstone = Tombstone { board: Arc::clone(&self.board) };
+        let now = clock::now();
+        for holder in &mut self.holders {
+            holder.tell_links(&mut self.kernel, now);
+        }
+        loop {
+            self.publish();
+            self.wait();
+            let now = clock::now();
+            let stop = self.take_commands(now);
+            let removed = self.take_events(now);
+            for holder in &mut self.holders {
+                holder.receive(&mut self.kernel, now);
+                holder.fire(&mut self.kernel, now);
+            }
+            // After the machines had their say: after a stall they give up what the lease took from them.
+            for (index, ip) in removed {
+                for holder in &mut self.holders {
+                    holder.restore(&mut self.kernel, now, index, ip);
+                }
+            }
+            if stop || self.is_over(now) {
+                break;
+            }
+        }
+        for holder in &mut self.holders {
+            holder.release(&mut self.kernel);
+        }
+        self.publish();
+        self.board.stop("it was shut down");
+        drop(tombstone);
+    }
+
+    fn is_over(&self, now: Time) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        if deadline <= now {
+            warn!("not all groups could be given away in time");
+        }
+        deadline <= now || self.holders.iter().all(|holder| holder.finished)
+    }
+
+    /// Shows the newest status.
+    pub(super) fn publish(&mut self) {
+        let groups: Vec<_> = self.holders.iter_mut().map(Holder::status).collect();
+        self.board.publish(&groups);
+    }
+
+    /// Sleeps until something is readable or the next deadline has come.
+    fn wait(&self) {
+        let deadlines = self.holders.iter().filter_map(Holder::timeout).chain(self.deadline);
+        let timeout = deadlines.min().map(|due| due.since(clock::now()));
+        let sockets =
+            self.holders.iter().flat_map(|holder| &holder.legs).filter_map(|leg| leg.socket.as_ref());
+        let mut fds = vec![
+            PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        match ppoll(&mut fds, timeout.map(TimeSpec::from_duration), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => {
+                error!(%error, "cannot wait for sockets");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    /// Returns whether to end at once.
+    fn take_commands(&mut self, now: Time) -> bool {
+        // Not readable: nobody woke us, and the channel is empty or will wake us.
+        let _ = self.wake.read();
+        loop {
+            let (index, input) = match self.commands.try_recv() {
+                Ok(Command::Claim(index)) => (index, Input::Claim),
+                Ok(Command::Resign(index)) => (index, Input::Resign),
+                Ok(Command::Shutdown) => {
+                    self.shutdown(now);
+                    continue;
+                }
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return true,
+                Err(TryRecvError::Empty) => return false,
+            };
+            if let Some(holder) = self.holders.get_mut(index) {
+                holder.input(&mut self.kernel, now, input);
+            }
+        }
+    }
+
+    fn shutdown(&mut self, now: Time) {
+        let slowest =
+            self.holders.iter().map(|holder| holder.member.settings.advert).max().unwrap_or_default();
+        self.deadline = Some(now + SHUTDOWN.max(slowest * 6));
+        for holder in &mut self.holders {
+            holder.input(&mut self.kernel, now, Input::Shutdown);
+        }
+    }
+
+    /// Takes what the kernel reported. Returns the addresses that were removed, by interface.
+    fn take_events(&mut self, now: Time) -> Vec<(u32, std::net::Ipv4Addr)> {
+        let mut removed = Vec::new();
+        let mut look = false;
+        loop {
+            match self.monitor.next(Duration::ZERO) {
+                Ok(None) => break,
+                Ok(Some(Event::AddressAdded(address))) => look |= !self.is_virtual(address.ip),
+                Ok(Some(Event::AddressRemoved(address))) => {
+                    look |= !self.is_virtual(address.ip);
+                    removed.push((address.index, address.ip));
+                }
+                Ok(Some(Event::Link(_) | Event::LinkRemoved(_))) => look = true,
+                Ok(Some(Event::Overrun)) => {
+                    look = true;
+                    // Any of ours may be among the lost messages; restoring asks the kernel first.
+                    for holder in &self.holders {
+                        removed.extend(holder.places());
+                    }
+                }
+                Err(error) => {
+                    error!(error = super::chain(&error), "the monitor broke; opening another");
+                    match Monitor::open() {
+                        Ok(monitor) => self.monitor = monitor,
+                        Err(error) => error!(error = super::chain(&error), "no monitor"),
+                    }
+                    look = true;
+                    break;
+                }
+            }
+        }
+        if look {
+            for holder in &mut self.holders {
+                holder.refresh(&mut self.kernel, now);
+            }
+        }
+        removed
+    }
+
+    fn is_virtual(&self, ip: std::net::Ipv4Addr) -> bool {
+        let mut addresses = self.holders.iter().flat_map(|holder| &holder.member.addresses);
+        addresses.any(|address| address.ip == ip)
+    }
+}
+
+/// Says that the thread is gone, however it went.
+struct Tombstone {
+    board: Arc<Board>,
+}
+
+impl Drop for Tombstone {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            error!(
+                "the director's thread failed; the kernel removes its addresses when their leases run out"
+            );
+        }
+        self.board.stop("its thread failed; see the log");
+    }
+}
+
+/// How long a shutdown waits for successors, unless six adverts take longer.
+const SHUTDOWN: Duration = Duration::from_secs(3);
