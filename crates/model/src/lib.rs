@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod diagnostic;
 pub mod name;
+pub mod quantity;
 pub mod read;
 pub mod time;
 

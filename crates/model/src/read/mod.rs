@@ -1,9 +1,38 @@
 //! Reads a cluster file: text becomes a [`ClusterFile`], or a list of all its mistakes.
 //!
-//! It does not open files; text comes in. Nothing here knows how the cluster is run.
+//! ```text
+//! text -> tree (TOML with places) -> networks -> nodes -> groups -> services -> lab -> timing
+//!                                        every step adds its findings to one list
+//! ```
+//! It does not open files: text comes in. Nothing here knows how a cluster is run. A thing that is wrong is
+//! reported where it is written, and only there: what refers to it by name stays silent.
 
-use crate::cluster::ClusterFile;
-use crate::diagnostic::{Diagnostic, Place, Severity};
+mod check;
+mod findings;
+mod groups;
+mod lab;
+mod members;
+mod names;
+mod networks;
+mod nodes;
+mod plugs;
+mod servers;
+mod services;
+mod suggest;
+mod timing;
+mod topology;
+mod tree;
+mod value;
+
+use toml::de::DeTable;
+
+use crate::cluster::{ClusterFile, Role};
+use crate::diagnostic::Diagnostic;
+use findings::Findings;
+use groups::Groups;
+use nodes::Nodes;
+use services::Services;
+use tree::Fields;
 
 /// What reading a text gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +44,79 @@ pub struct Reading {
 }
 
 /// Reads a cluster file and finds every mistake in one go. Never panics, whatever the text.
+///
+/// Where the text is not TOML at all, findings that may only be a consequence of that are left out.
 pub fn read(text: &str) -> Reading {
-    let length = text.lines().next().map_or(1, |line| line.chars().count().max(1));
-    Reading {
-        cluster: None,
-        diagnostics: vec![Diagnostic {
-            severity: Severity::Error,
-            place: Place { line: 1, column: 1, length },
-            message: "the reader is not there yet".to_owned(),
-            hint: "wait for it".to_owned(),
-        }],
+    let mut findings = Findings::new(text);
+    let cluster = tree::parse(text, &mut findings).and_then(|root| cluster(&mut findings, &root));
+    let cluster = cluster.filter(|_| !findings.has_errors());
+    Reading { cluster, diagnostics: findings.finish() }
+}
+
+fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFile> {
+    if table.is_empty() {
+        findings.error(&(0..0), "the file says nothing", "`relevo example minimal` prints a small one");
+        return None;
+    }
+    let keys = ["name", "network", "node", "group", "address", "service", "lab"];
+    let root = Fields::open(findings, table, &(0..0), "a cluster file", &keys);
+    let name = root.require(findings, "name", "\"mycluster\"").and_then(|item| {
+        let name = item.text(findings, "\"mycluster\"")?;
+        names::check_name(findings, name, &item.span, "cluster");
+        Some(name.to_owned())
+    });
+    let mut networks = networks::read(findings, &root);
+    let nodes = nodes::read(findings, &root, &mut networks);
+    let groups = groups::read(findings, &root, &mut networks, &nodes);
+    let services = services::read(findings, &root, &networks, &nodes, &groups);
+    let lab = lab::read(findings, &root, &mut networks, &nodes, &groups);
+    purpose(findings, &root, &nodes, &groups, &services);
+    timing::check(findings, &groups, &services);
+    let Groups { list: groups, addresses, .. } = groups;
+    let (networks, nodes, services) = (networks.list, nodes.list, services.list);
+    Some(ClusterFile { name: name?, networks, nodes, groups, addresses, services, lab })
+}
+
+/// Whether there is something to do, and everybody has something to do.
+fn purpose(
+    findings: &mut Findings<'_>,
+    root: &Fields<'_>,
+    nodes: &Nodes,
+    groups: &Groups,
+    services: &Services,
+) {
+    if root.find("address").is_none() && root.find("service").is_none() {
+        let hint = "add an [address.NAME] for clients to ask and a [service.NAME] that answers there";
+        findings.error(root.span(), "the cluster has neither a virtual address nor a service", hint);
+        return;
+    }
+    if root.find("node").is_some() && nodes.directors().next().is_none() && groups.list.is_empty() {
+        findings.error(root.span(), "no node is a director", "give two nodes roles = [\"director\"]");
+    }
+    for node in &nodes.list {
+        let idle = !services.list.is_empty()
+            && !node.is(Role::Director)
+            && node.is(Role::Server)
+            && !services.list.iter().any(|service| {
+                let is = |at: std::net::Ipv4Addr| node.addresses.iter().any(|address| address.ip == at);
+                service.servers.iter().any(|server| is(*server.at.ip()))
+                    || service.fallback.is_some_and(|fallback| is(*fallback.ip()))
+            });
+        if idle {
+            let hint = format!("add it to a service, as in servers = [\"{}:80\"]", node.name);
+            findings.warning(
+                &nodes.span(&node.name),
+                format!("no service uses server `{}`", node.name),
+                hint,
+            );
+        }
+        let left_out = node.is(Role::Director)
+            && !groups.list.is_empty()
+            && !groups.list.iter().any(|group| group.priority_of(&node.name).is_some());
+        if left_out {
+            let hint = "add it to a group's `priority`, or take the role away";
+            let message = format!("director `{}` is in no group: it never holds an address", node.name);
+            findings.warning(&nodes.span(&node.name), message, hint);
+        }
     }
 }

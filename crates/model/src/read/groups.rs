@@ -1,0 +1,327 @@
+//! `[group.NAME]` and `[address.NAME]`: virtual addresses and who may hold them.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+
+use super::findings::{Findings, Span};
+use super::members;
+use super::names::{Named, Names, named};
+use super::networks::Networks;
+use super::nodes::Nodes;
+use super::tree::{Fields, Item, entries};
+use crate::cluster::{Address, Group, VrrpVersion};
+use crate::name::{AddressName, GroupName, NetworkName};
+use crate::quantity::format_duration;
+
+/// Name of the group that is there when the file has none.
+const DEFAULT_GROUP: &str = "main";
+/// Virtual router id of the first network when the file says none; keepalived's examples have it too.
+const DEFAULT_VRID: u8 = 51;
+/// Time between adverts in version 3 when the file says none.
+const DEFAULT_ADVERT: Duration = Duration::from_millis(100);
+/// Time between adverts in version 2 when the file says none: the shortest that it can say.
+const DEFAULT_ADVERT_V2: Duration = Duration::from_secs(1);
+
+/// Virtual addresses and their groups.
+#[derive(Debug)]
+pub(super) struct Groups {
+    pub(super) list: Vec<Group>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) address_names: Names,
+    /// Where each group's advert is written, or the group.
+    pub(super) adverts: BTreeMap<GroupName, Span>,
+}
+
+/// Reads all groups and virtual addresses.
+pub(super) fn read<'a>(
+    findings: &mut Findings<'_>,
+    root: &Fields<'a>,
+    networks: &mut Networks,
+    nodes: &Nodes,
+) -> Groups {
+    let (tables, mut names) = named(findings, root, "group", "group", 255);
+    let implied = tables.is_empty() && root.find("group").is_none();
+    if implied {
+        names.add(DEFAULT_GROUP, root.span());
+    }
+    let (addresses, address_names) = addresses(findings, root, networks, &names, implied);
+    let mut groups = Groups { list: Vec::new(), addresses, address_names, adverts: BTreeMap::new() };
+    if implied {
+        if let Some(first) = groups.addresses.first() {
+            let at = groups.address_names.span(&first.name).cloned().unwrap_or_default();
+            let used = groups.networks_of(DEFAULT_GROUP, networks);
+            let vrids = (DEFAULT_VRID..).zip(&used).map(|(vrid, network)| (network.clone(), vrid)).collect();
+            let priorities = members::all_directors(findings, nodes, &at);
+            members::check(findings, nodes, &priorities, &used, DEFAULT_GROUP, &at);
+            groups.push(DEFAULT_GROUP, at, vrids, priorities, Timing::default());
+        }
+        return groups;
+    }
+    let only = names.iter().count() == 1;
+    for table in tables {
+        group(findings, &table, &mut groups, networks, nodes, only);
+    }
+    same_vrid(findings, &groups.list, &names);
+    groups
+}
+
+impl Groups {
+    /// The networks that a group has addresses on, in the file's order.
+    fn networks_of(&self, group: &str, networks: &Networks) -> Vec<NetworkName> {
+        let has = |network: &str| {
+            self.addresses
+                .iter()
+                .any(|address| address.group.as_str() == group && address.network.as_str() == network)
+        };
+        networks.names.iter().filter(|network| has(network)).map(NetworkName::new).collect()
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        at: Span,
+        vrids: BTreeMap<NetworkName, u8>,
+        priorities: Vec<(crate::name::NodeName, u8)>,
+        timing: Timing,
+    ) {
+        let name = GroupName::new(name);
+        let Timing { advert, preempt, version, password } = timing;
+        self.adverts.insert(name.clone(), at);
+        self.list.push(Group { name, vrids, priorities, advert, preempt, version, password });
+    }
+}
+
+fn group<'a>(
+    findings: &mut Findings<'_>,
+    named: &Named<'a>,
+    groups: &mut Groups,
+    networks: &Networks,
+    nodes: &Nodes,
+    only: bool,
+) {
+    let Named { name, span, header, table } = named;
+    let what = format!("group `{name}`");
+    let keys = ["vrid", "priority", "advert", "preempt", "version", "password"];
+    let fields = Fields::open(findings, table, header, &what, &keys);
+    let used = groups.networks_of(name, networks);
+    if used.is_empty() {
+        let hint = format!("add an [address.NAME] with group = \"{name}\", or remove the group");
+        findings.error(span, format!("{what} has no address"), hint);
+    }
+    let vrids = vrids(findings, &fields, &used, networks, name, only);
+    let priorities = match fields.find("priority") {
+        Some(item) => members::read(findings, item, nodes),
+        None => members::all_directors(findings, nodes, span),
+    };
+    let at = fields.find("priority").map_or(span, |item| &item.key);
+    members::check(findings, nodes, &priorities, &used, name, at);
+    let timing = timing(findings, &fields);
+    let at = fields.find("advert").map_or(span, |item| &item.span).clone();
+    groups.push(name, at, vrids, priorities, timing);
+}
+
+fn vrids(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    used: &[NetworkName],
+    networks: &Networks,
+    name: &str,
+    only: bool,
+) -> BTreeMap<NetworkName, u8> {
+    let number = |findings: &mut Findings<'_>, item: &Item<'_>| {
+        item.integer(findings, 1..=255, "51").and_then(|vrid| u8::try_from(vrid).ok())
+    };
+    let Some(item) = fields.find("vrid") else {
+        if !only {
+            let message = format!("group `{name}` has no `vrid`");
+            findings.error(
+                fields.span(),
+                message,
+                "with several groups each one says its own, as in vrid = 51",
+            );
+        }
+        return (DEFAULT_VRID..).zip(used).map(|(vrid, network)| (network.clone(), vrid)).collect();
+    };
+    let Some(table) = item.value.as_table() else {
+        let Some(vrid) = number(findings, item) else { return BTreeMap::new() };
+        return used.iter().map(|network| (network.clone(), vrid)).collect();
+    };
+    let mut vrids = BTreeMap::new();
+    for entry in entries(table) {
+        if !networks.names.resolve(findings, entry.name, &entry.key) {
+            continue;
+        }
+        if !used.iter().any(|network| network.as_str() == entry.name) {
+            let message = format!("group `{name}` has no address on network `{}`", entry.name);
+            findings.error(&entry.key, message, "remove it, or add an [address.NAME] there");
+        }
+        if let Some(vrid) = number(findings, &entry) {
+            vrids.insert(NetworkName::new(entry.name), vrid);
+        }
+    }
+    for network in used.iter().filter(|network| table.get(network.as_str()).is_none()) {
+        let message = format!("group `{name}` has an address on network `{network}` but no vrid for it");
+        findings.error(&item.span, message, format!("add {network} = 52, or another number from 1 to 255"));
+    }
+    vrids
+}
+
+fn same_vrid(findings: &mut Findings<'_>, groups: &[Group], names: &Names) {
+    let mut seen: BTreeMap<(&NetworkName, u8), &GroupName> = BTreeMap::new();
+    for group in groups {
+        for (network, vrid) in &group.vrids {
+            let Some(other) = seen.insert((network, *vrid), &group.name) else { continue };
+            let span = names.span(&group.name).cloned().unwrap_or_default();
+            let message =
+                format!("groups `{other}` and `{}` both have vrid {vrid} on network `{network}`", group.name);
+            findings.error(&span, message, "give each group on a network its own `vrid`, 1 to 255");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Timing {
+    advert: Duration,
+    preempt: bool,
+    version: VrrpVersion,
+    password: Option<String>,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { advert: DEFAULT_ADVERT, preempt: false, version: VrrpVersion::V3, password: None }
+    }
+}
+
+fn timing(findings: &mut Findings<'_>, fields: &Fields<'_>) -> Timing {
+    let version = fields.find("version").and_then(|item| item.integer(findings, 2..=3, "3"));
+    let version = if version == Some(2) { VrrpVersion::V2 } else { VrrpVersion::V3 };
+    let advert = match (fields.find("advert"), version) {
+        (Some(item), _) => advert(findings, item, version).unwrap_or(DEFAULT_ADVERT),
+        (None, VrrpVersion::V3) => DEFAULT_ADVERT,
+        (None, VrrpVersion::V2) => DEFAULT_ADVERT_V2,
+    };
+    let preempt = fields.find("preempt").and_then(|item| item.boolean(findings)).unwrap_or(false);
+    let password = fields.find("password").and_then(|item| password(findings, item, version));
+    Timing { advert, preempt, version, password }
+}
+
+fn advert(findings: &mut Findings<'_>, item: &Item<'_>, version: VrrpVersion) -> Option<Duration> {
+    let (least, most, step) = match version {
+        VrrpVersion::V3 => (10, 40_950, 10),
+        VrrpVersion::V2 => (1_000, 255_000, 1_000),
+    };
+    let advert = item.duration(findings, Duration::ZERO..=Duration::from_secs(86_400))?;
+    let millis = advert.as_millis();
+    if (least..=most).contains(&millis) && millis.is_multiple_of(step) {
+        return Some(advert);
+    }
+    let (message, hint) = match version {
+        VrrpVersion::V3 => (
+            format!("version 3 cannot say an advert interval of {}", format_duration(advert)),
+            "write 10ms to 40950ms in whole 10 ms, as in \"100ms\"",
+        ),
+        VrrpVersion::V2 => (
+            format!("version 2 cannot say an advert interval of {}", format_duration(advert)),
+            "write 1s to 255s in whole seconds, or use version = 3",
+        ),
+    };
+    findings.error(&item.span, message, hint);
+    None
+}
+
+fn password(findings: &mut Findings<'_>, item: &Item<'_>, version: VrrpVersion) -> Option<String> {
+    let text = item.text(findings, "\"secret\"")?;
+    if version == VrrpVersion::V3 {
+        let hint = "remove it (version 3 has none, RFC 9568), or write version = 2 for an old peer";
+        findings.error(&item.key, "`password` needs VRRP version 2", hint);
+    }
+    if text.is_empty() || text.len() > 8 {
+        let message = format!("the password has {} bytes", text.len());
+        findings.value(&item.span, message, "write 1 to 8 bytes: version 2 has room for no more");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn addresses<'a>(
+    findings: &mut Findings<'_>,
+    root: &Fields<'a>,
+    networks: &mut Networks,
+    groups: &Names,
+    implied: bool,
+) -> (Vec<Address>, Names) {
+    let (tables, names) = named(findings, root, "address", "address", 1024);
+    let mut list = Vec::new();
+    for Named { name, span, header, table } in tables {
+        let what = format!("address `{name}`");
+        if name.parse::<Ipv4Addr>().is_ok() {
+            continue;
+        }
+        let fields = Fields::open(findings, table, &header, &what, &["network", "ip", "group"]);
+        let ip =
+            fields.require(findings, "ip", "\"192.168.1.200\"").and_then(|item| prefixed(findings, item));
+        let fits =
+            ip.as_ref().and_then(|(ip, ..)| networks.of(*ip)).map_or("NETWORK", |network| &network.name);
+        let network = fields.require(findings, "network", &format!("\"{fits}\""));
+        let network = network.and_then(|item| {
+            let name = item.text(findings, "\"lan\"")?;
+            networks.names.resolve(findings, name, &item.span).then_some(name)
+        });
+        let group = group_of(findings, &fields, &span, groups, implied);
+        let (Some((ip, prefix, at)), Some(network)) = (ip, network) else { continue };
+        networks.claim(findings, network, ip, &at, &what);
+        let length = networks.find(network).map(|network| network.subnet.prefix_len());
+        if let Some(length) = length.filter(|length| prefix != 32 && prefix != *length) {
+            let message = format!("the prefix length {prefix} is not network `{network}`'s {length}");
+            findings.error(&at, message, format!("write \"{ip}\" or \"{ip}/{length}\""));
+        }
+        let Some(group) = group else { continue };
+        let (name, network) = (AddressName::new(name), NetworkName::new(network));
+        list.push(Address { name, group: GroupName::new(group), network, ip, prefix });
+    }
+    (list, names)
+}
+
+fn group_of<'a>(
+    findings: &mut Findings<'_>,
+    fields: &'a Fields<'_>,
+    span: &Span,
+    groups: &'a Names,
+    implied: bool,
+) -> Option<&'a str> {
+    let Some(item) = fields.find("group") else {
+        let mut names = groups.iter();
+        let (first, second) = (names.next(), names.next());
+        if second.is_some() {
+            let names: Vec<&str> = groups.iter().take(8).collect();
+            let hint = format!("add group = \"...\" with one of {}", names.join(", "));
+            findings.error(span, "the address does not say its group, and there are several", hint);
+            return None;
+        }
+        return first;
+    };
+    let name = item.text(findings, "\"web\"")?;
+    if implied && name != DEFAULT_GROUP {
+        let hint = format!("add [group.{name}], or remove this line");
+        findings.error(&item.span, format!("there is no group `{name}`"), hint);
+        return None;
+    }
+    groups.resolve(findings, name, &item.span).then_some(name)
+}
+
+fn prefixed(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<(Ipv4Addr, u8, Span)> {
+    let text = item.text(findings, "\"192.168.1.200\"")?;
+    if let Ok(net) = text.parse::<Ipv4Net>() {
+        return Some((net.addr(), net.prefix_len(), item.span.clone()));
+    }
+    if text.contains('/') && text.parse::<ipnet::Ipv6Net>().is_err() {
+        let hint = "write \"192.168.1.200\" or \"192.168.1.200/24\"";
+        findings.value(&item.span, format!("`{text}` is not an IPv4 address with a prefix length"), hint);
+        return None;
+    }
+    item.ipv4(findings).map(|ip| (ip, 32, item.span.clone()))
+}

@@ -1,0 +1,97 @@
+//! The directors of a group and their priorities.
+
+use std::collections::BTreeMap;
+
+use super::findings::{Findings, Span};
+use super::nodes::Nodes;
+use super::suggest;
+use super::tree::{Item, entries};
+use crate::cluster::Role;
+use crate::name::{NetworkName, NodeName};
+
+/// Priorities of directors in the file's order, when the file says none.
+const PRIORITIES: [u8; 16] = [150, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 9, 8, 7, 6, 5];
+
+/// Every director, in the file's order, with the default priorities.
+pub(super) fn all_directors(findings: &mut Findings<'_>, nodes: &Nodes, at: &Span) -> Vec<(NodeName, u8)> {
+    if nodes.directors().count() > PRIORITIES.len() {
+        let message = format!("there are more than {} directors", PRIORITIES.len());
+        findings.error(at, message, "say who holds this group: priority = { lb1 = 150, lb2 = 100 }");
+    }
+    nodes.directors().map(|node| node.name.clone()).zip(PRIORITIES).collect()
+}
+
+/// `priority = { bal1 = 150, bal2 = 100 }`, highest first.
+pub(super) fn read(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) -> Vec<(NodeName, u8)> {
+    let mut priorities: Vec<(NodeName, u8)> = Vec::new();
+    let Some(table) = item.table(findings, "{ lb1 = 150, lb2 = 100 }") else { return priorities };
+    let mut seen: BTreeMap<u8, &str> = BTreeMap::new();
+    for entry in entries(table) {
+        if !nodes.names.resolve(findings, entry.name, &entry.key) {
+            continue;
+        }
+        if let Some(node) = nodes.find(entry.name)
+            && !node.is(Role::Director)
+        {
+            let directors = suggest::one_of("", nodes.directors().map(|node| node.name.as_str()));
+            let hint = format!("only a director holds addresses: add the role \"director\"; {directors}");
+            findings.error(&entry.key, format!("node `{}` is not a director", entry.name), hint);
+        }
+        if entry.value.as_integer().is_some_and(|number| number.as_str() == "255") {
+            let message = "the priority 255 belongs to the owner of an address";
+            findings.value(
+                &entry.span,
+                message,
+                "write a number from 1 to 254: here nobody owns it (RFC 9568, 5.2.4)",
+            );
+            continue;
+        }
+        let priority = entry.integer(findings, 1..=254, "100").and_then(|number| u8::try_from(number).ok());
+        let Some(priority) = priority else { continue };
+        if let Some(other) = seen.insert(priority, entry.name) {
+            let message = format!("`{other}` and `{}` have the same priority {priority}", entry.name);
+            findings.error(
+                &entry.span,
+                message,
+                "give each director its own, so that it is clear who comes next",
+            );
+        }
+        priorities.push((NodeName::new(entry.name), priority));
+    }
+    priorities.sort_by_key(|(_, priority)| std::cmp::Reverse(*priority));
+    priorities
+}
+
+/// Whether these directors can hold a group with addresses on these networks.
+pub(super) fn check(
+    findings: &mut Findings<'_>,
+    nodes: &Nodes,
+    priorities: &[(NodeName, u8)],
+    networks: &[NetworkName],
+    group: &str,
+    at: &Span,
+) {
+    match priorities {
+        [] => {
+            let hint = "give two nodes roles = [\"director\"]";
+            findings.error(at, format!("group `{group}` has no director"), hint);
+        }
+        [(only, _)] => {
+            let message = format!("only `{only}` can hold group `{group}`: when it fails, nobody takes over");
+            findings.warning(at, message, "add a second director");
+        }
+        _ => {}
+    }
+    for node in priorities.iter().filter_map(|(name, _)| nodes.find(name)) {
+        for network in networks.iter().filter(|network| node.address_on(network).is_none()) {
+            let message = format!(
+                "director `{}` is not on network `{network}`, where group `{group}` has an address",
+                node.name
+            );
+            let hint = format!(
+                "add address.{network} = \"...\" to the node, or leave it out of the group's `priority`"
+            );
+            findings.error(&nodes.span(&node.name), message, hint);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Hints: the nearest right word, or the list of right words.
+
+/// Most words that are compared or listed.
+const MOST: usize = 300;
+
+/// A hint for a word that is none of `words`.
+pub(super) fn one_of<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) -> String {
+    let words: Vec<&str> = words.into_iter().take(MOST).collect();
+    if words.is_empty() {
+        return "there is none".to_owned();
+    }
+    let limit = 1 + wrong.chars().count().min(24) / 4;
+    let nearest = (words.iter().filter(|word| word.len().abs_diff(wrong.len()) <= limit))
+        .map(|word| (distance(wrong, word), word))
+        .min();
+    match nearest {
+        Some((far, word)) if far <= limit => format!("did you mean `{word}`?"),
+        Some(_) | None => format!("it can be {}", list(&words)),
+    }
+}
+
+/// Words as a list: `a`, `b` or `c`; a long one is cut.
+fn list(words: &[&str]) -> String {
+    let (shown, rest) = words.split_at(words.len().min(12));
+    let quoted: Vec<String> = shown.iter().map(|word| format!("`{word}`")).collect();
+    match (quoted.split_last(), rest.len()) {
+        (None, _) => String::new(),
+        (Some((last, [])), 0) => last.clone(),
+        (Some((last, before)), 0) => format!("{} or {last}", before.join(", ")),
+        (Some(_), more) => format!("{} or one of {more} others", quoted.join(", ")),
+    }
+}
+
+/// Edit distance with swaps of neighbours (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).map(|char| char.to_ascii_lowercase()).collect();
+    let b: Vec<char> = b.chars().take(64).map(|char| char.to_ascii_lowercase()).collect();
+    let mut older = vec![0; b.len() + 1];
+    let mut old: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for j in 0..b.len() {
+            let replaced = old[j] + usize::from(a[i] != b[j]);
+            row[j + 1] = replaced.min(old[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(older[j - 1] + 1);
+            }
+        }
+        older = std::mem::replace(&mut old, row);
+    }
+    old[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, far) in
+            [("", "", 0), ("a", "", 1), ("ab", "ba", 1), ("pubic", "public", 1), ("x", "public", 6)]
+        {
+            assert_eq!(distance(a, b), far, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn hints() {
+        assert_eq!(one_of("pubic", ["public", "internal"]), "did you mean `public`?");
+        assert_eq!(one_of("zzz", ["tcp", "http"]), "it can be `tcp` or `http`");
+        assert_eq!(one_of("zzz", ["connect"]), "it can be `connect`");
+        assert_eq!(one_of("zzz", []), "there is none");
+    }
+}

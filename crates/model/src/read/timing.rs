@@ -1,0 +1,108 @@
+//! The timing linter: times that are right one by one but not together. It warns with the inequality and its numbers.
+
+use std::time::Duration;
+
+use super::findings::Findings;
+use super::groups::Groups;
+use super::services::Services;
+use crate::cluster::{CheckKind, Group, Mode, Service, VrrpVersion};
+use crate::quantity::format_duration;
+
+/// A takeover should not take longer.
+const TAKEOVER: Duration = Duration::from_secs(1);
+/// A pause of the active director that any busy machine has now and then.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A dead server should not stay in use longer.
+const DETECTION: Duration = Duration::from_secs(60);
+
+/// Looks at all groups and services.
+pub(super) fn check(findings: &mut Findings<'_>, groups: &Groups, services: &Services) {
+    for group in &groups.list {
+        takeover(findings, groups, group);
+    }
+    for service in &services.list {
+        detection(findings, services, service);
+    }
+}
+
+/// How long the last of the group's directors waits before it takes over: three adverts and its skew
+/// (RFC 9568 section 6.1, RFC 3768 section 6.1).
+pub(super) fn active_down(group: &Group) -> Option<(Duration, Duration)> {
+    let (_, priority) = group.priorities.last().filter(|_| group.priorities.len() > 1)?;
+    let unit = match group.version {
+        VrrpVersion::V3 => group.advert,
+        VrrpVersion::V2 => Duration::from_secs(1),
+    };
+    let skew = unit * (256 - u32::from(*priority)) / 256;
+    Some((group.advert * 3 + skew, skew))
+}
+
+fn takeover(findings: &mut Findings<'_>, groups: &Groups, group: &Group) {
+    let Some((down, skew)) = active_down(group) else { return };
+    let Some(span) = groups.adverts.get(&group.name) else { return };
+    let sum = format!("3 x {} + {} = {}", format_duration(group.advert), seconds(skew), seconds(down));
+    // Version 2 cannot do better than one second.
+    let shortest = group.version == VrrpVersion::V2 && group.advert <= Duration::from_secs(1);
+    if down > TAKEOVER && !shortest {
+        let message = format!("takeover of group `{}` takes up to {sum}, longer than 1s", group.name);
+        let hint = match group.version {
+            VrrpVersion::V3 => {
+                "clients wait that long when the active director dies; write advert = \"100ms\""
+            }
+            VrrpVersion::V2 => "clients wait that long when the active director dies; write advert = \"1s\"",
+        };
+        findings.warning(span, message, hint);
+    } else if down < PAUSE {
+        let message = format!("a pause of {sum} makes group `{}` move, shorter than 100ms", group.name);
+        let hint = "a busy machine pauses that long; write advert = \"100ms\"";
+        findings.warning(span, message, hint);
+    }
+}
+
+fn detection(findings: &mut Findings<'_>, services: &Services, service: &Service) {
+    let Service { name, check, timeouts, .. } = service;
+    let connect = services.connects.get(name);
+    let [shown, request] = [timeouts.connect, timeouts.request].map(format_duration);
+    if service.mode == Mode::Http
+        && timeouts.connect > timeouts.request
+        && let Some(span) = connect
+    {
+        let message = format!("the connect timeout {shown} is longer than the request timeout {request}");
+        let hint = "a server that does not answer holds a request longer than a client may take to send it";
+        findings.warning(span, message, format!("{hint}; write connect = \"1s\""));
+    }
+    if check.kind == CheckKind::None {
+        return;
+    }
+    let detection = check.interval * check.fall + check.timeout;
+    let sum = format!(
+        "{} x {} + {} = {}",
+        check.fall,
+        format_duration(check.interval),
+        format_duration(check.timeout),
+        seconds(detection)
+    );
+    if detection > DETECTION
+        && let Some(span) = services.checks.get(name)
+    {
+        let message = format!("a dead server of service `{name}` is found after up to {sum}, longer than 1m");
+        findings.warning(span, message, "lower `interval` or `fall`");
+    } else if timeouts.connect > detection
+        && let Some(span) = connect
+    {
+        let message = format!("the connect timeout {shown} is longer than finding a dead server, {sum}");
+        let hint =
+            "requests would wait for a server that is known to be dead; write a shorter connect timeout";
+        findings.warning(span, message, hint);
+    }
+}
+
+/// Seconds with two digits after the point.
+fn seconds(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format_duration(duration)
+    } else {
+        let text = format!("{:.2}", duration.as_secs_f64());
+        format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}

@@ -1,0 +1,158 @@
+//! Text to a tree of tables and values that know their place.
+
+use toml::de::{DeTable, DeValue};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
+
+use super::findings::{Findings, Span};
+use super::suggest;
+
+/// Largest text that is read, bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Most dots in one dotted key. The parser bounds brackets by itself, but not dots.
+const MOST_DOTS: usize = 16;
+
+/// Parses a text. `None`: it was refused as a whole.
+pub(super) fn parse<'t>(text: &'t str, findings: &mut Findings<'t>) -> Option<DeTable<'t>> {
+    if text.len() > MOST_BYTES {
+        let message = format!("the file is larger than 1 MiB: {} bytes", text.len());
+        findings.syntax(&(0..0), message, "a cluster file has some hundred lines; is this the right file?");
+        return None;
+    }
+    if let Some(span) = long_key(text) {
+        findings.syntax(
+            &span,
+            format!("a key has more than {MOST_DOTS} dots"),
+            "no key of a cluster file is that deep",
+        );
+        return None;
+    }
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        if error.message() == "duplicate key" {
+            let key = findings.text_of(&span).trim_matches(['"', '\'']);
+            findings.error(&span, format!("`{key}` is there twice"), "keep one of them");
+        } else {
+            findings.syntax(&span, format!("not TOML: {}", error.message()), syntax_hint(error.message()));
+        }
+    }
+    Some(root.into_inner())
+}
+
+fn long_key(text: &str) -> Option<Span> {
+    let mut dots = 0;
+    for token in Source::new(text).lex() {
+        match token.kind() {
+            TokenKind::Dot => dots += 1,
+            TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString | TokenKind::Whitespace => {}
+            TokenKind::Equals
+            | TokenKind::Comma
+            | TokenKind::LeftSquareBracket
+            | TokenKind::RightSquareBracket
+            | TokenKind::LeftCurlyBracket
+            | TokenKind::RightCurlyBracket
+            | TokenKind::Comment
+            | TokenKind::Newline
+            | TokenKind::MlLiteralString
+            | TokenKind::MlBasicString
+            | TokenKind::Eof => dots = 0,
+        }
+        if dots > MOST_DOTS {
+            return Some(token.span().start()..token.span().end());
+        }
+    }
+    None
+}
+
+fn syntax_hint(message: &str) -> &'static str {
+    if message.contains("string") {
+        "text stands between double quotes, as in \"10.0.0.1\""
+    } else if message.contains("table") || message.contains("header") {
+        "a table begins with its name in brackets on a line of its own, as in [node.web1]"
+    } else {
+        "each line is a [table], a comment after #, or key = value; text stands between double quotes"
+    }
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub(super) struct Item<'a> {
+    /// The key.
+    pub(super) name: &'a str,
+    /// Where the key is.
+    pub(super) key: Span,
+    /// Where the value is; of a table its header.
+    pub(super) span: Span,
+    /// The value.
+    pub(super) value: &'a DeValue<'a>,
+}
+
+/// The entries of a table in the file's order.
+pub(super) fn entries<'a>(table: &'a DeTable<'a>) -> Vec<Item<'a>> {
+    let mut items: Vec<Item<'a>> = (table.iter())
+        .map(|(key, value)| Item {
+            name: key.get_ref().as_ref(),
+            key: key.span(),
+            span: value.span(),
+            value: value.get_ref(),
+        })
+        .collect();
+    items.sort_by_key(|item| item.key.start);
+    items
+}
+
+/// A table with a fixed set of keys.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    what: String,
+    span: Span,
+    items: Vec<Item<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens a table and reports keys that it cannot have. `what` names it in messages.
+    pub(super) fn open(
+        findings: &mut Findings<'_>,
+        table: &'a DeTable<'a>,
+        span: &Span,
+        what: &str,
+        keys: &[&str],
+    ) -> Self {
+        let items = entries(table);
+        for item in items.iter().filter(|item| !keys.contains(&item.name)) {
+            let message = format!("{what} has no key `{}`", item.name);
+            findings.error(&item.key, message, suggest::one_of(item.name, keys.iter().copied()));
+        }
+        Self { what: what.to_owned(), span: span.clone(), items }
+    }
+
+    /// A table that is not there.
+    pub(super) fn none(what: &str) -> Self {
+        Self { what: what.to_owned(), span: 0..0, items: Vec::new() }
+    }
+
+    /// The value of a key, if it is there.
+    pub(super) fn find(&self, key: &str) -> Option<&Item<'a>> {
+        self.items.iter().find(|item| item.name == key)
+    }
+
+    /// The value of a key that must be there; `example` is what to write.
+    pub(super) fn require(&self, findings: &mut Findings<'_>, key: &str, example: &str) -> Option<&Item<'a>> {
+        let found = self.find(key);
+        if found.is_none() {
+            findings.error(
+                &self.span,
+                format!("{} has no `{key}`", self.what),
+                format!("add {key} = {example}"),
+            );
+        }
+        found
+    }
+
+    /// Where the table begins.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+}

@@ -1,0 +1,212 @@
+//! Single values: their TOML type, their form and their range.
+
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::findings::{Findings, Span};
+use super::suggest;
+use super::tree::Item;
+use crate::quantity::{format_duration, format_size, parse_duration, parse_size};
+
+impl<'a> Item<'a> {
+    /// A value that a list holds; it has the list's key.
+    pub(super) fn of_list(&self, value: &'a toml::Spanned<DeValue<'a>>) -> Self {
+        Self { name: self.name, key: self.key.clone(), span: value.span(), value: value.get_ref() }
+    }
+
+    /// Text. `example` is a right value as written in the file.
+    pub(super) fn text(&self, findings: &mut Findings<'_>, example: &str) -> Option<&'a str> {
+        let text = self.value.as_str();
+        if text.is_none() {
+            self.wrong_type(findings, "text", example);
+        }
+        text
+    }
+
+    /// A whole number within a range.
+    pub(super) fn integer(
+        &self,
+        findings: &mut Findings<'_>,
+        range: RangeInclusive<i64>,
+        hint: &str,
+    ) -> Option<i64> {
+        let Some(integer) = self.value.as_integer() else {
+            let example = range.start().to_string();
+            self.wrong_type(findings, "a whole number", if hint.is_empty() { &example } else { hint });
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let inside = number.filter(|number| range.contains(number));
+        if inside.is_none() {
+            let message =
+                format!("`{}` is {integer}, outside {} to {}", self.name, range.start(), range.end());
+            let said = format!("write a number from {} to {}", range.start(), range.end());
+            findings.value(&self.span, message, said);
+        }
+        inside
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&self, findings: &mut Findings<'_>) -> Option<bool> {
+        let value = self.value.as_bool();
+        if value.is_none() {
+            self.wrong_type(findings, "true or false", "true");
+        }
+        value
+    }
+
+    /// A table.
+    pub(super) fn table(&self, findings: &mut Findings<'_>, example: &str) -> Option<&'a DeTable<'a>> {
+        let table = self.value.as_table();
+        if table.is_none() {
+            self.wrong_type(findings, "a table", example);
+        }
+        table
+    }
+
+    /// A duration within a range.
+    pub(super) fn duration(
+        &self,
+        findings: &mut Findings<'_>,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let example = match self.value.as_integer() {
+            Some(number) => format!("\"{number}s\" or \"{number}ms\""),
+            None => "\"1s\"".to_owned(),
+        };
+        let text = self.text(findings, &example)?;
+        let duration = match parse_duration(text) {
+            Ok(duration) => duration,
+            Err(hint) => {
+                findings.value(&self.span, format!("`{text}` is not a duration"), hint);
+                return None;
+            }
+        };
+        if range.contains(&duration) {
+            return Some(duration);
+        }
+        let (least, most) = (format_duration(*range.start()), format_duration(*range.end()));
+        let message = format!("`{}` is {text}, outside {least} to {most}", self.name);
+        findings.value(&self.span, message, format!("write a time from \"{least}\" to \"{most}\""));
+        None
+    }
+
+    /// A size in bytes within a range.
+    pub(super) fn size(&self, findings: &mut Findings<'_>, range: RangeInclusive<u64>) -> Option<u64> {
+        let example = match self.value.as_integer() {
+            Some(number) => format!("\"{number}B\" or \"{number}KiB\""),
+            None => "\"16KiB\"".to_owned(),
+        };
+        let text = self.text(findings, &example)?;
+        let size = match parse_size(text) {
+            Ok(size) => size,
+            Err(hint) => {
+                findings.value(&self.span, format!("`{text}` is not a size"), hint);
+                return None;
+            }
+        };
+        if range.contains(&size) {
+            return Some(size);
+        }
+        let (least, most) = (format_size(*range.start()), format_size(*range.end()));
+        let message = format!("`{}` is {text}, outside {least} to {most}", self.name);
+        findings.value(&self.span, message, format!("write a size from \"{least}\" to \"{most}\""));
+        None
+    }
+
+    /// An IPv4 address.
+    pub(super) fn ipv4(&self, findings: &mut Findings<'_>) -> Option<Ipv4Addr> {
+        let text = self.text(findings, "\"10.0.0.1\"")?;
+        parse_ipv4(findings, &self.span, text)
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&self, findings: &mut Findings<'_>, words: &[(&str, T)]) -> Option<T> {
+        let example = words.first().map_or_else(String::new, |(word, _)| format!("\"{word}\""));
+        let text = self.text(findings, &example)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let hint = suggest::one_of(text, words.iter().map(|(word, _)| *word));
+            findings.value(&self.span, format!("`{}` cannot be `{text}`", self.name), hint);
+        }
+        found
+    }
+
+    /// Where a part of a text value is, if the text is written plainly; else the whole value.
+    pub(super) fn part(&self, findings: &Findings<'_>, text: &str, part: std::ops::Range<usize>) -> Span {
+        let raw = findings.text_of(&self.span);
+        if raw.len() == text.len() + 2 && raw.get(1..=text.len()) == Some(text) {
+            self.span.start + 1 + part.start..self.span.start + 1 + part.end
+        } else {
+            self.span.clone()
+        }
+    }
+
+    /// Reports that the value has another TOML type.
+    pub(super) fn wrong_type(&self, findings: &mut Findings<'_>, wanted: &str, example: &str) {
+        let message = format!("`{}` must be {wanted}, not {}", self.name, type_words(self.value));
+        findings.value(&self.span, message, format!("write {} = {example}", self.name));
+    }
+}
+
+/// An IPv4 address out of a text.
+pub(super) fn parse_ipv4(findings: &mut Findings<'_>, span: &Span, text: &str) -> Option<Ipv4Addr> {
+    let ip = text.parse().ok();
+    if ip.is_none() {
+        let hint = if text.parse::<std::net::Ipv6Addr>().is_ok() {
+            "only IPv4 is supported, as in \"10.0.0.1\""
+        } else if text.contains('/') {
+            "write the address without its prefix length, as in \"10.0.0.1\""
+        } else {
+            "write four numbers from 0 to 255, as in \"10.0.0.1\""
+        };
+        findings.value(span, format!("`{text}` is not an IPv4 address"), hint);
+    }
+    ip
+}
+
+/// Splits `HOST:PORT`, with the place of the host.
+pub(super) fn endpoint<'a>(
+    findings: &mut Findings<'_>,
+    item: &Item<'a>,
+    example: &str,
+) -> Option<(&'a str, u16, Span)> {
+    let text = item.text(findings, &format!("\"{example}\""))?;
+    let Some((host, port)) = text.rsplit_once(':') else {
+        findings.value(&item.span, format!("`{text}` has no port"), format!("write \"{text}:80\""));
+        return None;
+    };
+    let host_span = item.part(findings, text, 0..host.len());
+    if host.contains(':') {
+        findings.value(
+            &host_span,
+            format!("`{host}` is neither a name nor an IPv4 address"),
+            format!("write \"{example}\""),
+        );
+        return None;
+    }
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(number) if number > 0 && digits => Some((host, number, host_span)),
+        Ok(_) | Err(_) => {
+            let span = item.part(findings, text, host.len() + 1..text.len());
+            findings.value(&span, format!("`{port}` is not a port"), "write a number from 1 to 65535");
+            None
+        }
+    }
+}
+
+fn type_words(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
