@@ -1,18 +1,19 @@
 //! Answers the control API: asks the director and the balancer, and remembers what the operator wants.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    AddressStatus, AdminState, Changed, GroupState, GroupStatus, HealthState, ServerStatus, ServiceStatus,
-    SetServer, Status, Switched, Switchover,
+    AdminState, Changed, GroupState, GroupStatus, ServiceStatus, SetServer, Status, Switched, Switchover,
 };
-use relevo_model::cluster::Service;
+use relevo_lb::Engine;
 use relevo_model::{ClusterFile, NodeName, ServerName, ServiceName};
 
+use crate::director::{Director, SwitchoverError};
 use crate::process::wall_ms;
 use crate::state::State;
+use crate::words;
 
 /// Everything that answers are made of.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) since: u64,
     pub(crate) state: Mutex<State>,
+    /// `None`: no group of addresses has this node, or it has been stopped.
+    pub(crate) director: RwLock<Option<Director>>,
+    /// `None`: it has been stopped.
+    pub(crate) balancer: RwLock<Option<Engine>>,
 }
 
 impl Control for Node {
@@ -56,7 +61,12 @@ impl Control for Node {
                 return Err(Refusal::Wrong(format!("{to} is not of the group {group:?}; it {}", members())));
             }
         }
-        Err(Refusal::Conflict("no director runs here".to_owned()))
+        let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(director) = director.as_ref() else {
+            return Err(Refusal::Conflict(format!("the director of {} is not running", self.name)));
+        };
+        tracing::info!(group, to = wish.to.as_deref(), "switch-over asked by the operator");
+        director.switchover(group, wish.to.as_ref()).map_err(refusal)
     }
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
@@ -65,76 +75,67 @@ impl Control for Node {
         state.set_admin(&servers, wish.admin).map_err(|error| {
             Refusal::Failed(format!("nothing was changed: it cannot be written to the state folder: {error}"))
         })?;
+        self.set_admin(&servers, wish.admin);
         for (service, server) in &servers {
-            tracing::info!(%service, %server, admin = admin_word(wish.admin), "server set by the operator");
+            tracing::info!(%service, %server, admin = words::admin(wish.admin), "server set by the operator");
         }
         Ok(Changed { servers })
     }
 }
 
 impl Node {
+    /// Tells the balancer what the operator wants of these servers.
+    pub(crate) fn set_admin(&self, servers: &[(ServiceName, ServerName)], admin: AdminState) {
+        let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(balancer) = balancer.as_ref() {
+            for (service, server) in servers {
+                let _ = balancer.set_admin(Some(service), server, words::to_lb(admin));
+            }
+        }
+    }
+
     fn groups(&self) -> Vec<GroupStatus> {
+        let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
+        match director.as_ref() {
+            Some(director) => director.status(),
+            None => self.stopped_groups(),
+        }
+    }
+
+    /// The groups of a node whose director has been stopped.
+    fn stopped_groups(&self) -> Vec<GroupStatus> {
         let groups = self.cluster.groups.iter();
-        groups
-            .filter_map(|group| group.priority_of(&self.name).map(|priority| (group, priority)))
-            .map(|(group, priority)| GroupStatus {
-                name: group.name.clone(),
-                state: GroupState::Init,
-                active: None,
-                since: self.since,
-                reason: "no director runs here".to_owned(),
-                priority,
-                transitions: 0,
-                dropped: 0,
-                addresses: self
-                    .cluster
-                    .addresses_of(&group.name)
-                    .map(|address| AddressStatus {
-                        name: address.name.clone(),
-                        ip: address.ip,
-                        network: address.network.clone(),
-                        interface: None,
-                    })
-                    .collect(),
-            })
-            .collect()
+        let ours = groups.filter_map(|group| group.priority_of(&self.name).map(|priority| (group, priority)));
+        ours.map(|(group, priority)| GroupStatus {
+            name: group.name.clone(),
+            state: GroupState::Init,
+            active: None,
+            since: wall_ms(),
+            reason: "this node is being stopped".to_owned(),
+            priority,
+            transitions: 0,
+            dropped: 0,
+            addresses: self.cluster.addresses_of(&group.name).map(words::address).collect(),
+        })
+        .collect()
     }
 
     fn services(&self) -> Vec<ServiceStatus> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).admin();
-        self.cluster.services.iter().map(|service| self.service(service, &state)).collect()
+        let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
+        let services = balancer.as_ref().map(Engine::snapshot).unwrap_or_default();
+        services.into_iter().map(words::service).collect()
     }
+}
 
-    fn service(&self, service: &Service, wanted: &[(ServiceName, ServerName, AdminState)]) -> ServiceStatus {
-        let admin = |server: &ServerName| {
-            let found = wanted.iter().find(|(of, name, _)| *of == service.name && name == server);
-            found.map_or(AdminState::Ready, |(_, _, admin)| *admin)
-        };
-        ServiceStatus {
-            name: service.name.clone(),
-            mode: service.mode,
-            listen: service.listen.iter().map(|listen| listen.at).collect(),
-            connections: 0,
-            requests: 0,
-            errors: 0,
-            fallback: false,
-            servers: service
-                .servers
-                .iter()
-                .map(|server| ServerStatus {
-                    name: server.name.clone(),
-                    at: server.at,
-                    weight: server.weight,
-                    health: HealthState::Unknown,
-                    admin: admin(&server.name),
-                    since: wall_ms(),
-                    reason: "no balancer runs here".to_owned(),
-                    connections: 0,
-                    requests: 0,
-                    failures: 0,
-                })
-                .collect(),
-        }
+fn refusal(error: SwitchoverError) -> Refusal {
+    let text = error.to_string();
+    match error {
+        SwitchoverError::NoSuchGroup { .. } => Refusal::Unknown(text),
+        SwitchoverError::NotMember { .. } => Refusal::Wrong(text),
+        SwitchoverError::NotActive { .. }
+        | SwitchoverError::WouldNotWin { .. }
+        | SwitchoverError::Fault { .. } => Refusal::Conflict(text),
+        SwitchoverError::TimedOut { .. } | SwitchoverError::Stopped { .. } => Refusal::Failed(text),
     }
 }
 
@@ -173,14 +174,5 @@ pub(crate) fn listed<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> St
         [] => format!("has no {what}"),
         [one] => format!("has the {what} {one}"),
         many => format!("has the {what}s {}", many.join(", ")),
-    }
-}
-
-/// The word of an administrative state, as in JSON.
-pub(crate) fn admin_word(admin: AdminState) -> &'static str {
-    match admin {
-        AdminState::Ready => "ready",
-        AdminState::Drain => "drain",
-        AdminState::Stop => "stop",
     }
 }

@@ -18,5 +18,6 @@ pub mod logging;
 mod panics;
 mod process;
 mod state;
+mod words;
 
 pub use process::{Options, RunError, run};

@@ -2,20 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{SigSet, Signal};
 use relevo_api::server::Server;
 use relevo_api::socket::{BindError, ControlSocket};
+use relevo_lb::Engine;
 use relevo_model::cluster::Role;
 use relevo_model::{ClusterFile, Diagnostic, NodeName};
 
-use crate::control::{Node, admin_word, listed};
+use crate::control::{Node, listed};
+use crate::director::{self, Director};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
 use crate::logging::{self, Log, LogError};
 use crate::state::{Start, State};
+use crate::words;
 
 /// How to run a node.
 #[derive(Clone, Debug)]
@@ -72,6 +75,12 @@ pub enum RunError {
     /// The log cannot be started.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The balancer cannot start.
+    #[error(transparent)]
+    Balancer(#[from] relevo_lb::StartError),
+    /// The director cannot start.
+    #[error(transparent)]
+    Director(#[from] director::StartError),
     /// The system has no more threads or the like.
     #[error("cannot start {what}")]
     System {
@@ -97,14 +106,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     block(&signals)?;
 
     let run_folder = Folder::own("run", &options.run_dir)?;
-    let state = State::open(&options.state_dir)?;
+    let state_folder = Folder::own("state", &options.state_dir)?;
+    let state = State::open(&state_folder)?;
     let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
-    for (service, server, admin) in state.admin() {
-        tracing::info!(%service, %server, admin = admin_word(admin), "server set as before the restart");
-    }
-
-    let since = wall_ms();
-    let node = Arc::new(Node { cluster, name, since, state: Mutex::new(state) });
+    let node = Arc::new(start(cluster, name, state, options)?);
     let server = Server::start(socket, node.clone())
         .map_err(|source| RunError::System { what: "the control API", source })?;
     remember_start(&node);
@@ -152,8 +157,43 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     Ok(())
 }
 
+/// The balancer first, so that it answers when the first address comes.
+fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) -> Result<Node, RunError> {
+    let since = wall_ms();
+    let settings = relevo_lb::Settings { workers: options.workers, cpu_pin: None };
+    let balancer = Engine::start(settings, &cluster.services)?;
+    let wanted = state.admin();
+    let node = Node {
+        cluster,
+        name,
+        since,
+        state: Mutex::new(state),
+        director: RwLock::new(None),
+        balancer: RwLock::new(Some(balancer)),
+    };
+    for (service, server, admin) in wanted {
+        tracing::info!(%service, %server, admin = words::admin(admin), "server set as before the restart");
+        node.set_admin(&[(service, server)], admin);
+    }
+    if node.cluster.groups.iter().any(|group| group.priority_of(&node.name).is_some()) {
+        let director = Director::start(&node.cluster, &node.name)?;
+        *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
+    }
+    Ok(node)
+}
+
 /// Gives the addresses away while the balancer still answers, then lets requests in progress end.
-fn stop(_node: &Node, _grace: Duration) {}
+fn stop(node: &Node, grace: Duration) {
+    let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(director) = director {
+        director.shutdown();
+        tracing::info!("the addresses are given away");
+    }
+    let balancer = node.balancer.write().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(balancer) = balancer {
+        balancer.shutdown(grace);
+    }
+}
 
 /// What the main thread waits for.
 enum Event {

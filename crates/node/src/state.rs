@@ -21,7 +21,7 @@ const MOST_STARTS: usize = 100;
 /// The state folder.
 #[derive(Debug)]
 pub(crate) struct State {
-    folder: Folder,
+    folder: PathBuf,
     servers: Servers,
     starts: Starts,
 }
@@ -50,16 +50,16 @@ struct Starts {
 }
 
 impl State {
-    /// Takes the folder and reads what is there.
+    /// Reads what is in a folder of ours.
     ///
     /// # Errors
-    /// When the folder is another process's, or cannot be read or written.
-    pub(crate) fn open(path: &Path) -> Result<Self, FolderError> {
-        let folder = Folder::own("state", path)?;
+    /// When a file cannot be read, or not be put aside.
+    pub(crate) fn open(folder: &Folder) -> Result<Self, FolderError> {
+        let path = folder.path();
         let io = |source| FolderError::Io { what: "state", path: path.to_owned(), source };
         let servers = read(&path.join("servers.json")).map_err(io)?;
         let starts = read(&path.join("starts.json")).map_err(io)?;
-        Ok(Self { folder, servers, starts })
+        Ok(Self { folder: path.to_owned(), servers, starts })
     }
 
     /// Every server that is not simply ready.
@@ -91,7 +91,7 @@ impl State {
         }
         next.admin.retain(|_, of| !of.is_empty());
         if next != self.servers {
-            replace(&self.folder.path().join("servers.json"), &next)?;
+            replace(&self.folder.join("servers.json"), &next)?;
             self.servers = next;
         }
         Ok(())
@@ -116,7 +116,7 @@ impl State {
     }
 
     fn write_starts(&self) -> io::Result<()> {
-        replace(&self.folder.path().join("starts.json"), &self.starts)
+        replace(&self.folder.join("starts.json"), &self.starts)
     }
 }
 
@@ -166,6 +166,11 @@ mod tests {
         std::env::temp_dir().join(format!("relevo-state-{}-{name}", std::process::id()))
     }
 
+    fn open(path: &Path) -> State {
+        std::fs::create_dir_all(path).unwrap();
+        State::open(&Folder::own("state", path).unwrap()).unwrap()
+    }
+
     fn server(service: &str, server: &str) -> (ServiceName, ServerName) {
         (ServiceName::new(service), ServerName::new(server))
     }
@@ -173,12 +178,12 @@ mod tests {
     #[test]
     fn wishes_survive_and_ready_is_forgotten() {
         let top = place("survive");
-        let mut state = State::open(&top).unwrap();
+        let mut state = open(&top);
         state.set_admin(&[server("web", "a"), server("web", "b")], AdminState::Drain).unwrap();
         state.set_admin(&[server("web", "a")], AdminState::Ready).unwrap();
         drop(state);
         let (service, name) = server("web", "b");
-        assert_eq!(State::open(&top).unwrap().admin(), [(service, name, AdminState::Drain)]);
+        assert_eq!(open(&top).admin(), [(service, name, AdminState::Drain)]);
         std::fs::remove_dir_all(&top).unwrap();
     }
 
@@ -187,7 +192,7 @@ mod tests {
         let top = place("aside");
         std::fs::create_dir(&top).unwrap();
         std::fs::write(top.join("servers.json"), "{ \"admin\": ").unwrap();
-        assert!(State::open(&top).unwrap().admin().is_empty());
+        assert!(open(&top).admin().is_empty());
         assert!(top.join("servers.json.bad").exists());
         std::fs::remove_dir_all(&top).unwrap();
     }
@@ -196,7 +201,7 @@ mod tests {
     fn a_start_knows_how_the_one_before_ended() {
         let top = place("starts");
         let start = |at| Start { at, pid: 1, version: "0".to_owned(), ended: None };
-        let mut state = State::open(&top).unwrap();
+        let mut state = open(&top);
         assert_eq!(state.record_start(start(1)).unwrap(), None);
         state.record_end(2).unwrap();
         assert_eq!(state.record_start(start(3)).unwrap().and_then(|before| before.ended), Some(2));
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn the_list_of_starts_is_bounded() {
         let top = place("bounded");
-        let mut state = State::open(&top).unwrap();
+        let mut state = open(&top);
         for at in 0..MOST_STARTS as u64 + 5 {
             state.record_start(Start { at, pid: 1, version: "0".to_owned(), ended: None }).unwrap();
         }

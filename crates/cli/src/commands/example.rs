@@ -32,6 +32,16 @@ const EXAMPLES: &[Example] = &[
         text: include_str!("../../../../examples/minimal.toml"),
     },
     Example {
+        name: "s1",
+        about: "two directors, three servers on a network of their own, two addresses that move together",
+        text: include_str!("../../../../examples/s1.toml"),
+    },
+    Example {
+        name: "s2",
+        about: "three directors, twelve servers on three hosts, http and tcp services, preemption",
+        text: include_str!("../../../../examples/s2.toml"),
+    },
+    Example {
         name: "s4",
         about: "two directors, three servers, four switches with spanning tree, a VXLAN inside",
         text: include_str!("../../../../examples/s4.toml"),

@@ -1,0 +1,74 @@
+//! The balancer's and the model's words in the words of the API.
+
+use relevo_api::types::{AddressStatus, AdminState, HealthState, ServerStatus, ServiceStatus};
+use relevo_lb::{Admin, Health, ServerSnapshot, ServiceSnapshot};
+use relevo_model::Time;
+use relevo_model::cluster::Address;
+
+use crate::process::wall_ms;
+
+/// A service of the balancer.
+pub(crate) fn service(from: ServiceSnapshot) -> ServiceStatus {
+    ServiceStatus {
+        name: from.name,
+        mode: from.mode,
+        listen: from.listen,
+        connections: from.connections,
+        requests: from.requests,
+        errors: from.errors,
+        fallback: from.fallback,
+        servers: from.servers.into_iter().map(server).collect(),
+    }
+}
+
+fn server(from: ServerSnapshot) -> ServerStatus {
+    ServerStatus {
+        name: from.name,
+        at: from.at,
+        weight: from.weight,
+        health: match from.health {
+            Health::Unknown => HealthState::Unknown,
+            Health::Up => HealthState::Up,
+            Health::Down => HealthState::Down,
+        },
+        admin: match from.admin {
+            Admin::Ready => AdminState::Ready,
+            Admin::Drain => AdminState::Drain,
+            Admin::Stop => AdminState::Stop,
+        },
+        since: wall_of(from.since),
+        reason: from.reason,
+        connections: from.connections,
+        requests: from.requests,
+        failures: from.failures,
+    }
+}
+
+/// An address that this node knows from the file alone.
+pub(crate) fn address(from: &Address) -> AddressStatus {
+    AddressStatus { name: from.name.clone(), ip: from.ip, network: from.network.clone(), interface: None }
+}
+
+/// What the operator wants, for the balancer.
+pub(crate) fn to_lb(from: AdminState) -> Admin {
+    match from {
+        AdminState::Ready => Admin::Ready,
+        AdminState::Drain => Admin::Drain,
+        AdminState::Stop => Admin::Stop,
+    }
+}
+
+/// What the operator wants, as in JSON.
+pub(crate) fn admin(from: AdminState) -> &'static str {
+    match from {
+        AdminState::Ready => "ready",
+        AdminState::Drain => "drain",
+        AdminState::Stop => "stop",
+    }
+}
+
+/// A moment of the machine's clock as milliseconds since 1970-01-01 UTC.
+fn wall_of(time: Time) -> u64 {
+    let ago = relevo_net::clock::now().since(time);
+    wall_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
+}
