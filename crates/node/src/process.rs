@@ -99,11 +99,11 @@ pub enum RunError {
 pub fn run(options: &Options) -> Result<(), RunError> {
     let cluster = read_cluster(options)?;
     let name = find_node(&cluster, options.name.as_deref())?;
-    let log = Log::start(options.log)?;
-    crate::panics::end_the_process(log.flusher());
-    // Before any other thread: all of them inherit it, so that only our own waits for signals.
+    // Before any thread, the log's too: all of them inherit it, so that only our own waits for signals.
     let signals = waited_signals();
     block(&signals)?;
+    let log = Log::start(options.log)?;
+    crate::panics::end_the_process(log.flusher());
 
     let run_folder = Folder::own("run", &options.run_dir)?;
     let state_folder = Folder::own("state", &options.state_dir)?;
@@ -221,7 +221,7 @@ fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunE
     let Some(node) = cluster.node(&wanted) else {
         let nodes = listed("node", cluster.nodes.iter().map(|node| &*node.name));
         return Err(RunError::Name(format!(
-            "there is no node {wanted:?}{how} in the cluster {:?}; it {nodes}",
+            "there is no node {wanted:?}{how} in the cluster {:?}; {nodes}",
             cluster.name
         )));
     };
