@@ -15,7 +15,7 @@ pub(crate) struct Workload {
     pub(crate) connections: usize,
     /// Header fields of each request, beyond those that wrk sends.
     pub(crate) fields: &'static [&'static str],
-    /// Whether the peer with larger buffers is measured too.
+    /// Whether the peer tuned for large bodies is measured too.
     pub(crate) tuned_peer: bool,
 }
 
