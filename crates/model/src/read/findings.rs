@@ -20,6 +20,8 @@ enum Ground {
     Value,
     /// The file as a whole: may be the consequence of text that could not be read.
     Whole,
+    /// What an otherwise right file leaves to wish for: may be the consequence of any error.
+    Lint,
 }
 
 /// Everything that was found so far.
@@ -53,6 +55,11 @@ impl<'t> Findings<'t> {
         self.push(Ground::Whole, Severity::Error, span, &message, &hint);
     }
 
+    /// Usable, but the operator should know. Said only of a file without errors.
+    pub(super) fn lint(&mut self, span: &Span, message: impl Display, hint: impl Display) {
+        self.push(Ground::Lint, Severity::Warning, span, &message, &hint);
+    }
+
     /// Usable, but the operator should know.
     pub(super) fn warning(&mut self, span: &Span, message: impl Display, hint: impl Display) {
         self.push(Ground::Whole, Severity::Warning, span, &message, &hint);
@@ -84,10 +91,12 @@ impl<'t> Findings<'t> {
             .filter(|(ground, _)| *ground == Ground::Syntax)
             .map(|(_, diagnostic)| diagnostic.place.line)
             .collect();
+        let errors = self.has_errors();
         self.list.retain(|(ground, diagnostic)| match ground {
             Ground::Syntax => true,
             Ground::Value => !broken.contains(&diagnostic.place.line),
             Ground::Whole => broken.is_empty(),
+            Ground::Lint => !errors,
         });
         let mut list: Vec<Diagnostic> = self.list.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         list.sort_by_key(|diagnostic| diagnostic.place);

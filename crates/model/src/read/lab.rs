@@ -50,8 +50,9 @@ fn read_fields(
 ) -> Lab {
     let mut switches = switches(findings, fields, networks, nodes);
     let links = fields.find("link").map(|item| links(findings, item, &switches)).unwrap_or_default();
+    topology::check(findings, &switches, &links);
+    let links = links.into_iter().map(|(link, _)| link).collect();
     let mut lab = Lab { links, ..Lab::default() };
-    topology::check(findings, &switches, &lab.links);
     clients(findings, fields, networks, nodes, &mut switches, &mut lab);
     let first = groups.addresses.first().map(|address| address.network.clone());
     if lab.clients.is_empty()
@@ -187,7 +188,7 @@ fn vxlan_of(
     Some(Vxlan { id: u32::try_from(id?).ok()?, over: SwitchName::new(over), ip })
 }
 
-fn links(findings: &mut Findings<'_>, item: &Item<'_>, switches: &Switches) -> Vec<Link> {
+fn links(findings: &mut Findings<'_>, item: &Item<'_>, switches: &Switches) -> Vec<(Link, Span)> {
     let example = "[[lab.link]] and below it between = [\"switch1\", \"switch2\"]";
     let Some(list) = item.value.as_array() else {
         let message = format!("`link` must be a list of tables, not [lab.{}]", item.name);
@@ -212,7 +213,8 @@ fn links(findings: &mut Findings<'_>, item: &Item<'_>, switches: &Switches) -> V
             continue;
         }
         let (a, b) = (SwitchName::new(a), SwitchName::new(b));
-        links.push(Link { a, b, cost: cost.and_then(|cost| u16::try_from(cost).ok()) });
+        let cost = cost.and_then(|cost| u16::try_from(cost).ok());
+        links.push((Link { a, b, cost }, item.span.clone()));
     }
     links
 }

@@ -31,10 +31,13 @@ pub(super) fn read(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) 
             continue;
         }
         if let Some(node) = nodes.find(entry.name)
-            && !node.is(Role::Director)
+            && !(node.roles.is_empty() || node.is(Role::Director))
         {
-            let directors = suggest::one_of("", nodes.directors().map(|node| node.name.as_str()));
-            let hint = format!("only a director holds addresses: add the role \"director\"; {directors}");
+            let directors: Vec<&str> = nodes.directors().map(|node| node.name.as_str()).collect();
+            let hint = match directors.as_slice() {
+                [] => "give it the role \"director\"".to_owned(),
+                some => format!("give it the role \"director\", or name {}", suggest::list(some)),
+            };
             findings.error(&entry.key, format!("node `{}` is not a director", entry.name), hint);
         }
         if entry.value.as_integer().is_some_and(|number| number.as_str() == "255") {
@@ -78,11 +81,12 @@ pub(super) fn check(
         }
         [(only, _)] => {
             let message = format!("only `{only}` can hold group `{group}`: when it fails, nobody takes over");
-            findings.warning(at, message, "add a second director");
+            findings.lint(at, message, "add a second director");
         }
         _ => {}
     }
-    for node in priorities.iter().filter_map(|(name, _)| nodes.find(name)) {
+    let members = priorities.iter().filter_map(|(name, _)| nodes.find(name));
+    for node in members.filter(|node| node.is(Role::Director)) {
         for network in networks.iter().filter(|network| node.address_on(network).is_none()) {
             let message = format!(
                 "director `{}` is not on network `{network}`, where group `{group}` has an address",

@@ -104,11 +104,7 @@ fn purpose(
             });
         if idle {
             let hint = format!("add it to a service, as in servers = [\"{}:80\"]", node.name);
-            findings.warning(
-                &nodes.span(&node.name),
-                format!("no service uses server `{}`", node.name),
-                hint,
-            );
+            findings.lint(&nodes.span(&node.name), format!("no service uses server `{}`", node.name), hint);
         }
         let left_out = node.is(Role::Director)
             && !groups.list.is_empty()
@@ -116,7 +112,7 @@ fn purpose(
         if left_out {
             let hint = "add it to a group's `priority`, or take the role away";
             let message = format!("director `{}` is in no group: it never holds an address", node.name);
-            findings.warning(&nodes.span(&node.name), message, hint);
+            findings.lint(&nodes.span(&node.name), message, hint);
         }
     }
 }

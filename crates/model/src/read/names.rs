@@ -124,6 +124,6 @@ pub(super) fn check_name(findings: &mut Findings<'_>, name: &str, span: &Span, k
     } else {
         return;
     };
-    let hint = "a name has 1 to 63 letters, digits, `-`, `_` or `.`, and begins with a letter or digit";
+    let hint = "a name has 1 to 63 letters, digits, `-`, `_` or `.`, begins with a letter or digit, and is not an IPv4 address";
     findings.value(span, format!("the name of this {kind} {problem}"), hint);
 }

@@ -38,6 +38,7 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>) -> Networ
         if let Some(other) = list.iter().find(|other| overlap(other.subnet, subnet)) {
             let message = format!("{subnet} overlaps with {} of network `{}`", other.subnet, other.name);
             findings.error(&item.span, message, "give each network a subnet of its own");
+            continue;
         }
         list.push(Network { name: NetworkName::new(name), subnet });
     }
@@ -84,6 +85,7 @@ fn subnet(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Ipv4Net> {
     if first.is_loopback() || first.is_multicast() || first.octets()[0] == 0 || first.octets()[0] >= 240 {
         let hint = "use a private subnet, as in \"192.168.1.0/24\"";
         findings.value(&item.span, format!("machines cannot have addresses of {}", subnet.trunc()), hint);
+        return None;
     } else if !(8..=30).contains(&subnet.prefix_len()) {
         let message = format!("the prefix length {} is outside 8 to 30", subnet.prefix_len());
         findings.value(
@@ -91,6 +93,7 @@ fn subnet(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Ipv4Net> {
             message,
             "a subnet needs room for several machines, as in \"192.168.1.0/24\"",
         );
+        return None;
     }
     Some(subnet.trunc())
 }

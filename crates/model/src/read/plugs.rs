@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::findings::{Findings, Span};
 use super::lab::Switches;
 use super::nodes::Nodes;
+use super::suggest;
 use super::tree::{Item, entries};
 use crate::cluster::{Client, Plug};
 use crate::name::{NetworkName, SwitchName};
@@ -34,10 +35,10 @@ pub(super) fn read(
         let by_network = entry.and_then(|entry| entry.value.as_table());
         for key in by_network.map(entries).unwrap_or_default() {
             if node.address_on(key.name).is_none() {
-                let networks: Vec<String> =
-                    node.addresses.iter().map(|address| format!("`{}`", address.network)).collect();
+                let networks: Vec<&str> =
+                    node.addresses.iter().map(|address| address.network.as_str()).collect();
                 let message = format!("{what} has no address on network `{}`", key.name);
-                findings.error(&key.key, message, format!("it is on {}", networks.join(", ")));
+                findings.error(&key.key, message, format!("it is on {}", suggest::list(&networks)));
             }
         }
         for address in &node.addresses {
@@ -104,7 +105,10 @@ pub(super) fn only(
 }
 
 fn choices(switches: &Switches, network: &NetworkName) -> String {
-    let names: Vec<String> =
-        switches.of(network).take(8).map(|switch| format!("`{}`", switch.name)).collect();
-    if names.is_empty() { "there is no switch".to_owned() } else { format!("there is {}", names.join(", ")) }
+    let names: Vec<&str> = switches.of(network).map(|switch| switch.name.as_str()).collect();
+    if names.is_empty() {
+        "there is no switch".to_owned()
+    } else {
+        format!("it can be {}", suggest::list(&names))
+    }
 }

@@ -62,7 +62,8 @@ struct Draft {
 
 fn listed(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) -> Vec<Draft> {
     let Some(list) = item.value.as_array() else {
-        item.wrong_type(findings, "a list", "[\"web1:80\", \"web2:80\"]");
+        let example = item.value.as_str().map(|text| format!("[\"{text}\"]"));
+        item.wrong_type(findings, "a list", example.as_deref().unwrap_or("[\"web1:80\", \"web2:80\"]"));
         return Vec::new();
     };
     if list.len() > MOST {
@@ -129,6 +130,11 @@ fn duplicates(findings: &mut Findings<'_>, drafts: &[Draft]) {
     let mut seen: BTreeMap<SocketAddrV4, &Draft> = BTreeMap::new();
     for draft in drafts {
         let Some(other) = seen.insert(draft.server.at, draft) else { continue };
+        let (one, another) = (&draft.server.node, &other.server.node);
+        if one.is_some() && another.is_some() && one != another {
+            // Two nodes have one address, which is reported there.
+            continue;
+        }
         let message = format!(
             "{} is a server of this service already, line {}",
             draft.server.at,

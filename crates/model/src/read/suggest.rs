@@ -20,7 +20,7 @@ pub(super) fn one_of<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) 
 }
 
 /// Words as a list: `a`, `b` or `c`; a long one is cut.
-fn list(words: &[&str]) -> String {
+pub(super) fn list(words: &[&str]) -> String {
     let (shown, rest) = words.split_at(words.len().min(12));
     let quoted: Vec<String> = shown.iter().map(|word| format!("`{word}`")).collect();
     match (quoted.split_last(), rest.len()) {

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::Findings;
+use super::findings::{Findings, Span};
 use super::lab::Switches;
 use crate::cluster::{Link, Switch};
 
 /// Checks the graph of switches.
-pub(super) fn check(findings: &mut Findings<'_>, switches: &Switches, links: &[Link]) {
+pub(super) fn check(findings: &mut Findings<'_>, switches: &Switches, links: &[(Link, Span)]) {
     loops(findings, switches, links);
     tunnels(findings, switches);
     islands(findings, switches, links);
 }
 
 /// A loop storms when no switch of it speaks STP: one that does blocks one of its own ports.
-fn loops(findings: &mut Findings<'_>, switches: &Switches, links: &[Link]) {
+fn loops(findings: &mut Findings<'_>, switches: &Switches, links: &[(Link, Span)]) {
     let mut sets = Sets::default();
     let plain = |name: &str| switches.find(name).is_some_and(|switch| !switch.stp);
     for switch in switches.list.iter().filter(|switch| !switch.stp) {
@@ -22,13 +22,14 @@ fn loops(findings: &mut Findings<'_>, switches: &Switches, links: &[Link]) {
             sets.join(&switch.name, &tunnel(vxlan.id));
         }
     }
-    for link in links.iter().filter(|link| plain(&link.a) && plain(&link.b)) {
+    for (link, span) in links.iter().filter(|(link, _)| plain(&link.a) && plain(&link.b)) {
         if !sets.join(&link.a, &link.b) {
             let Link { a, b, .. } = link;
             let message =
                 format!("the link between `{a}` and `{b}` closes a loop, and no switch of it speaks STP");
-            let hint = format!("add stp = true to [lab.switch.{a}] and [lab.switch.{b}], or remove the link");
-            findings.error(&switches.span(b), message, hint);
+            let hint =
+                format!("add stp = true to the loop's switches, as to [lab.switch.{a}], or remove the link");
+            findings.error(span, message, hint);
         }
     }
 }
@@ -45,7 +46,7 @@ fn tunnels(findings: &mut Findings<'_>, switches: &Switches) {
         match ends.as_slice() {
             [only] => {
                 let message = format!("the VXLAN {id} has only one end, switch `{}`", only.name);
-                findings.warning(
+                findings.lint(
                     &switches.span(&only.name),
                     message,
                     "give another switch a vxlan with the same id",
@@ -66,9 +67,9 @@ fn tunnels(findings: &mut Findings<'_>, switches: &Switches) {
 }
 
 /// Every switch should reach the others of its network.
-fn islands(findings: &mut Findings<'_>, switches: &Switches, links: &[Link]) {
+fn islands(findings: &mut Findings<'_>, switches: &Switches, links: &[(Link, Span)]) {
     let mut sets = Sets::default();
-    for link in links {
+    for (link, _) in links {
         sets.join(&link.a, &link.b);
     }
     for switch in &switches.list {
@@ -82,7 +83,7 @@ fn islands(findings: &mut Findings<'_>, switches: &Switches, links: &[Link]) {
         if sets.root(&home.name) != sets.root(&switch.name) {
             let message =
                 format!("switch `{}` has no way to `{}` of the same network", switch.name, home.name);
-            findings.warning(
+            findings.lint(
                 &switches.span(&switch.name),
                 message,
                 "add a [[lab.link]], or a vxlan with the same id",

@@ -29,14 +29,24 @@ pub(super) fn parse<'t>(text: &'t str, findings: &mut Findings<'t>) -> Option<De
         return None;
     }
     let (root, errors) = DeTable::parse_recoverable(text);
+    let mut headers: Vec<usize> = Vec::new();
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        if error.message() == "duplicate key" {
-            let key = findings.text_of(&span).trim_matches(['"', '\'']);
-            findings.error(&span, format!("`{key}` is there twice"), "keep one of them");
-        } else {
-            findings.syntax(&span, format!("not TOML: {}", error.message()), syntax_hint(error.message()));
+        if error.message() != "duplicate key" {
+            let what = error.message().split(", expected").next().unwrap_or_default();
+            findings.syntax(&span, format!("not TOML: {what}"), syntax_hint(what));
+            continue;
         }
+        // Of a table that is there twice only the header is reported, not every key again.
+        let header = header_before(text, &span);
+        if headers.contains(&header) {
+            continue;
+        }
+        if text.get(header..span.end).is_some_and(|line| line.starts_with('[') && !line.contains('\n')) {
+            headers.push(header);
+        }
+        let key = findings.text_of(&span).trim_matches(['"', '\'']);
+        findings.error(&span, format!("`{key}` is there twice"), "keep one of them");
     }
     Some(root.into_inner())
 }
@@ -66,8 +76,15 @@ fn long_key(text: &str) -> Option<Span> {
     None
 }
 
+/// Where the last table header at or before a place begins.
+fn header_before(text: &str, span: &Span) -> usize {
+    let before = text.get(..span.end).unwrap_or_default();
+    before.rfind("\n[").map_or(0, |at| at + 1)
+}
+
 fn syntax_hint(message: &str) -> &'static str {
-    if message.contains("string") {
+    let text = ["string", "float", "integer", "number", "date", "bool"];
+    if text.iter().any(|word| message.contains(word)) {
         "text stands between double quotes, as in \"10.0.0.1\""
     } else if message.contains("table") || message.contains("header") {
         "a table begins with its name in brackets on a line of its own, as in [node.web1]"

@@ -31,11 +31,11 @@ impl<'a> Item<'a> {
         &self,
         findings: &mut Findings<'_>,
         range: RangeInclusive<i64>,
-        hint: &str,
+        example: &str,
     ) -> Option<i64> {
         let Some(integer) = self.value.as_integer() else {
-            let example = range.start().to_string();
-            self.wrong_type(findings, "a whole number", if hint.is_empty() { &example } else { hint });
+            let meant = self.value.as_str().filter(|text| text.parse::<i64>().is_ok());
+            self.wrong_type(findings, "a whole number", meant.unwrap_or(example));
             return None;
         };
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
