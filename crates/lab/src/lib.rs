@@ -11,19 +11,35 @@
 //!
 //! What this room does not know: how VRRP or balancing work. It starts the same program that real nodes run.
 
+mod drawing;
 mod error;
 mod fault;
+mod faults;
+mod forward;
 mod handle;
+mod host;
+mod inside;
+mod keeper;
+mod look;
 pub mod monitor;
 mod options;
 pub mod origin;
 pub mod probe;
+mod processes;
+mod ready;
+mod registry;
 pub mod report;
+mod rootless;
 mod status;
+mod take_down;
+mod topology;
+mod up;
 
+pub use drawing::draw;
 pub use error::LabError;
 pub use fault::Fault;
 pub use handle::Lab;
+pub use inside::run_stage;
 pub use options::UpOptions;
 pub use status::{
     HeldAddress, LabStatus, LinkStatus, MainState, NodeKind, NodeStatus, PlugStatus, PortState, PortStatus,

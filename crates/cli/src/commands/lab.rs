@@ -1,14 +1,271 @@
-//! `relevo lab`.
+//! `relevo lab`: the whole cluster out of network namespaces on this machine.
 
-use std::process::ExitCode;
+mod fault;
+mod words;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, io, thread};
+
+use anyhow::{Context as _, anyhow};
+use clap::Subcommand;
+use relevo_lab::{Lab, LabError, UpOptions};
 
 use crate::failure::Failure;
 
 /// Arguments of `relevo lab`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Action,
+}
+
+/// What can be done with a lab.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build the cluster of this file and wait until it is ready.
+    #[command(after_help = "\
+As root, this machine gets an interface in the lab, and its browser opens the virtual address. Without root, the lab runs
+in a user namespace and the first service is also at http://127.0.0.1:PORT/. Commands under [lab.run] are run in the
+file's folder, with RELEVO_NODE, RELEVO_ADDRESS and RELEVO_ADDRESS_NETWORK set.")]
+    Up {
+        /// The cluster file.
+        file: PathBuf,
+        /// Stay until Ctrl-C, then take it down.
+        #[arg(long)]
+        foreground: bool,
+        /// Do not wait until everything is ready.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Take a lab down; nothing of it stays.
+    Down {
+        /// The lab, if there are several.
+        name: Option<String>,
+    },
+    /// Show nodes, addresses, switches and cables, and a drawing.
+    Status {
+        /// The lab, if there are several.
+        name: Option<String>,
+    },
+    /// Run a command inside a node, client or switch.
+    Exec {
+        /// The lab, if there are several.
+        #[arg(long)]
+        lab: Option<String>,
+        /// The node, client or switch.
+        node: String,
+        /// The command.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Open a shell inside a node, client or switch.
+    Shell {
+        /// The lab, if there are several.
+        #[arg(long)]
+        lab: Option<String>,
+        /// The node, client or switch.
+        node: String,
+    },
+    /// Print what a node's processes said.
+    Logs {
+        /// The lab, if there are several.
+        #[arg(long)]
+        lab: Option<String>,
+        /// Go on printing what comes.
+        #[arg(short, long)]
+        follow: bool,
+        /// The node; `keeper` is the lab itself.
+        node: String,
+    },
+    /// Break something, or mend it.
+    Fault(fault::Args),
+    /// For the lab's own use.
+    #[command(hide = true)]
+    Inside {
+        /// The stage and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
 
 /// Runs it.
-pub(crate) fn run(_args: Args, _json: bool) -> Result<ExitCode, Failure> {
-    Err(Failure::Wrong(anyhow::anyhow!("`relevo lab` is not there yet")))
+pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    match args.command {
+        Action::Up { file, foreground, no_wait } => up(&file, foreground, no_wait, json),
+        Action::Down { name } => down(name.as_deref(), json),
+        Action::Status { name } => status(name.as_deref(), json),
+        Action::Exec { lab, node, command } => exec(&open(lab.as_deref())?, &node, &command),
+        Action::Shell { lab, node } => shell(&open(lab.as_deref())?, &node),
+        Action::Logs { lab, follow, node } => logs(&open(lab.as_deref())?, &node, follow),
+        Action::Fault(args) => fault::run(args, json),
+        Action::Inside { arguments } => Ok(relevo_lab::run_stage(&arguments)),
+    }
+}
+
+fn open(name: Option<&str>) -> Result<Lab, Failure> {
+    Lab::open(name).map_err(failure)
+}
+
+fn failure(error: LabError) -> Failure {
+    match error {
+        LabError::Wrong(text) => Failure::Wrong(anyhow!(text)),
+        LabError::Interrupted => Failure::Failed(anyhow!(LabError::Interrupted)),
+        LabError::Failed(error) => Failure::Failed(error),
+    }
+}
+
+fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<ExitCode, Failure> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let reading = relevo_model::read(&text);
+    if reading.cluster.is_none() {
+        let shown =
+            relevo_model::diagnostic::render(&file.display().to_string(), &text, &reading.diagnostics);
+        return Err(Failure::Wrong(anyhow!("{} has mistakes\n{shown}", file.display())));
+    }
+    let folder = fs::canonicalize(file).ok().and_then(|path| path.parent().map(PathBuf::from));
+    let mut options = UpOptions { folder, progress: Box::new(progress()), ..UpOptions::default() };
+    if no_wait {
+        options.ready_within = Duration::ZERO;
+    }
+    let lab = Lab::up(&text, options).map_err(failure);
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    let lab = lab?;
+    let seen = lab.status().map_err(failure)?;
+    if json {
+        println!("{}", serde_json::to_string(&seen).map_err(|error| Failure::Failed(error.into()))?);
+    } else {
+        print!("{}", words::summary(lab.cluster(), &seen, foreground));
+    }
+    if foreground { stay(lab) } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// Shows progress on stderr: one line that changes on a terminal, lines elsewhere.
+fn progress() -> impl FnMut(&str) {
+    let terminal = io::stderr().is_terminal();
+    move |line| match terminal {
+        true => eprint!("\r\x1b[K{line} ..."),
+        false => eprintln!("{line}"),
+    }
+}
+
+/// Stays until a signal comes or the lab is gone.
+fn stay(lab: Lab) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(error.into()))?;
+    let told = Arc::new(AtomicBool::new(false));
+    let heard = Arc::clone(&told);
+    runtime
+        .block_on(async {
+            let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => heard.store(true, Ordering::Relaxed),
+                    _ = term.recv() => heard.store(true, Ordering::Relaxed),
+                    _ = hangup.recv() => heard.store(true, Ordering::Relaxed),
+                    () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                }
+                if heard.load(Ordering::Relaxed) || !lab.is_alive() {
+                    return io::Result::Ok(());
+                }
+            }
+        })
+        .map_err(|error| Failure::Failed(error.into()))?;
+    if !told.load(Ordering::Relaxed) {
+        let _ = lab.down();
+        return Err(Failure::Failed(anyhow!("the lab ended by itself or was taken down")));
+    }
+    lab.down().map_err(failure)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn down(name: Option<&str>, json: bool) -> Result<ExitCode, Failure> {
+    let name = Lab::down_by_name(name).map_err(failure)?;
+    match json {
+        true => println!("{}", serde_json::json!({ "down": name })),
+        false => println!("the lab {name} is gone"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(name: Option<&str>, json: bool) -> Result<ExitCode, Failure> {
+    let lab = open(name)?;
+    let seen = lab.status().map_err(failure)?;
+    match json {
+        true => println!("{}", serde_json::to_string(&seen).map_err(|error| Failure::Failed(error.into()))?),
+        false => print!("{}", words::status(lab.cluster(), &seen)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(lab: &Lab, node: &str, command: &[String]) -> Result<ExitCode, Failure> {
+    run_inside(lab.command(node, command).map_err(failure)?)
+}
+
+fn shell(lab: &Lab, node: &str) -> Result<ExitCode, Failure> {
+    let shell = std::env::var("SHELL").ok().filter(|shell| fs::metadata(shell).is_ok());
+    let shell = shell.unwrap_or_else(|| String::from("/bin/sh"));
+    let mut command = lab.command(node, &[]).map_err(failure)?;
+    // What a shell reads at its start would set a prompt of its own.
+    match PathBuf::from(&shell).file_name().and_then(|name| name.to_str()) {
+        Some("bash") => command.args([shell.as_str(), "--norc"]),
+        Some("zsh") => command.args([shell.as_str(), "-f"]),
+        Some(_) | None => command.arg(&shell),
+    };
+    let prompt = format!("[{}/{node}] # ", lab.name());
+    run_inside(command_with(command, &prompt))
+}
+
+fn command_with(mut command: Command, prompt: &str) -> Command {
+    command.env("PS1", prompt);
+    command
+}
+
+fn run_inside(mut command: Command) -> Result<ExitCode, Failure> {
+    let status =
+        command.status().map_err(|error| Failure::Failed(anyhow!(error).context("cannot enter the lab")))?;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+fn logs(lab: &Lab, node: &str, follow: bool) -> Result<ExitCode, Failure> {
+    let path = lab.log_folder().join(format!("{node}.log"));
+    let mut file = fs::File::open(&path).map_err(|_| {
+        let listed = fs::read_dir(lab.log_folder()).into_iter().flatten().flatten();
+        let mut names: Vec<String> = listed
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".log")?.to_owned()))
+            .collect();
+        names.sort();
+        Failure::Wrong(anyhow!("there is no log of {node}; there are: {}", names.join(", ")))
+    })?;
+    let mut out = io::stdout();
+    loop {
+        let mut buffer = Vec::new();
+        let read =
+            file.read_to_end(&mut buffer).and_then(|_| out.write_all(&buffer)).and_then(|()| out.flush());
+        if let Err(error) = read {
+            // The reader has seen enough (`| head`).
+            return match error.kind() {
+                io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+                _ => Err(Failure::Failed(error.into())),
+            };
+        }
+        if !follow || !lab.is_alive() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        thread::sleep(Duration::from_millis(200));
+        file.seek(SeekFrom::Current(0)).map_err(|error| Failure::Failed(error.into()))?;
+    }
 }

@@ -1,0 +1,144 @@
+//! `relevo lab fault`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use relevo_lab::Fault;
+
+use super::{failure, open};
+use crate::failure::Failure;
+
+/// Arguments of `relevo lab fault`.
+#[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Args {
+    /// The lab, if there are several.
+    #[arg(long, global = true)]
+    lab: Option<String>,
+    #[command(subcommand)]
+    fault: Kind,
+}
+
+/// A fault or its undo.
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// Kill every process of a node, as if its power was cut (undo: start).
+    Kill {
+        /// The node.
+        node: String,
+    },
+    /// Run again what a node runs (undoes kill and stop).
+    Start {
+        /// The node.
+        node: String,
+    },
+    /// Stop what a node runs in an orderly way, by SIGTERM (undo: start).
+    Stop {
+        /// The node.
+        node: String,
+    },
+    /// Freeze what a node runs, by SIGSTOP (undo: thaw).
+    Freeze {
+        /// The node.
+        node: String,
+    },
+    /// Let it go on (undoes freeze).
+    Thaw {
+        /// The node.
+        node: String,
+    },
+    /// Freeze every process of a node (undo: resume).
+    Pause {
+        /// The node.
+        node: String,
+    },
+    /// Let them go on (undoes pause).
+    Resume {
+        /// The node.
+        node: String,
+    },
+    /// Pull a node's cable out of its switch (undo: plug).
+    Unplug {
+        /// The node.
+        node: String,
+        /// The network.
+        network: String,
+    },
+    /// Put the cable back (undoes unplug).
+    Plug {
+        /// The node.
+        node: String,
+        /// The network.
+        network: String,
+    },
+    /// Cut the cable between two switches (undo: restore).
+    Cut {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Mend the cable (undoes cut).
+    Restore {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Switch a switch off (undo: switch-on).
+    SwitchOff {
+        /// The switch.
+        switch: String,
+    },
+    /// Switch it on (undoes switch-off).
+    SwitchOn {
+        /// The switch.
+        switch: String,
+    },
+    /// Stop what a server runs (undo: server-start).
+    ServerStop {
+        /// The server node.
+        node: String,
+    },
+    /// Start it again (undoes server-stop).
+    ServerStart {
+        /// The server node.
+        node: String,
+    },
+}
+
+impl From<Kind> for Fault {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Kill { node } => Self::Kill { node },
+            Kind::Start { node } => Self::Start { node },
+            Kind::Stop { node } => Self::Stop { node },
+            Kind::Freeze { node } => Self::Freeze { node },
+            Kind::Thaw { node } => Self::Thaw { node },
+            Kind::Pause { node } => Self::Pause { node },
+            Kind::Resume { node } => Self::Resume { node },
+            Kind::Unplug { node, network } => Self::Unplug { node, network },
+            Kind::Plug { node, network } => Self::Plug { node, network },
+            Kind::Cut { a, b } => Self::CutLink { a, b },
+            Kind::Restore { a, b } => Self::RestoreLink { a, b },
+            Kind::SwitchOff { switch } => Self::SwitchOff { switch },
+            Kind::SwitchOn { switch } => Self::SwitchOn { switch },
+            Kind::ServerStop { node } => Self::ServerStop { node },
+            Kind::ServerStart { node } => Self::ServerStart { node },
+        }
+    }
+}
+
+/// Runs it.
+pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    let fault = Fault::from(args.fault);
+    let done = format!("{fault}: done");
+    let lab = open(args.lab.as_deref())?;
+    let value = serde_json::json!({ "lab": lab.name(), "done": &fault });
+    lab.fault(fault).map_err(failure)?;
+    match json {
+        true => println!("{value}"),
+        false => println!("{done}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,155 @@
+//! What `relevo lab` says in words.
+
+use std::fmt::Write as _;
+
+use relevo_api::types::{GroupState, Status};
+use relevo_lab::{LabStatus, MainState, NodeKind, NodeStatus, PortState, SwitchStatus, draw};
+use relevo_model::ClusterFile;
+
+/// What `relevo lab up` ends with.
+pub(super) fn summary(cluster: &ClusterFile, seen: &LabStatus, foreground: bool) -> String {
+    let mut text = nodes(seen);
+    let name = &seen.name;
+    if let Some(url) = &seen.url {
+        let _ = write!(text, "\nThe lab {name} is up. Open {url} in a browser.\n\n");
+    } else {
+        let _ = write!(text, "\nThe lab {name} is up.\n\n");
+    }
+    let director = seen.nodes.iter().find(|node| node.kind == NodeKind::Director);
+    let director = director.map_or("NODE", |node| node.name.as_str());
+    let client = seen.nodes.iter().find(|node| node.kind == NodeKind::Client);
+    if let (Some(client), Some(at)) =
+        (client, cluster.services.first().and_then(|service| service.listen.first()))
+    {
+        let _ = writeln!(text, "  relevo lab exec {} -- curl -s http://{}/", client.name, at.at);
+    }
+    let _ = writeln!(text, "  relevo lab status");
+    let _ = writeln!(text, "  relevo lab fault kill {director}      and: relevo lab fault start {director}");
+    let _ = writeln!(text, "  relevo lab shell {director}");
+    let _ = match foreground {
+        true => writeln!(text, "  Ctrl-C takes it down"),
+        false => writeln!(text, "  relevo lab down"),
+    };
+    text
+}
+
+/// `relevo lab status`.
+pub(super) fn status(cluster: &ClusterFile, seen: &LabStatus) -> String {
+    let how = if seen.rootless { "without root" } else { "as root" };
+    let mut text = format!("lab {}, {how}, keeper {}\n\n{}", seen.name, seen.keeper, draw(cluster, seen));
+    let _ = write!(text, "\n{}\n{}", nodes(seen), switches(seen));
+    text
+}
+
+fn nodes(seen: &LabStatus) -> String {
+    let mut rows = vec![["NODE", "ROLE", "STATE", "ADDRESSES", "PROCESSES"].map(str::to_owned)];
+    for node in &seen.nodes {
+        let kind = match node.kind {
+            NodeKind::Director => "director",
+            NodeKind::Server => "server",
+            NodeKind::Client => "client",
+        };
+        let held = node.addresses.iter().map(|held| match held.is_virtual {
+            true => format!("{}*", held.ip),
+            false => held.ip.to_string(),
+        });
+        let processes: Vec<String> =
+            node.processes.iter().map(|process| format!("{} {}", process.pid, process.name)).collect();
+        let processes = match processes.as_slice() {
+            [first, second, _, .., last] => format!("{first}, {second} ... {last}"),
+            few => few.join(", "),
+        };
+        let held: Vec<String> = held.collect();
+        rows.push([node.name.clone(), kind.to_owned(), state(node), held.join(" "), processes]);
+    }
+    let mut text = table(&rows);
+    if seen.nodes.iter().flat_map(|node| &node.addresses).any(|held| held.is_virtual) {
+        text.push_str("* virtual address\n");
+    }
+    text
+}
+
+fn state(node: &NodeStatus) -> String {
+    let unplugged: Vec<&str> =
+        node.plugs.iter().filter(|plug| !plug.plugged).map(|plug| plug.network.as_str()).collect();
+    let mut state = match &node.main {
+        MainState::None => String::from("-"),
+        MainState::Frozen { .. } => String::from("frozen"),
+        MainState::Dead { how } => format!("dead ({how})"),
+        MainState::Running { .. } => match (&node.api, node.kind) {
+            (Some(api), _) => groups(api),
+            (None, NodeKind::Director) => String::from("running, does not answer"),
+            (None, NodeKind::Server | NodeKind::Client) => String::from("running"),
+        },
+    };
+    if !unplugged.is_empty() {
+        let _ = write!(state, ", unplugged from {}", unplugged.join(" and "));
+    }
+    state
+}
+
+fn groups(api: &Status) -> String {
+    let word = |state: GroupState| match state {
+        GroupState::Init => "starting",
+        GroupState::Backup => "backup",
+        GroupState::Active => "ACTIVE",
+        GroupState::Fault => "fault",
+    };
+    let list: Vec<String> = match api.groups.as_slice() {
+        [] => vec![String::from("running")],
+        [one] => vec![word(one.state).to_owned()],
+        several => several.iter().map(|group| format!("{} {}", group.name, word(group.state))).collect(),
+    };
+    list.join(", ")
+}
+
+fn switches(seen: &LabStatus) -> String {
+    let mut rows = vec![["SWITCH", "NETWORK", "STATE", "PORTS"].map(str::to_owned)];
+    for switch in &seen.switches {
+        let state = match (switch.on, switch.stp, switch.root) {
+            (false, ..) => "off",
+            (true, true, true) => "on, root",
+            (true, ..) => "on",
+        };
+        rows.push([switch.name.clone(), switch.network.clone(), state.to_owned(), ports(switch)]);
+    }
+    let mut text = table(&rows);
+    for link in seen.links.iter().filter(|link| link.cut) {
+        let _ = writeln!(text, "cut: {} {}", link.a, link.b);
+    }
+    text
+}
+
+/// The ports, with their state where it is not forwarding.
+fn ports(switch: &SwitchStatus) -> String {
+    let list: Vec<String> = switch
+        .ports
+        .iter()
+        .map(|port| match port.state {
+            PortState::Forwarding => port.name.clone(),
+            PortState::Disabled => format!("{} (down)", port.name),
+            PortState::Listening => format!("{} (listening)", port.name),
+            PortState::Learning => format!("{} (learning)", port.name),
+            PortState::Blocking => format!("{} (blocking)", port.name),
+            PortState::Unknown => format!("{} (?)", port.name),
+        })
+        .collect();
+    list.join(", ")
+}
+
+/// Columns as wide as their widest cell.
+fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}

@@ -1,0 +1,108 @@
+//! A holder: the process that keeps the namespaces of a node, client or switch, and does nothing else.
+//!
+//! It makes the node's own view of the file system: private `/run` and `/var/log`, its state folder, `/etc/hosts`
+//! with the cluster's names, and a `/sys` that shows its own network. Everything else is the machine's.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{pause, sethostname};
+
+use super::report;
+use crate::registry::Registry;
+
+/// Where a node of the lab finds its cluster file.
+pub(crate) const CLUSTER_FILE: &str = "/run/relevo/cluster.toml";
+/// Where a node of the lab finds its state folder.
+pub(crate) const STATE_FOLDER: &str = "/run/relevo/state";
+/// Where an installed Relevo has its state: hidden in the lab, if it is there.
+const SYSTEM_STATE_FOLDER: &str = "/var/lib/relevo";
+
+/// `hold FOLDER NAME machine|switch`: prints `ready` and stays.
+pub(super) fn run(arguments: &[OsString]) -> ExitCode {
+    let [folder, name, kind] = arguments else { return report("hold: what?") };
+    let name = name.to_string_lossy();
+    let registry = Registry::at(PathBuf::from(folder));
+    if let Err(error) = prepare(&registry, &name, kind == "machine") {
+        let _ = writeln!(io::stdout(), "{name}: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let _ = writeln!(io::stdout(), "ready");
+    loop {
+        pause();
+    }
+}
+
+fn prepare(registry: &Registry, name: &str, is_machine: bool) -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
+        .context("cannot make its namespaces")?;
+    sethostname(name).context("cannot set its host name")?;
+    // No IPv6 neighbours, routers and duplicate address detection in a lab that speaks IPv4 only.
+    for which in ["all", "default"] {
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
+    }
+    // A `/sys` that shows this network. In some containers the kernel does not allow it; nothing depends on it but
+    // the ports' states in `relevo lab status`.
+    let _ = mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::MS_RDONLY, None::<&str>);
+    if is_machine { own_files(registry, name) } else { Ok(()) }
+}
+
+fn own_files(registry: &Registry, name: &str) -> anyhow::Result<()> {
+    let state = registry.state_folder(name);
+    fs::create_dir_all(&state).context("cannot make its state folder")?;
+    // The registry may lie in /run, which is about to be covered: hold on to what is needed from it.
+    let state = File::open(&state)?;
+    let cluster = fs::read(registry.cluster_file())?;
+    let hosts = fs::read(registry.folder().join("hosts"))?;
+    private_folder("/run")?;
+    private_folder("/var/log")?;
+    fs::create_dir_all(STATE_FOLDER)?;
+    fs::set_permissions("/run/relevo", fs::Permissions::from_mode(0o755))?;
+    fs::write(CLUSTER_FILE, cluster)?;
+    fs::write("/run/relevo/hosts", hosts)?;
+    let state = format!("/proc/self/fd/{}", state.as_raw_fd());
+    bind(&state, STATE_FOLDER)?;
+    if Path::new(SYSTEM_STATE_FOLDER).is_dir() {
+        bind(&state, SYSTEM_STATE_FOLDER)?;
+    }
+    if Path::new("/etc/hosts").exists() {
+        bind("/run/relevo/hosts", "/etc/hosts")?;
+    }
+    Ok(())
+}
+
+/// Covers a folder with an empty one in memory, with the same folders in it: daemons expect theirs to exist.
+fn private_folder(path: &str) -> anyhow::Result<()> {
+    let mut inner = Vec::new();
+    for entry in fs::read_dir(path).with_context(|| format!("cannot read {path}"))?.flatten() {
+        if let Ok(found) = entry.metadata()
+            && found.is_dir()
+            && !entry.file_name().to_string_lossy().starts_with("relevo")
+        {
+            inner.push((entry.path(), found));
+        }
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("mode=755,size=64m"))
+        .with_context(|| format!("cannot mount a private {path}"))?;
+    for (path, found) in inner {
+        fs::create_dir(&path)?;
+        // Without root only this user's own folders can be given to their owner.
+        let _ = std::os::unix::fs::chown(&path, Some(found.uid()), Some(found.gid()));
+        let _ = fs::set_permissions(&path, found.permissions());
+    }
+    Ok(())
+}
+
+fn bind(source: &str, target: &str) -> anyhow::Result<()> {
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("cannot mount {target}"))
+}

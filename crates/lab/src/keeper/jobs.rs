@@ -1,0 +1,203 @@
+//! What runs on the nodes: the process that a node is for, how it ended, starting it again. Nothing is started again by
+//! itself: a drill that kills something wants it dead.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use relevo_model::ClusterFile;
+use relevo_model::cluster::{Node, Role};
+
+use crate::Result;
+use crate::inside::{CLUSTER_FILE, EnterFrom, STATE_FOLDER, enter_command};
+use crate::registry::{Registry, Settings};
+
+/// A process that a node is for.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) node: String,
+    pub(super) role: Role,
+    holder: i32,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// Its process id while it runs.
+    pub(super) pid: Option<i32>,
+    /// Whether it was told to end and has not yet.
+    pub(super) is_stopping: bool,
+    /// How it ended last.
+    pub(super) how: String,
+}
+
+/// All of a lab's jobs.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    pub(super) jobs: Vec<Job>,
+    registry: Registry,
+    folder: PathBuf,
+}
+
+impl Jobs {
+    /// The jobs of a cluster, none of them started.
+    pub(super) fn new(
+        cluster: &ClusterFile,
+        registry: &Registry,
+        settings: &Settings,
+        pids: &BTreeMap<String, i32>,
+    ) -> Result<Self> {
+        let program = own_program();
+        let mut jobs = Vec::new();
+        for node in &cluster.nodes {
+            let Some(&holder) = pids.get(node.name.as_str()) else { continue };
+            for role in [Role::Director, Role::Server] {
+                let arguments = match role {
+                    Role::Director if node.is(role) => Some(director_arguments(&program, node)),
+                    Role::Server if node.is(role) => server_arguments(&program, cluster, node),
+                    Role::Director | Role::Server => None,
+                };
+                jobs.extend(arguments.map(|arguments| Job {
+                    node: node.name.to_string(),
+                    role,
+                    holder,
+                    arguments,
+                    environment: environment(node),
+                    pid: None,
+                    is_stopping: false,
+                    how: String::from("not started"),
+                }));
+            }
+        }
+        Ok(Self { jobs, registry: registry.clone(), folder: settings.folder.clone() })
+    }
+
+    /// The nodes that have jobs, each once.
+    pub(super) fn nodes(&self) -> Vec<String> {
+        let mut nodes: Vec<String> = self.jobs.iter().map(|job| job.node.clone()).collect();
+        nodes.dedup();
+        nodes
+    }
+
+    /// The jobs of a node.
+    pub(super) fn of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Job> {
+        self.jobs.iter().filter(move |job| job.node == node)
+    }
+
+    /// Remembers that the jobs of a node were told to end.
+    pub(super) fn told_to_stop(&mut self, node: &str) {
+        for job in self.jobs.iter_mut().filter(|job| job.node == node) {
+            job.is_stopping = job.pid.is_some();
+        }
+    }
+
+    /// Starts those jobs of a node that do not run.
+    pub(super) fn start(&mut self, node: &str) -> Result<()> {
+        for job in self.jobs.iter_mut().filter(|job| job.node == node && job.pid.is_none()) {
+            let log = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(self.registry.log_file(node))
+                .with_context(|| format!("cannot write the log of {node}"))?;
+            let child = enter_command(EnterFrom::Keeper, job.holder, true)
+                .args(&job.arguments)
+                .envs(job.environment.iter().cloned())
+                .current_dir(if self.folder.is_dir() { self.folder.as_path() } else { "/".as_ref() })
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().context("cannot share a log")?)
+                .stderr(log)
+                .spawn()
+                .with_context(|| format!("cannot start {node}"))?;
+            job.pid = Some(i32::try_from(child.id()).context("a process id that is none")?);
+        }
+        Ok(())
+    }
+
+    /// Collects every process that ended: PID 1 is the parent of all orphans. Remembers how jobs ended.
+    pub(super) fn reap(&mut self) {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => self.ended(pid, format!("exit code {code}")),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => self.ended(pid, format!("signal {signal}")),
+                Ok(
+                    WaitStatus::Stopped(..)
+                    | WaitStatus::PtraceEvent(..)
+                    | WaitStatus::PtraceSyscall(_)
+                    | WaitStatus::Continued(_),
+                ) => {}
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: Pid, how: String) {
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.pid == Some(pid.as_raw())) {
+            job.pid = None;
+            job.is_stopping = false;
+            job.how = how;
+        }
+    }
+}
+
+/// This program's own path, by which processes are listed; if the file was replaced, the path that always works.
+fn own_program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    match path.is_file() {
+        true => path.to_string_lossy().into_owned(),
+        false => String::from("/proc/self/exe"),
+    }
+}
+
+fn director_arguments(program: &str, node: &Node) -> Vec<String> {
+    [
+        program,
+        "node",
+        "run",
+        "--file",
+        CLUSTER_FILE,
+        "--name",
+        node.name.as_str(),
+        "--state-dir",
+        STATE_FOLDER,
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn server_arguments(program: &str, cluster: &ClusterFile, node: &Node) -> Option<Vec<String>> {
+    let run = cluster.lab.runs.iter().find(|run| run.node == node.name);
+    if let Some(command) = run.and_then(|run| run.command.as_ref()) {
+        return Some(["sh", "-c", command].map(str::to_owned).to_vec());
+    }
+    let servers = cluster.services.iter().flat_map(|service| &service.servers);
+    let on_node =
+        servers.map(|server| server.at).filter(|at| node.addresses.iter().any(|own| own.ip == *at.ip()));
+    let mut listen: Vec<String> = on_node.map(|at| at.to_string()).collect();
+    listen.sort();
+    listen.dedup();
+    if listen.is_empty() {
+        return None;
+    }
+    let mut arguments = [program, "origin", "--name", node.name.as_str()].map(str::to_owned).to_vec();
+    for at in listen {
+        arguments.extend([String::from("--listen"), at]);
+    }
+    Some(arguments)
+}
+
+/// What a command on a server learns about its node.
+fn environment(node: &Node) -> Vec<(String, String)> {
+    let mut environment = vec![(String::from("RELEVO_NODE"), node.name.to_string())];
+    for (index, address) in node.addresses.iter().enumerate() {
+        if index == 0 {
+            environment.push((String::from("RELEVO_ADDRESS"), address.ip.to_string()));
+        }
+        let network =
+            address.network.to_uppercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
+        environment.push((format!("RELEVO_ADDRESS_{network}"), address.ip.to_string()));
+    }
+    environment
+}

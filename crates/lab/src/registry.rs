@@ -1,0 +1,250 @@
+//! Where running labs are written down: one folder for each, with what is needed to find it, use it and take it away.
+//!
+//! ```text
+//!  NAME/cluster.toml    the file it was made from        NAME/log/NODE.log    what the node's processes print
+//!  NAME/keeper.json     the keeper's process             NAME/state/NODE/     its state folder
+//!  NAME/spaces.json     the namespaces' holders          NAME/keeper.sock     where the keeper listens
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use crate::{LabError, Result};
+
+/// The environment variable that names another folder for the registry.
+const FOLDER_VARIABLE: &str = "RELEVO_LAB_DIR";
+
+/// A lab's keeper.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KeeperRecord {
+    /// Its process id outside.
+    pub(crate) pid: i32,
+    /// When it started, clock ticks since the boot: tells it from a later process of the same id.
+    pub(crate) started: u64,
+}
+
+/// What the lab was brought up with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// The `relevo` program.
+    pub(crate) program: PathBuf,
+    /// Where `[lab.run]` commands are run.
+    pub(crate) folder: PathBuf,
+    /// Whether it runs without root.
+    pub(crate) rootless: bool,
+    /// The forwarder's own port on 127.0.0.1, rootless only.
+    pub(crate) forward_port: Option<u16>,
+}
+
+/// A lab's folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    folder: PathBuf,
+}
+
+impl Registry {
+    /// The folder of the lab of this name, which may not exist.
+    pub(crate) fn of(name: &str) -> Result<Self> {
+        Ok(Self { folder: base()?.join(name) })
+    }
+
+    /// The folder at a path that [`Registry::folder`] gave.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// All that are written down, running or not, by name.
+    pub(crate) fn all() -> Result<Vec<(String, Self)>> {
+        let base = base()?;
+        let Ok(entries) = fs::read_dir(&base) else { return Ok(Vec::new()) };
+        let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+        let mut all: Vec<_> = folders
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), Self { folder: entry.path() }))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
+    }
+
+    /// Keeps others from bringing labs up or down until it is dropped.
+    pub(crate) fn lock() -> Result<Flock<File>> {
+        let base = base()?;
+        make_base(&base)?;
+        let path = base.join(".lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, errno)| errno)
+            .with_context(|| format!("cannot lock {}", path.display()))?)
+    }
+
+    /// Makes the folder with what is in it at the start.
+    pub(crate) fn create(&self, cluster_text: &str, settings: &Settings) -> Result<()> {
+        let make = || -> anyhow::Result<()> {
+            DirBuilder::new().mode(0o700).create(&self.folder)?;
+            fs::create_dir(self.log_folder())?;
+            fs::create_dir(self.folder.join("state"))?;
+            fs::write(self.cluster_file(), cluster_text)?;
+            fs::write(self.folder.join("settings.json"), serde_json::to_vec(settings)?)?;
+            Ok(())
+        };
+        Ok(make().with_context(|| format!("cannot make {}", self.folder.display()))?)
+    }
+
+    /// Removes the folder; an empty registry goes too.
+    pub(crate) fn remove(&self) -> Result<()> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)
+                .with_context(|| format!("cannot remove {}", self.folder.display()))?;
+        }
+        if let Some(base) = self.folder.parent() {
+            let empty = fs::read_dir(base)
+                .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == ".lock"));
+            if empty {
+                let _ = fs::remove_file(base.join(".lock"));
+                let _ = fs::remove_dir(base);
+            }
+        }
+        Ok(())
+    }
+
+    /// The lab's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether it is written down.
+    pub(crate) fn exists(&self) -> bool {
+        self.folder.exists()
+    }
+
+    /// The file that the lab was made from.
+    pub(crate) fn cluster_file(&self) -> PathBuf {
+        self.folder.join("cluster.toml")
+    }
+
+    /// The folder of the nodes' logs.
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// A node's log.
+    pub(crate) fn log_file(&self, node: &str) -> PathBuf {
+        self.log_folder().join(format!("{node}.log"))
+    }
+
+    /// A node's state folder.
+    pub(crate) fn state_folder(&self, node: &str) -> PathBuf {
+        self.folder.join("state").join(node)
+    }
+
+    /// The keeper's own log.
+    pub(crate) fn keeper_log(&self) -> PathBuf {
+        self.log_folder().join("keeper.log")
+    }
+
+    /// The keeper's control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("keeper.sock")
+    }
+
+    /// What it was brought up with.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        self.read("settings.json")
+    }
+
+    /// The keeper, if it runs.
+    pub(crate) fn keeper(&self) -> Option<KeeperRecord> {
+        let record: KeeperRecord = self.read("keeper.json").ok()?;
+        (start_time(record.pid) == Some(record.started)).then_some(record)
+    }
+
+    /// Writes the keeper down.
+    pub(crate) fn write_keeper(&self, pid: i32) -> Result<()> {
+        let started = start_time(pid).context("the keeper ended at once")?;
+        self.write("keeper.json", &KeeperRecord { pid, started })
+    }
+
+    /// The holders' process ids inside, by namespace.
+    pub(crate) fn spaces(&self) -> Result<BTreeMap<String, i32>> {
+        self.read("spaces.json")
+    }
+
+    /// Writes the holders down.
+    pub(crate) fn write_spaces(&self, spaces: &BTreeMap<String, i32>) -> Result<()> {
+        self.write("spaces.json", spaces)
+    }
+
+    fn read<T: for<'a> Deserialize<'a>>(&self, file: &str) -> Result<T> {
+        let path = self.folder.join(file);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(serde_json::from_slice(&bytes).with_context(|| format!("cannot understand {}", path.display()))?)
+    }
+
+    fn write<T: Serialize>(&self, file: &str, value: &T) -> Result<()> {
+        let path = self.folder.join(file);
+        let bytes = serde_json::to_vec(value).context("cannot write JSON")?;
+        Ok(fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?)
+    }
+}
+
+/// When a living process started, clock ticks since the boot (proc_pid_stat(5), field 22); `None`: it is gone.
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the name, may hold anything; the third begins after its last parenthesis.
+    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
+    match *fields.first()? {
+        "Z" | "X" => None,
+        _ => fields.get(19)?.parse().ok(),
+    }
+}
+
+fn base() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty()) {
+        let folder = PathBuf::from(folder);
+        return match folder.is_absolute() {
+            true => Ok(folder),
+            false => Err(LabError::wrong(format!("{FOLDER_VARIABLE} must be an absolute path"))),
+        };
+    }
+    let user = nix::unistd::geteuid();
+    if user.is_root() {
+        return Ok(PathBuf::from("/run/relevo-lab"));
+    }
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    Ok(match runtime.filter(|folder| folder.is_absolute() && folder.is_dir()) {
+        Some(folder) => folder.join("relevo-lab"),
+        None => PathBuf::from(format!("/tmp/relevo-lab-{user}")),
+    })
+}
+
+/// Makes the registry's folder, for its owner alone: what is in it says which processes get killed.
+fn make_base(base: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(base) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(LabError::wrong(format!("cannot make {}: {error}", base.display())))
+        }
+        _ => {
+            let found =
+                fs::symlink_metadata(base).with_context(|| format!("cannot see {}", base.display()))?;
+            let own = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw();
+            match own {
+                true => Ok(()),
+                false => Err(LabError::wrong(format!(
+                    "{} is not a folder of this user: remove it, or name another one in {FOLDER_VARIABLE}",
+                    base.display()
+                ))),
+            }
+        }
+    }
+}

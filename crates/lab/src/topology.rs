@@ -1,0 +1,396 @@
+//! The plan of a lab: which namespaces, cables and bridges, and the `ip` commands that make them.
+//!
+//! Pure: it turns a cluster file into words and runs nothing. The process ids of the namespaces' holders come in when
+//! the commands are written out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use ipnet::Ipv4Net;
+use relevo_model::ClusterFile;
+use relevo_model::cluster::{Role, Switch};
+
+use crate::faults::Damage;
+use crate::{LabError, Result};
+
+/// Longest name of an interface, bytes (IFNAMSIZ less the closing zero).
+const INTERFACE_NAME_MAX: usize = 15;
+/// The bridge of every switch, in the switch's own namespace.
+pub(crate) const BRIDGE: &str = "bridge";
+/// The VXLAN device of a switch.
+const TUNNEL: &str = "vxlan";
+/// The interface under the VXLAN device.
+const UPLINK: &str = "uplink";
+/// MTU of a network that crosses a VXLAN: Ethernet's 1500 less 50 bytes of VXLAN, UDP, IPv4 and Ethernet headers
+/// (RFC 7348 section 5). All its ports and machines get it, so that nothing is ever fragmented.
+const TUNNELLED_MTU: u32 = 1450;
+
+/// What a namespace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpaceKind {
+    /// A node of the cluster.
+    Node,
+    /// A client machine.
+    Client,
+    /// A switch: its own network and nothing else.
+    Switch,
+}
+
+/// A namespace to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Its name: the node's, client's or switch's.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) kind: SpaceKind,
+}
+
+/// One end of a cable. Without a space it is in the keeper's own network: the host's, or the rootless lab's middle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The namespace's name.
+    pub(crate) space: Option<String>,
+    /// The interface.
+    pub(crate) interface: String,
+}
+
+/// What a cable is for; a fault acts on it through this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CableUse {
+    /// Joins two switches.
+    Link,
+    /// Plugs a machine into a switch; the switch is end `b`.
+    Plug {
+        /// The network.
+        network: String,
+    },
+    /// Carries a switch's VXLAN (end `a`) over another switch (end `b`).
+    Uplink,
+    /// Plugs the host in; the switch is end `b`.
+    Host,
+}
+
+/// A veth pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cable {
+    /// What it is for.
+    pub(crate) purpose: CableUse,
+    /// One end.
+    pub(crate) a: End,
+    /// The other end; of a plug, the switch's.
+    pub(crate) b: End,
+    /// STP cost of its bridge ports.
+    cost: Option<u16>,
+    /// Its MTU, if not Ethernet's.
+    mtu: Option<u32>,
+}
+
+/// The plan of a lab.
+#[derive(Clone, Debug)]
+pub(crate) struct Topology {
+    /// The namespaces: nodes, clients, switches, each in the file's order.
+    pub(crate) spaces: Vec<Space>,
+    /// The cables.
+    pub(crate) cables: Vec<Cable>,
+    /// Addresses by namespace (`None`: the keeper's own) and interface.
+    addresses: Vec<(Option<String>, String, Ipv4Net)>,
+    switches: Vec<Switch>,
+}
+
+impl Topology {
+    /// Plans a lab.
+    ///
+    /// # Errors
+    /// `Wrong`: a machine and a switch have the same name, or something is plugged into a switch that does not exist.
+    pub(crate) fn plan(cluster: &ClusterFile) -> Result<Self> {
+        let mut names = Names::default();
+        let mut plan = Self {
+            spaces: spaces(cluster)?,
+            cables: Vec::new(),
+            addresses: Vec::new(),
+            switches: cluster.lab.switches.clone(),
+        };
+        plan.link_switches(cluster, &mut names);
+        plan.plug_machines(cluster, &mut names)?;
+        plan.stretch_tunnels(cluster, &mut names)?;
+        plan.plug_host(cluster, &mut names);
+        Ok(plan)
+    }
+
+    /// Commands for `ip -batch`, to be run in the keeper's network: every bridge and every cable, each made right
+    /// where it belongs, so that nothing passes through the host.
+    pub(crate) fn commands_outside(&self, pids: &BTreeMap<String, i32>) -> String {
+        let mut text = String::new();
+        let netns = |space: &Option<String>| match space.as_ref().and_then(|name| pids.get(name)) {
+            Some(pid) => format!(" netns {pid}"),
+            None => String::new(),
+        };
+        for switch in &self.switches {
+            let place = netns(&Some(switch.name.to_string()));
+            // Times in hundredths of a second: the shortest that 802.1D and the kernel allow.
+            let stp = match switch.stp {
+                true => format!(
+                    "stp_state 1 priority {} forward_delay 200 hello_time 100 max_age 600",
+                    switch.priority
+                ),
+                false => String::from("stp_state 0 forward_delay 0"),
+            };
+            let _ = writeln!(text, "link add name {BRIDGE}{place} type bridge {stp} mcast_snooping 0");
+        }
+        for cable in &self.cables {
+            let mtu = cable.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
+            let (a, b) = (&cable.a, &cable.b);
+            let (at_a, at_b) = (netns(&a.space), netns(&b.space));
+            let _ = writeln!(
+                text,
+                "link add name {}{mtu}{at_a} type veth peer name {}{mtu}{at_b}",
+                a.interface, b.interface
+            );
+        }
+        text
+    }
+
+    /// Commands for `ip -batch` inside a namespace (`None`: the keeper's own): addresses, ports, everything up.
+    pub(crate) fn commands_inside(&self, space: Option<&str>) -> String {
+        let mut text = String::new();
+        if let Some(name) = space {
+            let _ = writeln!(text, "link set dev lo up");
+            if let Some(switch) = self.switches.iter().find(|switch| switch.name.as_str() == name) {
+                self.switch_commands(switch, &mut text);
+                return text;
+            }
+        }
+        for (_, interface, net) in self.addresses.iter().filter(|(at, ..)| at.as_deref() == space) {
+            let _ = writeln!(text, "address add {net} broadcast + dev {interface}");
+            let _ = writeln!(text, "link set dev {interface} up");
+        }
+        text
+    }
+
+    /// Commands for `bridge -batch` inside a switch: where its VXLAN sends what it does not know, and ports' costs.
+    pub(crate) fn bridge_commands(&self, name: &str) -> String {
+        let mut text = String::new();
+        let Some(switch) = self.switches.iter().find(|switch| switch.name.as_str() == name) else {
+            return text;
+        };
+        for (interface, cost) in self.ports(name) {
+            if let Some(cost) = cost.filter(|_| switch.stp) {
+                let _ = writeln!(text, "link set dev {interface} cost {cost}");
+            }
+        }
+        if let Some(tunnel) = &switch.vxlan {
+            let others = self.switches.iter().filter(|other| other.name != switch.name);
+            for far in others.filter_map(|other| other.vxlan.as_ref()).filter(|far| far.id == tunnel.id) {
+                let _ =
+                    writeln!(text, "fdb append 00:00:00:00:00:00 dev {TUNNEL} dst {} self permanent", far.ip);
+            }
+        }
+        text
+    }
+
+    /// Which of a switch's interfaces shall be up, given the damage done.
+    pub(crate) fn switch_interfaces(&self, name: &str, damage: &Damage) -> Vec<(String, bool)> {
+        let on = !damage.switches_off.contains(name);
+        let mut interfaces = vec![(BRIDGE.to_owned(), on)];
+        for cable in &self.cables {
+            for (own, far) in [(&cable.a, &cable.b), (&cable.b, &cable.a)] {
+                if own.space.as_deref() != Some(name) {
+                    continue;
+                }
+                let far_space = far.space.clone().unwrap_or_default();
+                let whole = match &cable.purpose {
+                    CableUse::Link => !damage.is_cut(name, &far_space),
+                    CableUse::Plug { network } => !damage.unplugged.contains(&(far_space, network.clone())),
+                    CableUse::Uplink | CableUse::Host => true,
+                };
+                interfaces.push((own.interface.clone(), on && whole));
+            }
+        }
+        if self.switches.iter().any(|switch| switch.name.as_str() == name && switch.vxlan.is_some()) {
+            interfaces.push((TUNNEL.to_owned(), on));
+        }
+        interfaces
+    }
+
+    /// The host's end of the host leg.
+    pub(crate) fn host_interface(&self) -> Option<&str> {
+        let host = self.cables.iter().find(|cable| cable.purpose == CableUse::Host)?;
+        Some(&host.a.interface)
+    }
+
+    fn switch_commands(&self, switch: &Switch, text: &mut String) {
+        let name = switch.name.as_str();
+        if let Some(tunnel) = &switch.vxlan {
+            let _ = writeln!(
+                text,
+                "link add name {TUNNEL} mtu {TUNNELLED_MTU} type vxlan id {} local {} dstport 4789",
+                tunnel.id, tunnel.ip
+            );
+            let _ = writeln!(text, "link set dev {TUNNEL} master {BRIDGE}");
+            for (_, interface, net) in self.addresses.iter().filter(|(at, ..)| at.as_deref() == Some(name)) {
+                let _ = writeln!(text, "address add {net} broadcast + dev {interface}");
+            }
+        }
+        for (interface, _) in self.ports(name) {
+            let _ = writeln!(text, "link set dev {interface} master {BRIDGE}");
+        }
+        for (interface, _) in self.switch_interfaces(name, &Damage::default()) {
+            let _ = writeln!(text, "link set dev {interface} up");
+        }
+    }
+
+    /// The bridge ports of a switch, with their costs; the VXLAN and what is under it apart.
+    fn ports<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, Option<u16>)> {
+        self.cables.iter().flat_map(move |cable| {
+            let under_tunnel = cable.purpose == CableUse::Uplink;
+            [(&cable.a, under_tunnel), (&cable.b, false)]
+                .into_iter()
+                .filter(move |(end, under)| end.space.as_deref() == Some(name) && !under)
+                .map(|(end, _)| (end.interface.as_str(), cable.cost))
+        })
+    }
+
+    fn link_switches(&mut self, cluster: &ClusterFile, names: &mut Names) {
+        for link in &cluster.lab.links {
+            let mtu = mtu_of(cluster, &network_of(cluster, &link.a));
+            self.cables.push(Cable {
+                purpose: CableUse::Link,
+                a: names.end(Some(&link.a), &link.b),
+                b: names.end(Some(&link.b), &link.a),
+                cost: link.cost,
+                mtu,
+            });
+        }
+    }
+
+    fn plug_machines(&mut self, cluster: &ClusterFile, names: &mut Names) -> Result<()> {
+        for plug in &cluster.lab.plugs {
+            let (machine, network) = (plug.node.as_str(), plug.network.as_str());
+            if !cluster.lab.switches.iter().any(|switch| switch.name == plug.switch) {
+                return Err(LabError::wrong(format!(
+                    "{machine} is plugged into {}: no such switch",
+                    plug.switch
+                )));
+            }
+            let (ip, wanted) = match (
+                cluster.node(machine).and_then(|node| node.address_on(network)),
+                cluster.lab.clients.iter().find(|client| client.name == plug.node),
+            ) {
+                (Some(address), _) => (address.ip, address.interface.as_deref().unwrap_or(network)),
+                (None, Some(client)) => (client.ip, network),
+                (None, None) => {
+                    return Err(LabError::wrong(format!(
+                        "{machine} has a cable but no address on {network}"
+                    )));
+                }
+            };
+            let a = names.end(Some(machine), wanted);
+            self.addresses.push((a.space.clone(), a.interface.clone(), within(cluster, network, ip)));
+            self.cables.push(Cable {
+                purpose: CableUse::Plug { network: network.to_owned() },
+                a,
+                b: names.end(Some(&plug.switch), machine),
+                cost: None,
+                mtu: mtu_of(cluster, network),
+            });
+        }
+        Ok(())
+    }
+
+    fn stretch_tunnels(&mut self, cluster: &ClusterFile, names: &mut Names) -> Result<()> {
+        for switch in &cluster.lab.switches {
+            let Some(tunnel) = &switch.vxlan else { continue };
+            let Some(over) = cluster.lab.switches.iter().find(|other| other.name == tunnel.over) else {
+                return Err(LabError::wrong(format!(
+                    "{} goes over {}: no such switch",
+                    switch.name, tunnel.over
+                )));
+            };
+            let a = names.end(Some(&switch.name), UPLINK);
+            let net = within(cluster, &over.network, tunnel.ip);
+            self.addresses.push((a.space.clone(), a.interface.clone(), net));
+            self.cables.push(Cable {
+                purpose: CableUse::Uplink,
+                a,
+                b: names.end(Some(&over.name), &switch.name),
+                cost: None,
+                mtu: None,
+            });
+        }
+        Ok(())
+    }
+
+    fn plug_host(&mut self, cluster: &ClusterFile, names: &mut Names) {
+        let Some(host) = &cluster.lab.host else { return };
+        let a = names.end(None, &format!("relevo-{}", cluster.name));
+        self.addresses.push((None, a.interface.clone(), within(cluster, &host.network, host.ip)));
+        self.cables.push(Cable {
+            purpose: CableUse::Host,
+            a,
+            b: names.end(Some(&host.switch), "host"),
+            cost: None,
+            mtu: mtu_of(cluster, &host.network),
+        });
+    }
+}
+
+/// Interface names that are taken, by namespace.
+#[derive(Debug, Default)]
+struct Names {
+    taken: BTreeSet<(String, String)>,
+}
+
+impl Names {
+    /// An end in this space, called as wanted, or nearly so if that is too long or taken.
+    fn end(&mut self, space: Option<&str>, wanted: &str) -> End {
+        let place = space.unwrap_or_default().to_owned();
+        let cut = |length: usize| wanted.chars().take(length).collect::<String>();
+        let reserved = [BRIDGE, TUNNEL, "lo"];
+        let mut interface = cut(INTERFACE_NAME_MAX);
+        let mut number = 2;
+        while reserved.contains(&interface.as_str()) || !self.taken.insert((place.clone(), interface.clone()))
+        {
+            let suffix = format!("~{number}");
+            interface = cut(INTERFACE_NAME_MAX - suffix.len()) + &suffix;
+            number += 1;
+        }
+        End { space: space.map(str::to_owned), interface }
+    }
+}
+
+fn spaces(cluster: &ClusterFile) -> Result<Vec<Space>> {
+    let nodes = cluster.nodes.iter().map(|node| (node.name.as_str(), SpaceKind::Node));
+    let clients = cluster.lab.clients.iter().map(|client| (client.name.as_str(), SpaceKind::Client));
+    let switches = cluster.lab.switches.iter().map(|switch| (switch.name.as_str(), SpaceKind::Switch));
+    let mut seen = BTreeSet::new();
+    let mut spaces = Vec::new();
+    for (name, kind) in nodes.chain(clients).chain(switches) {
+        if !seen.insert(name) {
+            return Err(LabError::wrong(format!(
+                "two things are called {name}: nodes, clients and switches of a lab need different names"
+            )));
+        }
+        spaces.push(Space { name: name.to_owned(), kind });
+    }
+    Ok(spaces)
+}
+
+fn network_of(cluster: &ClusterFile, switch: &str) -> String {
+    let found = cluster.lab.switches.iter().find(|other| other.name.as_str() == switch);
+    found.map(|switch| switch.network.to_string()).unwrap_or_default()
+}
+
+fn mtu_of(cluster: &ClusterFile, network: &str) -> Option<u32> {
+    let mut of_network = cluster.lab.switches.iter().filter(|switch| switch.network.as_str() == network);
+    of_network.any(|switch| switch.vxlan.is_some()).then_some(TUNNELLED_MTU)
+}
+
+fn within(cluster: &ClusterFile, network: &str, ip: std::net::Ipv4Addr) -> Ipv4Net {
+    let prefix = cluster.network(network).map_or(32, |network| network.subnet.prefix_len());
+    Ipv4Net::new(ip, prefix).unwrap_or_else(|_| Ipv4Net::from(ip))
+}
+
+/// Whether a node runs `relevo node run`.
+pub(crate) fn is_director(cluster: &ClusterFile, name: &str) -> bool {
+    cluster.node(name).is_some_and(|node| node.is(Role::Director))
+}
