@@ -1,0 +1,209 @@
+//! A director in a process of its own: the test program starts itself with its settings in the environment.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use relevo_api::types::{GroupState, GroupStatus};
+use relevo_model::cluster::{
+    Address, ClusterFile, Group, Lab, Network, Node, NodeAddress, Role, VrrpVersion,
+};
+use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
+use relevo_node::director::Director;
+use serde::{Deserialize, Serialize};
+
+use super::{Process, VIP, World, wait_for};
+
+/// What a test chooses. Priorities of `a` and `b`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) node: String,
+    pub(crate) priorities: [u8; 2],
+    pub(crate) preempt: bool,
+    pub(crate) version: u8,
+    pub(crate) advert_ms: u64,
+    pub(crate) password: Option<String>,
+}
+
+impl Settings {
+    /// The defaults of a cluster file.
+    pub(crate) fn new(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            priorities: [150, 100],
+            preempt: false,
+            version: 3,
+            advert_ms: 100,
+            password: None,
+        }
+    }
+
+    fn cluster(&self) -> ClusterFile {
+        let public = NetworkName::new("public");
+        let node = |name: &str, last: u8| Node {
+            name: NodeName::new(name),
+            roles: vec![Role::Director],
+            addresses: vec![NodeAddress {
+                network: public.clone(),
+                ip: Ipv4Addr::new(10, 77, 0, last),
+                interface: None,
+            }],
+        };
+        let [a, b] = self.priorities;
+        let mut priorities = vec![(NodeName::new("a"), a), (NodeName::new("b"), b)];
+        priorities.sort_by_key(|(_, priority)| std::cmp::Reverse(*priority));
+        ClusterFile {
+            name: "test".to_owned(),
+            networks: vec![Network { name: public.clone(), subnet: "10.77.0.0/24".parse().unwrap() }],
+            nodes: vec![node("a", 1), node("b", 2)],
+            groups: vec![Group {
+                name: GroupName::new("web"),
+                vrids: BTreeMap::from([(public.clone(), 51)]),
+                priorities,
+                advert: Duration::from_millis(self.advert_ms),
+                preempt: self.preempt,
+                version: if self.version == 2 { VrrpVersion::V2 } else { VrrpVersion::V3 },
+                password: self.password.clone(),
+            }],
+            addresses: vec![Address {
+                name: AddressName::new("front"),
+                group: GroupName::new("web"),
+                network: public,
+                ip: VIP,
+                prefix: 32,
+            }],
+            services: Vec::new(),
+            lab: Lab::default(),
+        }
+    }
+}
+
+/// A running director.
+pub(crate) struct Running {
+    pub(crate) process: Process,
+    answers: Receiver<String>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Running {
+    /// Starts one in the namespace of its node.
+    pub(crate) fn start(world: &World, settings: &Settings) -> Self {
+        Self::start_with(world, settings, &[])
+    }
+
+    /// Starts one behind other words, as in `setpriv ...`.
+    pub(crate) fn start_with(world: &World, settings: &Settings, before: &[&str]) -> Self {
+        let own = std::env::current_exe().unwrap();
+        let mut words = before.to_vec();
+        words.extend([own.to_str().unwrap(), "--exact", "lab_director_process", "--nocapture"]);
+        let mut child = world
+            .command(&settings.node, &words)
+            .env(VARIABLE, serde_json::to_string(settings).unwrap())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, answers) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                // The rest is the test harness's talk.
+                if let Some(answer) = line.strip_prefix(ANSWER) {
+                    let _ = sender.send(answer.to_owned());
+                }
+            }
+        });
+        let log = Arc::new(Mutex::new(String::new()));
+        let err = BufReader::new(child.stderr.take().unwrap());
+        let (node, kept) = (settings.node.clone(), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for line in err.lines().map_while(Result::ok) {
+                eprintln!("director {node}: {line}");
+                *kept.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { process: Process { child }, answers, log }
+    }
+
+    /// Gives a command and waits for the answer.
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        self.tell(command);
+        self.answers.recv_timeout(Duration::from_secs(30)).expect("the director answers")
+    }
+
+    /// Gives a command.
+    pub(crate) fn tell(&mut self, command: &str) {
+        let stdin = self.process.child.stdin.as_mut().unwrap();
+        writeln!(stdin, "{command}").expect("the director runs");
+    }
+
+    /// The status of its group.
+    pub(crate) fn status(&mut self) -> GroupStatus {
+        let groups: Vec<GroupStatus> = serde_json::from_str(&self.ask("status")).unwrap();
+        groups.into_iter().next().unwrap()
+    }
+
+    /// Waits for a state.
+    pub(crate) fn wait(&mut self, state: GroupState) {
+        wait_for(&format!("the director is {state:?}"), || self.status().state == state);
+    }
+
+    /// What it wrote on standard error.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Gives everything away and waits for the end.
+    pub(crate) fn stop(mut self) {
+        self.tell("stop");
+        self.process.join();
+    }
+}
+
+/// Is the director when the environment says so; otherwise a test that has nothing to do.
+pub(crate) fn process() {
+    let Ok(settings) = std::env::var(VARIABLE) else { return };
+    let settings: Settings = serde_json::from_str(&settings).unwrap();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
+    let director = match Director::start(&settings.cluster(), &NodeName::new(&settings.node)) {
+        Ok(director) => director,
+        Err(error) => {
+            eprintln!(
+                "refused: {error}: {}",
+                std::error::Error::source(&error).map_or(String::new(), |it| it.to_string())
+            );
+            std::process::exit(2);
+        }
+    };
+    // The first byte ends the harness's "test lab_director_process ... ", which has no end of line.
+    println!();
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match words.as_slice() {
+            ["status"] => serde_json::to_string(&director.status()).unwrap(),
+            ["switchover", group, rest @ ..] => {
+                let to = rest.first().map(|name| NodeName::new(name));
+                let answer = director.switchover(group, to.as_ref()).map_err(|error| error.to_string());
+                serde_json::to_string(&answer).unwrap()
+            }
+            ["stop"] => {
+                director.shutdown();
+                std::process::exit(0);
+            }
+            _ => panic!("not a command: {line}"),
+        };
+        println!("{ANSWER}{answer}");
+    }
+    std::process::exit(0);
+}
+
+const VARIABLE: &str = "RELEVO_TEST_DIRECTOR";
+const ANSWER: &str = "answer: ";
