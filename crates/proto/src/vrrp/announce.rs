@@ -1,4 +1,6 @@
-//! When gratuitous ARP goes out: at once, and a few times more, because a single one may be lost.
+//! When gratuitous ARP goes out: at once, a few times more, because a single one may be lost, and then rarely for as
+//! long as the router is active, for neighbours that were cut off meanwhile (a switch that came back, a spanning tree that
+//! took its time).
 
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ pub const OFFSETS: [Duration; 5] = [
     Duration::from_millis(1000),
     Duration::from_millis(2500),
 ];
+
+/// Time between announcements after the series.
+pub const AGAIN: Duration = Duration::from_secs(10);
 
 /// Two announcements are never closer than this.
 pub const SPACING: Duration = Duration::from_millis(250);
@@ -36,16 +41,19 @@ impl Series {
         self.next = 0;
     }
 
-    /// When the next one is due; `None` when the series is over.
-    pub(super) fn due(&self) -> Option<Time> {
-        OFFSETS.get(self.next).map(|offset| self.base + *offset)
+    /// When the next one is due.
+    pub(super) fn due(&self) -> Time {
+        match OFFSETS.get(self.next) {
+            Some(offset) => self.base + *offset,
+            None => self.last.unwrap_or(self.base) + AGAIN,
+        }
     }
 
     /// Whether one is due; counts it as done. Missed ones are not made up for.
     pub(super) fn take(&mut self, now: Time) -> bool {
         let mut taken = false;
-        while self.due().is_some_and(|due| due <= now) {
-            self.next += 1;
+        while self.due() <= now {
+            self.next = (self.next + 1).min(OFFSETS.len());
             self.last = Some(now);
             taken = true;
         }
@@ -59,7 +67,8 @@ mod tests {
 
     fn run(series: &mut Series, until_ms: u64) -> Vec<u64> {
         let mut at = Vec::new();
-        while let Some(due) = series.due().filter(|due| *due <= Time::from_millis(until_ms)) {
+        while series.due() <= Time::from_millis(until_ms) {
+            let due = series.due();
             assert!(series.take(due));
             at.push(due.as_millis());
         }
@@ -67,9 +76,9 @@ mod tests {
     }
 
     #[test]
-    fn a_series_has_five_and_starts_anew_with_spacing() {
+    fn a_series_has_five_then_goes_on_slowly_and_starts_anew_with_spacing() {
         let mut series = Series::begin(Time::ZERO);
-        assert_eq!(run(&mut series, 10_000), [0, 250, 500, 1000, 2500]);
+        assert_eq!(run(&mut series, 30_000), [0, 250, 500, 1000, 2500, 12_500, 22_500]);
         let mut series = Series::begin(Time::ZERO);
         assert_eq!(run(&mut series, 100), [0]);
         series.again(Time::from_millis(110));
@@ -82,6 +91,6 @@ mod tests {
         let mut series = Series::begin(Time::ZERO);
         assert!(series.take(Time::from_millis(600)));
         assert!(!series.take(Time::from_millis(600)));
-        assert_eq!(series.due(), Some(Time::from_millis(1000)));
+        assert_eq!(series.due(), Time::from_millis(1000));
     }
 }

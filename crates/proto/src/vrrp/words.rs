@@ -95,7 +95,8 @@ pub enum Output {
     },
     /// Remove all addresses.
     Release,
-    /// Send a gratuitous ARP for every address.
+    /// Send a gratuitous ARP for every address. Comes at the takeover, after 250 ms, 500 ms, 1 s and 2.5 s, then every
+    /// 10 s; and anew when another active was heard.
     Announce,
     /// The state changed. From Active to Active: a Resign came to nothing.
     Changed {

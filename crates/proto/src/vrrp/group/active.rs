@@ -25,7 +25,7 @@ impl Group {
             Some(resign) => resign.repeat_at.min(resign.until),
             None => self.advert_at,
         };
-        speak_at.min(self.hold_at).min(self.announce.due().unwrap_or(Time::MAX))
+        speak_at.min(self.hold_at).min(self.announce.due())
     }
 
     pub(super) fn on_active_timeout(&mut self, now: Time) {

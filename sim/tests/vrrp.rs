@@ -1,0 +1,86 @@
+//! Many seeds of three VRRP routers in trouble.
+//!
+//! `RELEVO_SIM_SEEDS=20000` plays more of them, `RELEVO_SIM_SEED=42` plays one and prints its trace.
+
+use relevo_sim::vrrp::{Mutant, run, trace};
+
+/// Seeds that once failed, and what was wrong.
+const REGRESSIONS: &[(u64, &str)] = &[];
+
+fn number(name: &str) -> Option<u64> {
+    #[allow(clippy::disallowed_methods, reason = "a test is told by its environment what to play")]
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: must be a number")))
+}
+
+fn must_hold(seed: u64) {
+    if let Some((at, violation)) = run(seed, Mutant::None).broken {
+        for line in trace(seed, Mutant::None) {
+            println!("{line}");
+        }
+        panic!(
+            "seed {seed} at {at}: {violation}\nreplay: RELEVO_SIM_SEED={seed} cargo test -p relevo-sim one_seed -- --nocapture"
+        );
+    }
+}
+
+#[test]
+fn seeds_hold() {
+    let seeds = number("RELEVO_SIM_SEEDS").unwrap_or(256);
+    for seed in 0..seeds {
+        must_hold(seed);
+    }
+}
+
+#[test]
+fn one_seed() {
+    if let Some(seed) = number("RELEVO_SIM_SEED") {
+        for line in trace(seed, Mutant::None) {
+            println!("{line}");
+        }
+        must_hold(seed);
+    }
+}
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for (seed, _) in REGRESSIONS {
+        must_hold(*seed);
+    }
+}
+
+#[test]
+fn a_seed_is_always_the_same_run() {
+    assert_eq!(trace(7, Mutant::None), trace(7, Mutant::None));
+}
+
+#[test]
+fn seeds_are_eventful() {
+    let runs: Vec<_> = (0..64).map(|seed| run(seed, Mutant::None)).collect();
+    assert!(runs.iter().filter(|run| run.takeovers >= 3).count() > 32, "most runs see several takeovers");
+    assert!(runs.iter().any(|run| !run.longest_double.is_zero()), "some runs see two holders for a moment");
+}
+
+/// What the rules say to a mutant over the first seeds: how many seeds break which rule.
+fn broken_by(mutant: Mutant) -> Vec<String> {
+    (0..256)
+        .filter_map(|seed| run(seed, mutant).broken)
+        .map(|(_, violation)| violation.to_string().split([' ', '{']).next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn mutants_are_caught() {
+    for (mutant, rule) in [
+        (Mutant::BlindToPauses, "SentBeforeListening"),
+        (Mutant::EternalLease, "TwoHolders"),
+        (Mutant::KeepsAddresses, "TwoHolders"),
+        (Mutant::Hasty, "Restless"),
+        (Mutant::Deaf, "TwoHolders"),
+        (Mutant::NoLinks, "NobodyServes"),
+        (Mutant::AnnouncesOnce, "StaleArp"),
+    ] {
+        let broken = broken_by(mutant);
+        assert!(broken.iter().any(|name| name == rule), "{mutant:?} must break {rule}; broke {broken:?}");
+    }
+}
