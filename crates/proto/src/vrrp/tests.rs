@@ -1,1 +1,494 @@
-//! Stories for the machine.
+//! Stories for the machine: what goes in, what comes out, section by section of RFC 9568, and the planned moves.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use relevo_model::Time;
+use relevo_model::cluster::VrrpVersion;
+
+use super::{Advert, DropReason, Group, Input, Output, RouterSettings, Settings, State};
+
+const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
+const LOW: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const HIGH: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+/// Active_Down at priority 100 and adverts every 100 ms: 3 * 100 + (256 - 100) * 100 / 256 = 360.9 ms.
+const DOWN: u64 = 361;
+
+struct Bench {
+    group: Group,
+    now: Time,
+    settings: Settings,
+}
+
+fn settings(nets: u8, preempt: bool) -> Settings {
+    Settings {
+        routers: (0..nets)
+            .map(|net| RouterSettings {
+                vrid: 51 + net,
+                source: on(OWN, net),
+                addresses: vec![Ipv4Addr::new(10, 0, net, 254)],
+            })
+            .collect(),
+        priority: 100,
+        advert: Duration::from_millis(100),
+        preempt,
+        version: VrrpVersion::V3,
+        password: None,
+    }
+}
+
+fn on(host: Ipv4Addr, net: u8) -> Ipv4Addr {
+    let [a, b, _, d] = host.octets();
+    Ipv4Addr::new(a, b, net, d)
+}
+
+/// Outputs in short: `send 100@0` is an advert of priority 100 on router 0.
+fn short(output: &Output) -> String {
+    match output {
+        Output::Send { router, bytes } => format!("send {}@{router}", bytes[2]),
+        Output::Hold { valid } => format!("hold {}", valid.as_secs()),
+        Output::Release => String::from("release"),
+        Output::Announce => String::from("announce"),
+        Output::Changed { from, to, .. } => format!("{from}>{to}"),
+        Output::Dropped { router, reason, .. } => format!("dropped@{router} {reason:?}"),
+        Output::Finished => String::from("finished"),
+    }
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let now = Time::from_millis(1_000);
+        Self { group: Group::new(settings.clone(), now), now, settings }
+    }
+
+    /// All links up: listening.
+    fn listening(settings: Settings) -> Self {
+        let mut bench = Self::new(settings);
+        for router in 0..bench.settings.routers.len() {
+            bench.input(Input::Link { router, up: true });
+        }
+        assert_eq!(bench.state(), State::Backup);
+        bench
+    }
+
+    fn active(settings: Settings) -> Self {
+        let mut bench = Self::listening(settings);
+        bench.pass(DOWN);
+        assert_eq!(bench.state(), State::Active);
+        bench
+    }
+
+    fn drain(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.group.poll_output()).map(|output| short(&output)).collect()
+    }
+
+    fn input(&mut self, input: Input<'_>) -> Vec<String> {
+        self.group.handle_input(self.now, input);
+        self.drain()
+    }
+
+    /// An advert as a peer sends it.
+    fn hear(&mut self, router: usize, from: Ipv4Addr, priority: u8) -> Vec<String> {
+        self.hear_every(router, from, priority, self.settings.advert)
+    }
+
+    fn hear_every(&mut self, router: usize, from: Ipv4Addr, priority: u8, interval: Duration) -> Vec<String> {
+        let ours = &self.settings.routers[router];
+        let source = on(from, u8::try_from(router).unwrap());
+        let advert = Advert {
+            version: self.settings.version,
+            vrid: ours.vrid,
+            priority,
+            interval,
+            addresses: ours.addresses.clone(),
+            password: None,
+        };
+        let bytes = advert.encode(source);
+        self.input(Input::Packet { router, source, ttl: 255, bytes: &bytes })
+    }
+
+    /// Lets time pass, waking the machine when it asks for it.
+    fn pass(&mut self, ms: u64) -> Vec<String> {
+        let until = self.now + Duration::from_millis(ms);
+        let mut out = Vec::new();
+        while let Some(due) = self.group.poll_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.group.handle_timeout(self.now);
+            out.extend(self.drain());
+        }
+        self.now = until;
+        out
+    }
+
+    /// Lets time pass without the machine being run.
+    fn sleep(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    fn state(&self) -> State {
+        self.group.status().state
+    }
+
+    /// How long from now until it becomes active, in milliseconds.
+    fn takes_over_in(mut self) -> u64 {
+        let start = self.now;
+        while self.state() != State::Active {
+            self.now = self.group.poll_timeout().expect("it listens");
+            assert!(self.now.since(start) < Duration::from_secs(60), "it never takes over");
+            self.group.handle_timeout(self.now);
+        }
+        self.now.since(start).as_millis().try_into().unwrap()
+    }
+}
+
+#[test]
+fn startup_listens_a_full_active_down_then_holds_sends_and_announces() {
+    // RFC 9568 section 6.4.1 and 6.4.2
+    let mut bench = Bench::new(settings(1, false));
+    assert_eq!(bench.pass(5_000), [""; 0], "nothing before the link is known");
+    assert_eq!(bench.input(Input::Link { router: 0, up: true }), ["init>backup"]);
+    assert_eq!(bench.pass(DOWN - 1), [""; 0]);
+    assert_eq!(bench.pass(1), ["hold 1", "send 100@0", "announce", "backup>active"]);
+    assert_eq!(bench.pass(100), ["send 100@0"]);
+    assert_eq!(bench.pass(150), ["send 100@0", "hold 1", "announce"], "250 ms after the takeover");
+}
+
+#[test]
+fn active_down_timer_of_section_6_4_2() {
+    let ms = Duration::from_millis;
+    for (preempt, priority, interval, want, why) in [
+        (false, 150, 100, 360, "higher: Active_Down with our skew"),
+        (false, 50, 100, 360, "lower, sticky: it is the active"),
+        (true, 50, 100, 60, "lower, preempting: discarded, the timer from the start goes on"),
+        (true, 100, 100, 360, "equal: it is the active"),
+        (false, 150, 200, 721, "the interval is learned: 3 * 200 + 156 * 200 / 256"),
+        (false, 0, 100, 60, "priority 0 does not shorten the first listening"),
+    ] {
+        let mut bench = Bench::listening(settings(1, preempt));
+        bench.pass(300);
+        bench.hear_every(0, LOW, priority, ms(interval));
+        assert_eq!(bench.takes_over_in(), want, "{why}");
+    }
+}
+
+#[test]
+fn priority_0_of_the_active_one_leaves_only_the_skew() {
+    // RFC 9568 section 6.4.2: Active_Down_Timer = Skew_Time = 60.9 ms
+    let mut bench = Bench::listening(settings(1, false));
+    for _ in 0..10 {
+        bench.pass(100);
+        bench.hear(0, LOW, 150);
+    }
+    bench.hear(0, LOW, 0);
+    assert_eq!(bench.takes_over_in(), 60);
+}
+
+#[test]
+fn priority_0_of_another_is_not_believed() {
+    let mut bench = Bench::listening(settings(1, false));
+    for _ in 0..10 {
+        bench.pass(100);
+        bench.hear(0, LOW, 150);
+    }
+    bench.hear(0, HIGH, 0);
+    assert_eq!(bench.takes_over_in(), 360);
+}
+
+#[test]
+fn active_against_adverts_of_section_6_4_3() {
+    for (from, priority, want) in [
+        (LOW, 101, &["release", "active>backup"][..]),
+        (HIGH, 100, &["release", "active>backup"]),
+        (LOW, 100, &["send 100@0"]),
+        (HIGH, 99, &["send 100@0"]),
+        (LOW, 0, &["send 100@0"]),
+        (LOW, 255, &["release", "active>backup"]),
+        (LOW, 254, &["release", "send 0@0", "active>backup"]),
+    ] {
+        let mut bench = Bench::active(settings(1, false));
+        bench.pass(30);
+        assert_eq!(bench.hear(0, from, priority), want, "{priority} from {from}");
+    }
+}
+
+#[test]
+fn who_wins_announces_again() {
+    let mut bench = Bench::active(settings(1, false));
+    let out = bench.pass(5_000);
+    assert_eq!(out.iter().filter(|word| *word == "announce").count(), 4, "250, 500, 1000, 2500 ms");
+    bench.hear(0, LOW, 90);
+    let out = bench.pass(5_000);
+    assert_eq!(out.iter().filter(|word| *word == "announce").count(), 5, "the series anew");
+}
+
+#[test]
+fn actives_do_not_shout_at_the_speed_of_the_wire() {
+    let mut bench = Bench::active(settings(1, false));
+    bench.pass(30);
+    let sent: usize = (0..1_000).map(|_| bench.hear(0, LOW, 90).len()).sum();
+    assert_eq!(sent, 1);
+}
+
+#[test]
+fn version_2_skews_in_seconds_and_wants_our_interval() {
+    let version_2 =
+        Settings { version: VrrpVersion::V2, advert: Duration::from_secs(1), ..settings(1, false) };
+    // RFC 3768 section 6.1: 3 * 1 + (256 - 100) / 256 s
+    assert_eq!(Bench::listening(version_2.clone()).takes_over_in(), 3_609);
+    let mut bench = Bench::listening(version_2);
+    let out = bench.hear_every(0, LOW, 150, Duration::from_secs(2));
+    assert_eq!(out, ["dropped@0 Interval(2000)"]);
+    assert_eq!(bench.group.status().dropped, 1);
+}
+
+#[test]
+fn drops_are_told_but_not_those_of_other_routers() {
+    let mut bench = Bench::listening(settings(1, false));
+    let short = bench.input(Input::Packet { router: 0, source: LOW, ttl: 255, bytes: &[0x31] });
+    assert_eq!(short, ["dropped@0 TooShort(1)"]);
+    let advert = Advert {
+        version: VrrpVersion::V3,
+        vrid: 99,
+        priority: 200,
+        interval: Duration::from_millis(100),
+        addresses: vec![HIGH],
+        password: None,
+    };
+    let out = bench.input(Input::Packet { router: 0, source: LOW, ttl: 255, bytes: &advert.encode(LOW) });
+    assert_eq!(out, [""; 0]);
+    assert_eq!(bench.group.status().dropped, 1);
+    let out = bench.input(Input::Packet { router: 7, source: LOW, ttl: 255, bytes: &[] });
+    assert_eq!(out, [""; 0], "no such router");
+    assert_eq!(DropReason::Ttl(1).to_string(), "TTL is 1, must be 255");
+}
+
+#[test]
+fn a_group_takes_over_when_all_its_routers_may() {
+    let mut bench = Bench::listening(settings(2, false));
+    for _ in 0..10 {
+        bench.pass(100);
+        bench.hear(1, LOW, 150);
+    }
+    assert_eq!(bench.state(), State::Backup, "heard on the second network");
+    let out = bench.pass(DOWN);
+    assert_eq!(out, ["hold 1", "send 100@0", "send 100@1", "announce", "backup>active"]);
+    assert_eq!(bench.hear(1, LOW, 150), ["release", "active>backup"], "a loss on one is a loss of all");
+}
+
+#[test]
+fn one_link_down_is_a_fault_of_all() {
+    let mut bench = Bench::active(settings(2, false));
+    let out = bench.input(Input::Link { router: 0, up: false });
+    assert_eq!(out, ["release", "send 0@1", "active>fault"]);
+    assert_eq!(bench.pass(5_000), [""; 0]);
+    assert_eq!(bench.hear(1, LOW, 0), [""; 0]);
+    assert_eq!(bench.input(Input::Link { router: 0, up: true }), ["fault>backup"]);
+    assert_eq!(bench.takes_over_in(), 360, "listens in full");
+}
+
+#[test]
+fn ties_on_several_networks_are_decided_by_the_first() {
+    // The rival is lower on the first network and higher on the second.
+    let mut bench = Bench::active(settings(2, false));
+    bench.pass(30);
+    assert_eq!(bench.hear(1, HIGH, 100), [""; 0], "waits for the first network");
+    assert_eq!(bench.hear(0, LOW, 100), ["send 100@0"]);
+    bench.pass(250);
+    bench.hear(0, LOW, 100);
+    assert_eq!(bench.hear(1, HIGH, 100), [""; 0]);
+    assert_eq!(bench.state(), State::Active);
+    // Where the first network does not hear it, the second decides after two intervals.
+    let mut bench = Bench::active(settings(2, false));
+    bench.hear(1, HIGH, 100);
+    bench.pass(100);
+    bench.hear(1, HIGH, 100);
+    bench.pass(100);
+    assert_eq!(bench.hear(1, HIGH, 100), ["release", "active>backup"]);
+}
+
+#[test]
+fn a_stalled_active_releases_before_it_says_anything() {
+    for (slept, want) in [
+        (DOWN - 1, &["send 100@0", "hold 1", "announce"][..]),
+        (DOWN, &["release", "active>backup"]),
+        (3_600_000, &["release", "active>backup"]),
+    ] {
+        let mut bench = Bench::active(settings(1, false));
+        bench.sleep(slept);
+        bench.group.handle_timeout(bench.now);
+        assert_eq!(bench.drain(), want, "slept {slept} ms");
+    }
+    // The same when a packet or a command comes first.
+    let mut bench = Bench::active(settings(1, false));
+    bench.sleep(1_000);
+    assert_eq!(bench.hear(0, LOW, 90), ["release", "active>backup"]);
+    let mut bench = Bench::active(settings(1, false));
+    bench.sleep(1_000);
+    assert_eq!(bench.input(Input::Claim), ["release", "active>backup"]);
+    assert!(bench.group.status().reason.starts_with("stalled"), "{}", bench.group.status().reason);
+    assert_eq!(bench.takes_over_in(), 360, "and listens in full, claim or not");
+}
+
+#[test]
+fn a_backup_does_not_count_the_time_it_slept() {
+    let mut bench = Bench::listening(settings(1, false));
+    bench.sleep(10_000);
+    bench.group.handle_timeout(bench.now);
+    assert_eq!(bench.drain(), [""; 0], "slept long: as newly started");
+    assert_eq!(bench.takes_over_in(), 360);
+    let mut bench = Bench::listening(settings(1, false));
+    bench.pass(100);
+    bench.sleep(300);
+    bench.group.handle_timeout(bench.now);
+    assert_eq!(bench.takes_over_in(), 160, "of 300 ms asleep one interval counts");
+}
+
+#[test]
+fn a_machine_that_is_always_late_still_takes_over() {
+    let mut bench = Bench::listening(settings(1, false));
+    let wakes = (1..100).find(|_| {
+        bench.sleep(350);
+        bench.group.handle_timeout(bench.now);
+        bench.state() == State::Active
+    });
+    assert_eq!(wakes, Some(4));
+}
+
+#[test]
+fn resign_makes_before_it_breaks() {
+    let mut bench = Bench::active(settings(2, true));
+    bench.pass(1_000);
+    assert_eq!(bench.input(Input::Resign), ["send 0@0", "send 0@1"]);
+    assert_eq!(bench.state(), State::Active);
+    assert!(bench.pass(60).iter().all(|word| !word.starts_with("send")), "holds on, in silence");
+    assert_eq!(bench.hear(0, LOW, 50), ["release", "active>backup"]);
+    for _ in 0..50 {
+        bench.pass(100);
+        bench.hear(0, LOW, 50);
+        bench.hear(1, LOW, 50);
+    }
+    assert_eq!(bench.state(), State::Backup, "does not preempt its successor, though preempt is on");
+    let mut waiting = bench;
+    waiting.pass(DOWN);
+    assert_eq!(waiting.state(), State::Active, "until that is gone");
+    waiting.hear(0, HIGH, 120);
+    waiting.hear(0, HIGH, 50);
+    waiting.hear(1, HIGH, 50);
+    assert!(waiting.takes_over_in() <= DOWN, "then it preempts again");
+}
+
+#[test]
+fn who_resigns_in_vain_goes_on() {
+    let mut bench = Bench::active(settings(1, false));
+    bench.input(Input::Resign);
+    let out = bench.pass(1_000);
+    assert_eq!(out.iter().filter(|word| *word == "send 0@0").count(), 4, "every two intervals: {out:?}");
+    assert!(out.ends_with(&["send 100@0", "active>active"].map(String::from)), "{out:?}");
+    assert_eq!(bench.group.status().reason, "nobody took over");
+    assert_eq!(bench.pass(100), ["send 100@0"]);
+}
+
+#[test]
+fn two_that_resign_do_not_wait_for_each_other() {
+    let mut bench = Bench::active(settings(1, false));
+    bench.input(Input::Resign);
+    assert_eq!(bench.hear(0, LOW, 0), [""; 0], "the other goes");
+    assert_eq!(bench.hear(0, HIGH, 0), ["release", "active>backup"]);
+}
+
+#[test]
+fn shutdown_ends_in_finished() {
+    let mut bench = Bench::listening(settings(1, false));
+    assert_eq!(bench.input(Input::Shutdown), ["backup>init", "finished"]);
+    assert_eq!(bench.group.poll_timeout(), None);
+    assert_eq!(bench.input(Input::Link { router: 0, up: true }), [""; 0]);
+
+    let mut bench = Bench::active(settings(1, false));
+    assert_eq!(bench.input(Input::Shutdown), ["send 0@0"]);
+    assert_eq!(bench.hear(0, LOW, 50), ["release", "active>backup", "backup>init", "finished"]);
+
+    let mut bench = Bench::active(settings(1, false));
+    bench.input(Input::Shutdown);
+    let out = bench.pass(10_000);
+    assert!(out.ends_with(&["release", "active>init", "finished"].map(String::from)), "{out:?}");
+
+    let mut bench = Bench::active(settings(1, false));
+    bench.input(Input::Shutdown);
+    bench.sleep(500);
+    assert_eq!(
+        bench.input(Input::Resign),
+        ["release", "active>backup", "backup>init", "finished"],
+        "stalled"
+    );
+}
+
+#[test]
+fn claim_waits_for_the_active_to_give_way() {
+    let mut bench = Bench::listening(settings(2, false));
+    for _ in 0..10 {
+        bench.pass(100);
+        bench.hear(0, LOW, 150);
+        bench.hear(1, LOW, 150);
+    }
+    assert_eq!(bench.input(Input::Claim), ["send 254@0", "send 254@1"]);
+    assert_eq!(bench.hear(0, LOW, 0), [""; 0]);
+    let out = bench.hear(1, LOW, 0);
+    assert_eq!(out, ["hold 1", "send 253@0", "send 253@1", "announce", "backup>active"]);
+    assert_eq!(bench.hear(0, LOW, 150), ["send 253@0"], "keeps it against a higher priority");
+    assert_eq!(
+        bench.hear(0, LOW, 254),
+        ["release", "send 0@0", "send 0@1", "active>backup"],
+        "but not against a claim"
+    );
+    assert_eq!(bench.group.status().priority, 100);
+}
+
+#[test]
+fn claim_does_not_wait_for_ever() {
+    let mut bench = Bench::listening(settings(1, false));
+    for _ in 0..10 {
+        bench.pass(100);
+        bench.hear(0, LOW, 150);
+    }
+    bench.input(Input::Claim);
+    assert_eq!(bench.pass(49), [""; 0]);
+    assert_eq!(
+        bench.pass(1),
+        ["hold 1", "send 253@0", "announce", "backup>active"],
+        "another implementation yields in silence"
+    );
+}
+
+#[test]
+fn claim_without_an_active_takes_over_at_once() {
+    let mut bench = Bench::listening(settings(1, false));
+    bench.pass(100);
+    assert_eq!(bench.input(Input::Claim), [""; 0], "not before it has listened");
+    assert_eq!(bench.pass(DOWN - 100), ["send 254@0", "hold 1", "send 253@0", "announce", "backup>active"]);
+}
+
+#[test]
+fn claim_takes_back_a_resignation() {
+    let mut bench = Bench::active(settings(1, false));
+    bench.input(Input::Resign);
+    assert_eq!(bench.input(Input::Claim), ["send 100@0"]);
+    bench.pass(30);
+    assert_eq!(bench.hear(0, LOW, 90), ["send 100@0"]);
+}
+
+#[test]
+fn time_that_goes_back_is_harmless() {
+    let mut bench = Bench::active(settings(1, false));
+    bench.now = Time::ZERO;
+    bench.group.handle_timeout(bench.now);
+    assert_eq!(bench.hear(0, LOW, 90), ["send 100@0"]);
+    assert_eq!(bench.state(), State::Active);
+}
+
+#[test]
+fn wrong_settings_are_cut_to_what_is_possible() {
+    for (priority, want) in [(0, 1), (255, 254), (100, 100)] {
+        let group = Group::new(Settings { priority, ..settings(1, false) }, Time::ZERO);
+        assert_eq!(group.status().priority, want);
+    }
+}

@@ -56,9 +56,12 @@ impl Group {
     pub(super) fn on_active_advert(&mut self, now: Time, index: usize, source: Ipv4Addr, advert: &Advert) {
         if advert.priority == 0 {
             // RFC 9568 section 6.4.3: answer with an own advert. The sender may have announced itself before.
-            if self.resign.is_none() {
-                self.assert_active(now, index);
-                self.announce.again(now);
+            match self.resign {
+                None => {
+                    self.assert_active(now, index);
+                    self.announce.again(now);
+                }
+                Some(_) => self.on_both_resign(now, index, source),
             }
             return;
         }
@@ -94,6 +97,18 @@ impl Group {
                 self.announce.again(now);
             }
             Verdict::Undecided => {}
+        }
+    }
+
+    /// Two actives (a network was just mended) that both resign would wait for each other: the lower address goes first.
+    fn on_both_resign(&mut self, now: Time, index: usize, source: Ipv4Addr) {
+        if source > self.routers[index].settings.source {
+            self.outputs.push_back(Output::Release);
+            let shutdown = self.step_down();
+            self.listen(now, format!("resigned: so does {source}"));
+            if shutdown {
+                self.finish(now);
+            }
         }
     }
 
