@@ -1,6 +1,10 @@
 //! Whatever the text: no panic, every place lies inside it, and a right file is read back as it was meant.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test reads its files, and fails by panicking"
+)]
 
 use std::fmt::Write;
 
@@ -236,4 +240,14 @@ fn a_huge_file_is_refused_with_one_sentence() {
     let found = read(&text).diagnostics;
     assert_eq!(found.len(), 1);
     assert!(found[0].message.contains("larger than 1 MiB"), "{found:?}");
+}
+
+#[test]
+fn the_fuzz_corpus_is_survived() {
+    let folder = format!("{}/../../fuzz/corpus/cluster_file", env!("CARGO_MANIFEST_DIR"));
+    let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        examine(&String::from_utf8_lossy(&std::fs::read(seed).unwrap()));
+    }
 }
