@@ -7,7 +7,9 @@
 
 mod commands;
 mod failure;
+mod interrupt;
 mod printer;
+mod progress;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@
 //! What this room does not know: how VRRP or balancing work. It starts the same program that real nodes run.
 
 mod drawing;
+pub mod drill;
 mod error;
 mod fault;
 mod faults;

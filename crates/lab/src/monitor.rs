@@ -38,7 +38,11 @@ pub struct Options {
 ///
 /// # Errors
 /// The netlink socket cannot be opened or broke, or events were lost.
-pub fn watch(options: &Options, mut sink: impl FnMut(&Holding), stopped: impl Fn() -> bool) -> Result<()> {
+pub fn watch(
+    options: &Options,
+    mut sink: impl FnMut(&Holding),
+    mut stopped: impl FnMut() -> bool,
+) -> Result<()> {
     // First the subscription, then the table: nothing falls between them.
     let mut monitor = Monitor::open()?;
     let held = Route::open()?.addresses()?;

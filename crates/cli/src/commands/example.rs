@@ -25,6 +25,9 @@ struct Example {
     text: &'static str,
 }
 
+/// The example that labs and drills use when no file is given.
+pub(crate) const S4: &str = include_str!("../../../../examples/s4.toml");
+
 const EXAMPLES: &[Example] = &[
     Example {
         name: "minimal",
@@ -44,7 +47,7 @@ const EXAMPLES: &[Example] = &[
     Example {
         name: "s4",
         about: "two directors, three servers, four switches with spanning tree, a VXLAN inside",
-        text: include_str!("../../../../examples/s4.toml"),
+        text: S4,
     },
 ];
 

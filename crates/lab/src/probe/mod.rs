@@ -86,6 +86,30 @@ pub async fn run(options: Options, mut sink: impl FnMut(&ProbeEvent), stop: impl
     }
 }
 
+/// Asks once, on a connection of its own: the status, and who answered as the header `Server-Name` says.
+///
+/// # Errors
+/// Why there is no whole answer within `deadline`.
+pub fn fetch(
+    target: SocketAddr,
+    path: &str,
+    deadline: Duration,
+) -> Result<(u16, Option<String>), LostReason> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|_| LostReason::Unreachable)?;
+    let answer = async {
+        let mut connection = Connection::open(target).await?;
+        connection.ask(path, false).await
+    };
+    match runtime.block_on(async { timeout(deadline, answer).await }) {
+        Ok(Ok(answer)) => Ok((answer.status, answer.server)),
+        Ok(Err(error)) => Err(lost(error)),
+        Err(_elapsed) => Err(LostReason::Timeout),
+    }
+}
+
 /// One new connection, one question.
 async fn ask_once(options: Options, events: UnboundedSender<ProbeEvent>) {
     let sent = clock::now();

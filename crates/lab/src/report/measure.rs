@@ -20,6 +20,9 @@ use serde::Serialize;
 
 use super::event::{Holding, LostReason, ProbeEvent, Record};
 
+/// Fault and repair marked closer together than this are one and the same deed.
+const REPAIR_IS_FAULT: Duration = Duration::from_millis(10);
+
 /// The figures of one run. Times are whole milliseconds, rounded to the nearest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Run {
@@ -116,9 +119,11 @@ fn longest_gap(done: &[Time], start: Time, end: Time) -> u64 {
 }
 
 /// The asked address's first arrival on another node after the fault. Several nodes may fail at once, so whoever
-/// held it at the fault does not count as having taken it.
+/// held it at the fault does not count as having taken it. Where the fault is itself the repair (a director returns),
+/// the whole rest of the observation counts.
 fn taken_over<'a>(record: &'a Record, before: &BTreeSet<NodeName>) -> Option<&'a Holding> {
-    let until = record.marks.undone.unwrap_or(record.marks.end).max(record.marks.fault);
+    let after_fault = |undone: &Time| undone.since(record.marks.fault) > REPAIR_IS_FAULT;
+    let until = record.marks.undone.filter(after_fault).unwrap_or(record.marks.end);
     moves(record).find(|holding| {
         holding.at >= record.marks.fault && holding.at <= until && !before.contains(&holding.node)
     })

@@ -1,0 +1,312 @@
+//! The drills that there are, with what each allows and why.
+
+use std::time::Duration;
+
+use relevo_model::ClusterFile;
+
+use super::facts::Facts;
+use super::scripts;
+use super::stage::{Stage, Stop};
+use crate::report::Limits;
+
+/// A rehearsed failure.
+#[derive(Clone, Copy)]
+pub struct Drill {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What happens, in one line.
+    pub about: &'static str,
+    limits: fn(&Facts) -> Limits,
+    applies: fn(&ClusterFile, &Facts) -> Result<(), String>,
+    script: fn(&mut Stage<'_>) -> Result<(), Stop>,
+}
+
+impl std::fmt::Debug for Drill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drill").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Drill {
+    /// What it allows on this cluster.
+    pub fn limits(&self, facts: &Facts) -> Limits {
+        (self.limits)(facts)
+    }
+
+    /// Whether it means anything on this cluster.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn applies(&self, cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+        (self.applies)(cluster, facts)
+    }
+
+    /// Plays it once on a healed lab.
+    pub(super) fn play(&self, stage: &mut Stage<'_>) -> Result<(), Stop> {
+        (self.script)(stage)
+    }
+}
+
+/// The drill of this name.
+pub fn find(name: &str) -> Option<&'static Drill> {
+    CATALOGUE.iter().find(|drill| drill.name == name)
+}
+
+/// All drills, in the order in which `--all` runs them.
+pub const fn catalogue() -> &'static [Drill] {
+    CATALOGUE
+}
+
+const CATALOGUE: &[Drill] = &[
+    Drill {
+        name: "switchover",
+        about: "the operator moves the address to another director",
+        limits: planned,
+        applies: two_directors,
+        script: scripts::switchover,
+    },
+    Drill {
+        name: "director-stop",
+        about: "the active director is stopped in good order (SIGTERM), and started again",
+        limits: planned,
+        applies: two_directors,
+        script: scripts::director_stop,
+    },
+    Drill {
+        name: "director-crash",
+        about: "every process of the active director is killed (SIGKILL), and started again",
+        limits: unplanned,
+        applies: two_directors,
+        script: scripts::director_crash,
+    },
+    Drill {
+        name: "director-freeze",
+        about: "the active director is frozen (SIGSTOP), loses the address, and wakes up (SIGCONT)",
+        limits: freeze,
+        applies: two_directors,
+        script: scripts::director_freeze,
+    },
+    Drill {
+        name: "director-unplug",
+        about: "the active director's cable to the clients is pulled out, and put back",
+        limits: unplugged,
+        applies: two_directors,
+        script: scripts::director_unplug,
+    },
+    Drill {
+        name: "return",
+        about: "the former active director comes back after a crash",
+        limits: returns,
+        applies: two_directors,
+        script: scripts::active_returns,
+    },
+    Drill {
+        name: "server-crash",
+        about: "one of the servers is killed, and started again",
+        limits: server_crash,
+        applies: two_servers,
+        script: scripts::server_crash,
+    },
+    Drill {
+        name: "servers-all-down",
+        about: "all servers are killed at once, and started again",
+        limits: servers_all_down,
+        applies: some_server,
+        script: scripts::servers_all_down,
+    },
+    Drill {
+        name: "switch-dies",
+        about: "the switch of the active director loses its power, and gets it back",
+        limits: switch_dies,
+        applies: switch_can_die,
+        script: scripts::switch_dies,
+    },
+    Drill {
+        name: "link-cut",
+        about: "the link between switches that carries the client's traffic is cut, and mended",
+        limits: link_cut,
+        applies: mesh,
+        script: scripts::link_cut,
+    },
+];
+
+/// The kernel looks at leases once a second, so a lease of one second is gone within two.
+const LEASE_MS: u64 = 2000;
+/// The slowest spanning tree of the lab: a lost neighbour is noticed after max age (6 s), a port listens and
+/// learns for the forward delay each (2 s + 2 s), and as much again for a second port down the line.
+const STP_MS: u64 = 14_000;
+
+/// A planned move loses no request and is hardly noticed: both directors are alive, and the new one announces
+/// itself before the old one lets go. A single run may be late on a busy machine, by less than a crash would take.
+fn planned(facts: &Facts) -> Limits {
+    Limits {
+        gap_ms: Some(millis(facts.active_down()).max(361)),
+        gap_median_ms: Some(100),
+        two_holders_ms: Some(LEASE_MS),
+        ..Limits::default()
+    }
+}
+
+/// Nobody says goodbye: the others must miss three adverts first. The median stays within four thirds of what the
+/// protocol needs for that, a single run within two and a half times; with adverts every 100 ms that is 0.5 s and 1 s.
+/// Kept connections die with their director. A dead director's address ends with its lease.
+fn unplanned(facts: &Facts) -> Limits {
+    let needed = millis(facts.active_down());
+    Limits {
+        gap_ms: Some((needed * 5 / 2).max(1000)),
+        gap_median_ms: Some((needed * 4 / 3).max(500)),
+        two_holders_ms: Some(LEASE_MS),
+        ..Limits::default()
+    }
+}
+
+/// As a crash, and the one that wakes up changes nothing: no gap, no move (unless it preempts).
+fn freeze(facts: &Facts) -> Limits {
+    let preempt = facts.group.preempt;
+    Limits {
+        undo_gap_ms: Some(if preempt { 300 } else { 150 }),
+        undo_moves: (!preempt).then_some(0),
+        ..unplanned(facts)
+    }
+}
+
+/// As a crash. Two holders are not limited: a director that is cut off may keep its address where nobody reaches it,
+/// and a port of a spanning tree that gets its cable back is deaf for two forward delays.
+fn unplugged(facts: &Facts) -> Limits {
+    Limits { two_holders_ms: None, ..unplanned(facts) }
+}
+
+/// Sticky: nothing happens. With preemption: one planned move back.
+fn returns(facts: &Facts) -> Limits {
+    if facts.group.preempt {
+        return Limits { gap_ms: Some(300), takeover_ms: Some(15_000), ..planned(facts) };
+    }
+    Limits {
+        gap_ms: Some(150),
+        lost: Some(0),
+        cut: Some(0),
+        two_holders_ms: Some(0),
+        undo_moves: Some(0),
+        ..Limits::default()
+    }
+}
+
+/// The balancer goes to the next server by itself. Only requests that were in progress on the dead server may
+/// fail, and the probe has one or two in progress; kept connections end at the balancer and stay.
+fn server_crash(_facts: &Facts) -> Limits {
+    Limits { gap_ms: Some(300), lost: Some(5), cut: Some(0), two_holders_ms: Some(0), ..Limits::default() }
+}
+
+/// Nobody can answer, but nobody is left waiting: the client is told so at once. When servers return, the
+/// service does as soon as the checks have seen enough.
+fn servers_all_down(facts: &Facts) -> Limits {
+    let back = millis(facts.rise_time()) + 1000;
+    Limits { hung: Some(0), two_holders_ms: Some(0), back_ms: Some(back), ..Limits::default() }
+}
+
+/// The director loses its carrier with the switch, and another one takes over; the client's way to that one may have
+/// to wait for the spanning tree. Two holders: see `unplugged`.
+fn switch_dies(_facts: &Facts) -> Limits {
+    Limits { gap_ms: Some(STP_MS), ..Limits::default() }
+}
+
+/// The spanning tree opens another way; nothing else has to move.
+fn link_cut(_facts: &Facts) -> Limits {
+    Limits { gap_ms: Some(STP_MS), ..Limits::default() }
+}
+
+fn two_directors(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    if facts.directors.len() < 2 { Err("this cluster has one director".to_owned()) } else { Ok(()) }
+}
+
+fn two_servers(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    match facts.servers.len() {
+        0 => Err("the service's servers are no nodes of the lab".to_owned()),
+        1 => Err("this cluster has one server".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn some_server(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    if facts.servers.len() < facts.service.servers.len() || facts.servers.is_empty() {
+        return Err("not all of the service's servers are nodes of the lab".to_owned());
+    }
+    Ok(())
+}
+
+fn mesh(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    let on_network = |name: &relevo_model::SwitchName| {
+        cluster.lab.switches.iter().any(|switch| switch.name == *name && switch.network == facts.network)
+    };
+    let switches = cluster.lab.switches.iter().filter(|switch| switch.network == facts.network).count();
+    if switches < 2 {
+        return Err(format!("network {} of this cluster has one switch", facts.network));
+    }
+    let links = cluster.lab.links.iter().filter(|link| on_network(&link.a)).count();
+    if links < switches {
+        return Err(format!("the switches of network {} have no spare link", facts.network));
+    }
+    Ok(())
+}
+
+fn switch_can_die(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    two_directors(cluster, facts)?;
+    mesh(cluster, facts)?;
+    let first = facts.directors.first().and_then(|director| facts.switch_of(cluster, director));
+    if facts.directors.iter().all(|director| facts.switch_of(cluster, director) == first) {
+        return Err("all directors are on one switch".to_owned());
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s4() -> ClusterFile {
+        relevo_model::read(include_str!("../../../../examples/s4.toml"))
+            .cluster
+            .expect("the example is right")
+    }
+
+    #[test]
+    fn limits_are_the_promised_ones_with_the_default_timing() {
+        let facts = Facts::new(&s4()).unwrap();
+        assert_eq!(facts.active_down(), Duration::from_nanos(360_937_500));
+        let crash = find("director-crash").unwrap().limits(&facts);
+        assert_eq!((crash.gap_ms, crash.gap_median_ms), (Some(1000), Some(500)));
+        for planned in ["switchover", "director-stop"] {
+            assert_eq!(find(planned).unwrap().limits(&facts).gap_median_ms, Some(100));
+        }
+        assert_eq!(find("director-freeze").unwrap().limits(&facts).two_holders_ms, Some(2000));
+    }
+
+    #[test]
+    fn slow_adverts_allow_more() {
+        let mut cluster = s4();
+        cluster.groups[0].advert = Duration::from_secs(1);
+        let limits = find("director-crash").unwrap().limits(&Facts::new(&cluster).unwrap());
+        assert_eq!((limits.gap_ms, limits.gap_median_ms), (Some(9022), Some(4812)));
+    }
+
+    #[test]
+    fn every_drill_applies_to_s4_and_switch_drills_do_not_to_a_small_lab() {
+        let cluster = s4();
+        let facts = Facts::new(&cluster).unwrap();
+        for drill in catalogue() {
+            assert_eq!(drill.applies(&cluster, &facts), Ok(()), "{}", drill.name);
+        }
+        let text = include_str!("../../../../examples/minimal.toml");
+        let small = relevo_model::read(text).cluster.expect("the example is right");
+        let facts = Facts::new(&small).unwrap();
+        for name in ["switch-dies", "link-cut"] {
+            let why = find(name).unwrap().applies(&small, &facts).unwrap_err();
+            assert!(why.contains("one switch"), "{why}");
+        }
+        assert_eq!(find("director-crash").unwrap().applies(&small, &facts), Ok(()));
+    }
+}

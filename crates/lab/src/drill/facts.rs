@@ -1,0 +1,98 @@
+//! What a drill must know of a cluster before it starts: whom to ask, where from, and who may answer.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Role, Service};
+use relevo_model::{NetworkName, NodeName, SwitchName};
+
+/// The part of a cluster that drills play on: the first service on a virtual address, HTTP services first.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Where the service is asked.
+    pub target: SocketAddrV4,
+    /// The network of the asked address.
+    pub network: NetworkName,
+    /// The group of addresses that moves.
+    pub group: Group,
+    /// All addresses of the group, the asked one among them.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The service that is asked.
+    pub service: Service,
+    /// The directors of the group, highest priority first.
+    pub directors: Vec<NodeName>,
+    /// The service's servers that are nodes of the lab.
+    pub servers: Vec<NodeName>,
+    /// Clients on the asked network, in the file's order; at least one.
+    pub clients: Vec<Client>,
+}
+
+impl Facts {
+    /// Reads them from a cluster file.
+    ///
+    /// # Errors
+    /// In words: there is no virtual address, no service on one, or no client on its network.
+    pub fn new(cluster: &ClusterFile) -> Result<Self, String> {
+        let mut services: Vec<_> = cluster.services.iter().collect();
+        services.sort_by_key(|service| service.mode == relevo_model::cluster::Mode::Tcp);
+        let (service, target, address) = services
+            .into_iter()
+            .find_map(|service| {
+                service.listen.iter().find_map(|listen| {
+                    let address = cluster.addresses.iter().find(|address| address.ip == *listen.at.ip())?;
+                    Some((service, listen.at, address))
+                })
+            })
+            .ok_or("no service listens on a virtual address: there is nothing to ask")?;
+        let group = cluster.group(&address.group).ok_or("the asked address is in no group")?;
+        let clients: Vec<_> =
+            cluster.lab.clients.iter().filter(|client| client.network == address.network).cloned().collect();
+        if clients.is_empty() {
+            return Err(format!(
+                "no client is on network {}, where {} is: add [lab.client.NAME]",
+                address.network, address.ip
+            ));
+        }
+        let is_server = |name: &&NodeName| cluster.node(name).is_some_and(|node| node.is(Role::Server));
+        Ok(Self {
+            target,
+            network: address.network.clone(),
+            addresses: cluster.addresses_of(&group.name).map(|address| address.ip).collect(),
+            directors: group.priorities.iter().map(|(name, _)| name.clone()).collect(),
+            servers: service
+                .servers
+                .iter()
+                .filter_map(|s| s.node.as_ref())
+                .filter(is_server)
+                .cloned()
+                .collect(),
+            group: group.clone(),
+            service: service.clone(),
+            clients,
+        })
+    }
+
+    /// What the protocol itself needs to notice that the active director is gone: `Active_Down_Interval` of the
+    /// lowest priority in the group (RFC 9568 section 6.1: three adverts plus the skew time).
+    pub fn active_down(&self) -> Duration {
+        let lowest = self.group.priorities.iter().map(|(_, priority)| *priority).min().unwrap_or(100);
+        let skew = self.group.advert * (256 - u32::from(lowest)) / 256;
+        self.group.advert * 3 + skew
+    }
+
+    /// How long the checks need at most to bring a server back: `rise` good ones, begun up to one interval late.
+    pub fn rise_time(&self) -> Duration {
+        let check = &self.service.check;
+        if check.kind == CheckKind::None { Duration::ZERO } else { check.interval * (check.rise + 1) }
+    }
+
+    /// The switch that a node is plugged into on the asked network.
+    pub fn switch_of<'a>(&self, cluster: &'a ClusterFile, node: &str) -> Option<&'a SwitchName> {
+        cluster
+            .lab
+            .plugs
+            .iter()
+            .find(|plug| plug.node.as_str() == node && plug.network == self.network)
+            .map(|plug| &plug.switch)
+    }
+}

@@ -1,0 +1,160 @@
+//! The eyes of a drill: a probe in a client and a watch in each director, collected while they look.
+
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use relevo_model::{NodeName, Time};
+use serde::de::DeserializeOwned;
+
+use super::facts::Facts;
+use crate::report::{Holding, ProbeEvent};
+use crate::{Lab, LabError};
+
+/// How long probes and watches may take to end once they are told to: the probe's deadline and a bit.
+const END_WITHIN: Duration = Duration::from_secs(4);
+
+/// A running observation. Dropping it ends it.
+#[derive(Debug)]
+pub struct Observation {
+    seen: Arc<Mutex<Seen>>,
+    eyes: Vec<Eye>,
+}
+
+/// What was seen so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) probes: Vec<ProbeEvent>,
+    pub(super) holdings: Vec<Holding>,
+}
+
+/// One process that looks, and the thread that reads what it says.
+#[derive(Debug)]
+struct Eye {
+    child: Child,
+    /// Closing it tells the process to end.
+    stdin: Option<ChildStdin>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Observation {
+    /// Starts a probe in the first client, and a watch in each director.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start(lab: &Lab, program: &Path, facts: &Facts) -> Result<Self, LabError> {
+        let mut observation = Self { seen: Arc::default(), eyes: Vec::new() };
+        let program = program.to_string_lossy();
+        for director in &facts.directors {
+            let mut argv = words(&[&program, "drill", "watch", "--node", director]);
+            for address in &facts.addresses {
+                argv.extend(words(&["--address", &address.to_string()]));
+            }
+            observation.open(lab, director, &argv, |seen, event| seen.holdings.push(event))?;
+        }
+        let client = facts.clients.first().map_or("", |client| client.name.as_str());
+        let argv = words(&[&program, "drill", "probe", "--target", &facts.target.to_string()]);
+        observation.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
+        Ok(observation)
+    }
+
+    /// Good answers to connections that were begun at or after `since`.
+    pub(super) fn answers_since(&self, since: Time) -> usize {
+        let begun = |event: &&ProbeEvent| matches!(event, ProbeEvent::Answer { sent, .. } if *sent >= since);
+        self.lock().probes.iter().rev().take(2000).filter(begun).count()
+    }
+
+    /// Lost connections that were begun at or after `since`.
+    pub(super) fn lost_since(&self, since: Time) -> usize {
+        let begun = |event: &&ProbeEvent| matches!(event, ProbeEvent::Lost { sent, .. } if *sent >= since);
+        self.lock().probes.iter().rev().take(2000).filter(begun).count()
+    }
+
+    /// Who holds an address right now, as far as the watches told.
+    pub(super) fn holders(&self, ip: Ipv4Addr) -> Vec<NodeName> {
+        let mut holders: Vec<NodeName> = Vec::new();
+        for holding in self.lock().holdings.iter().filter(|holding| holding.ip == ip) {
+            holders.retain(|node| *node != holding.node);
+            if holding.held {
+                holders.push(holding.node.clone());
+            }
+        }
+        holders
+    }
+
+    /// Ends the observation, after the answers that are still due, and gives everything that was seen.
+    pub(super) fn finish(mut self) -> Seen {
+        self.end();
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn open<T: DeserializeOwned + 'static>(
+        &mut self,
+        lab: &Lab,
+        node: &str,
+        argv: &[String],
+        keep: fn(&mut Seen, T),
+    ) -> Result<(), LabError> {
+        let mut command = lab.command(node, argv)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(anyhow::Error::from)?;
+        let stdin = child.stdin.take();
+        let reader = child.stdout.take().map(|stdout| read_lines(stdout, Arc::clone(&self.seen), keep));
+        self.eyes.push(Eye { child, stdin, reader });
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&mut self) {
+        for eye in &mut self.eyes {
+            eye.stdin.take();
+        }
+        let deadline = Instant::now() + END_WITHIN;
+        for mut eye in self.eyes.drain(..) {
+            while matches!(eye.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // It ended by itself unless it hangs; both calls do no harm then.
+            let _ = eye.child.kill();
+            let _ = eye.child.wait();
+            if let Some(reader) = eye.reader.take() {
+                let _ = reader.join();
+            }
+        }
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Reads events, one a line, until the process closes its output.
+fn read_lines<T: DeserializeOwned + 'static>(
+    stdout: ChildStdout,
+    seen: Arc<Mutex<Seen>>,
+    keep: fn(&mut Seen, T),
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines() {
+            let Ok(line) = line else { return };
+            match serde_json::from_str(&line) {
+                Ok(event) => keep(&mut seen.lock().unwrap_or_else(PoisonError::into_inner), event),
+                // Cut off in the middle: it was killed while writing.
+                Err(error) => tracing::debug!(%line, %error, "not an event"),
+            }
+        }
+    })
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
