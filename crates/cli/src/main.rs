@@ -28,20 +28,14 @@ struct Arguments {
     command: Command,
 }
 
-/// What can be done.
+/// What can be done; a command without words here has them where its arguments are.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check a cluster file and show every mistake at its place.
     Check(commands::check::Args),
-    /// Print a commented example of a cluster file.
     Example(commands::example::Args),
-    /// Run this machine's part of the cluster.
     Node(commands::node::Args),
-    /// Show who is active for which address, and each service and server.
     Status(commands::status::Args),
-    /// Move a group of addresses to another director.
     Switchover(commands::switchover::Args),
-    /// Drain, stop or start a server behind the balancer.
     Server(commands::server::Args),
     /// Build the whole cluster out of network namespaces on this machine.
     Lab(commands::lab::Args),
@@ -51,9 +45,7 @@ enum Command {
     Demo(commands::demo::Args),
     /// A small web server that says who it is, when, and who asked.
     Origin(commands::origin::Args),
-    /// Print shell completions.
     Completions(commands::completions::Args),
-    /// Print the man page.
     Man(commands::man::Args),
 }
 

@@ -97,13 +97,16 @@ pub enum RunError {
 /// # Errors
 /// When it cannot start; then nothing was changed: no address is held, no socket is left.
 pub fn run(options: &Options) -> Result<(), RunError> {
-    let cluster = read_cluster(options)?;
+    let (cluster, warnings) = read_cluster(options)?;
     let name = find_node(&cluster, options.name.as_deref())?;
     // Before any thread, the log's too: all of them inherit it, so that only our own waits for signals.
     let signals = waited_signals();
     block(&signals)?;
     let log = Log::start(options.log)?;
     crate::panics::end_the_process(log.flusher());
+    for warning in warnings {
+        tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
+    }
 
     let run_folder = Folder::own("run", &options.run_dir)?;
     let state_folder = Folder::own("state", &options.state_dir)?;
@@ -201,14 +204,17 @@ enum Event {
     Stopped,
 }
 
-fn read_cluster(options: &Options) -> Result<ClusterFile, RunError> {
+/// The cluster, and what its operator should know.
+fn read_cluster(options: &Options) -> Result<(ClusterFile, Vec<Diagnostic>), RunError> {
     let text = crate::file::read(&options.file)?;
     let reading = relevo_model::read(&text);
-    reading.cluster.ok_or_else(|| RunError::Mistakes {
-        path: options.file.clone(),
-        text,
-        diagnostics: reading.diagnostics,
-    })
+    match reading.cluster {
+        Some(cluster) => Ok((cluster, reading.diagnostics)),
+        None => {
+            let (path, diagnostics) = (options.file.clone(), reading.diagnostics);
+            Err(RunError::Mistakes { path, text, diagnostics })
+        }
+    }
 }
 
 fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {

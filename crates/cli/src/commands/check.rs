@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::printer::{BAD, DOUBT, GOOD, HINT, PLACE, count, paint};
 
-/// Reads cluster files and shows every mistake at its place, with what would be right, all in one go.
+/// Check a cluster file and show every mistake at its place.
+///
+/// All mistakes are shown in one go, each with what would be right. Nothing is changed anywhere.
 ///
 /// Exit code 0: all files can be used (there may be warnings). 2: at least one cannot.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::failure::Failure;
 
-/// Prints what a shell needs to complete `relevo`'s words.
+/// Print what a shell needs to complete relevo's words.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::printer::{TITLE, cell, styled, table};
 
-/// Prints a commented cluster file to start from; without a name, lists what there is.
+/// Print a commented example of a cluster file.
+///
+/// Without a name it lists what there is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 
-/// Prints the manual page, or writes a page for every command.
+/// Print a manual page, or write all of them into a folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -11,7 +11,7 @@ use relevo_node::{Options, RunError};
 use crate::commands::check;
 use crate::failure::Failure;
 
-/// Arguments of `relevo node`.
+/// Run this machine's part of the cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -20,12 +20,13 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run this machine's part of the cluster until SIGTERM or Ctrl-C.
     Run(Run),
 }
 
-/// Runs this machine's part of the cluster: the director that holds virtual addresses, the balancer, and
-/// the control socket that `relevo status` asks.
+/// Run this machine's part of the cluster until SIGTERM or Ctrl-C.
+///
+/// That is the director, which holds virtual addresses; the balancer; and the control socket that `relevo status`
+/// asks.
 ///
 /// When it is stopped (SIGTERM, Ctrl-C) it first gives its addresses to the next director while it still
 /// answers, then lets requests in progress end. A second signal stops it at once.

@@ -9,7 +9,7 @@ use relevo_model::ServiceName;
 use crate::commands::ask;
 use crate::failure::Failure;
 
-/// Takes a server out of the balancer's work and puts it back.
+/// Drain, stop or start a server behind the balancer.
 ///
 /// The director that is asked remembers it over restarts. Directors do not tell each other: give the order on each.
 #[derive(Debug, clap::Args)]

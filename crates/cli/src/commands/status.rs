@@ -13,8 +13,9 @@ use crate::commands::ask;
 use crate::failure::Failure;
 use crate::printer::{self, BAD, Cell, DOUBT, GOOD, TITLE, ago, cell, paint, styled, table};
 
-/// Shows what the node on this machine sees: who is active for which address, each service and each server, since
-/// when and why. What it does not know is shown as unknown.
+/// Show who is active for which address, and each service and server.
+///
+/// It shows what the node on this machine sees, since when, and why. What the node does not know is shown as unknown.
 ///
 /// Exit code 0: the node answered. 1: it does not answer. 2: no permission to ask.
 #[derive(Debug, clap::Args)]

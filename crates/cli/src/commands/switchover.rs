@@ -8,7 +8,9 @@ use relevo_model::NodeName;
 use crate::commands::ask;
 use crate::failure::Failure;
 
-/// Moves a group of virtual addresses to another director while everything goes on serving.
+/// Move a group of virtual addresses to another director.
+///
+/// Everything goes on serving meanwhile.
 ///
 /// Run it on the active director to give the group to the next one, or on any director with `--to` and its own
 /// name to take the group. It returns when the group has moved.

@@ -1,0 +1,108 @@
+//! The life of a node's process, and asking it.
+
+use std::os::unix::fs::FileTypeExt;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Folder, Node, relevo, until};
+
+#[test]
+#[ignore = "needs the balancer"]
+fn status_shows_what_is_known() {
+    let node = Node::running();
+    let ran = node.ask(&["status"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.starts_with("lb1 of the cluster loop"), "{ran:?}");
+    assert!(ran.out.contains("SERVER") && ran.out.contains("127.0.0.1:1"), "{ran:?}");
+    let value = node.ask(&["status", "--json"]).json();
+    assert_eq!(value["node"], "lb1");
+    assert_eq!(value["services"][0]["name"], "web");
+    assert_eq!(value["services"][0]["servers"][1]["name"], "b");
+}
+
+#[test]
+fn nobody_there_is_code_1_and_says_what_to_do() {
+    let folder = Folder::new();
+    let run_dir = folder.path("run");
+    for args in [&["status"][..], &["status", "--watch"], &["switchover", "web"], &["server", "drain", "a"]] {
+        let mut all: Vec<_> = args.iter().map(std::convert::AsRef::as_ref).collect();
+        all.extend(["--run-dir".as_ref(), run_dir.as_os_str()]);
+        relevo(all).refused(1, &["no relevo node answers at", "control.sock", "relevo node run"]);
+    }
+}
+
+#[test]
+fn sigterm_is_a_clean_end() {
+    let mut node = Node::running();
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended(), Some(0), "{}", node.log());
+    assert!(!node.run_dir().exists(), "the run folder that it made goes with it");
+    let starts = std::fs::read_to_string(node.state_dir().join("starts.json")).unwrap();
+    assert!(starts.contains("\"ended\": 1"), "{starts}");
+    assert!(node.log().contains("ready") && node.log().contains("stopped"), "{}", node.log());
+}
+
+#[test]
+fn a_hang_up_does_not_end_it() {
+    let mut node = Node::running();
+    node.signal(Signal::SIGHUP);
+    until("the log says so", || node.log().contains("reloading is not there yet"));
+    assert_eq!(node.ask(&["status"]).code, 0);
+    node.signal(Signal::SIGINT);
+    assert_eq!(node.ended(), Some(0), "{}", node.log());
+}
+
+#[test]
+fn a_killed_node_can_be_started_again() {
+    let mut node = Node::running();
+    node.signal(Signal::SIGKILL);
+    assert_eq!(node.ended(), None);
+    let socket = node.run_dir().join("control.sock");
+    assert!(socket.symlink_metadata().unwrap().file_type().is_socket(), "it is stale");
+    node.ask(&["status"]).refused(1, &["no relevo node answers"]);
+    node.start();
+    assert_eq!(node.ask(&["status"]).code, 0);
+    assert!(node.log().contains("the run before this one did not end in order"), "{}", node.log());
+}
+
+#[test]
+#[ignore = "needs the balancer"]
+fn what_the_operator_wants_survives_a_restart() {
+    let mut node = Node::running();
+    let ran = node.ask(&["server", "drain", "a"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "a of web drains\na of shop drains\n"), "{ran:?}");
+    let changed = node.ask(&["server", "stop", "b", "--service", "web", "--json"]).json();
+    assert_eq!(changed["servers"], serde_json::json!([["web", "b"]]));
+    assert_eq!(node.ask(&["server", "start", "a", "--service", "shop"]).code, 0);
+    node.signal(Signal::SIGKILL);
+    node.ended();
+    node.start();
+    let status = node.ask(&["status", "--json"]).json();
+    let admin =
+        |service: usize, server: usize| status["services"][service]["servers"][server]["admin"].clone();
+    assert_eq!([admin(0, 0), admin(0, 1), admin(1, 0)], ["drain", "stop", "ready"], "{status}");
+}
+
+#[test]
+fn a_state_that_makes_no_sense_does_not_stop_a_node() {
+    let mut node = Node::new();
+    std::fs::create_dir(node.state_dir()).unwrap();
+    std::fs::write(node.state_dir().join("servers.json"), "{\"admin\": 3").unwrap();
+    node.start();
+    assert!(node.state_dir().join("servers.json.bad").exists());
+    assert!(node.log().contains("put aside"), "{}", node.log());
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let node = Node::running();
+    node.ask(&["server", "drain", "c"]).refused(2, &["no server \"c\"", "\"a\", \"b\""]);
+    node.ask(&["server", "drain", "b", "--service", "shop"])
+        .refused(2, &["no server \"b\" in the service \"shop\"", "\"a\""]);
+    node.ask(&["server", "drain", "b", "--service", "wep"])
+        .refused(2, &["no service \"wep\"", "\"web\", \"shop\""]);
+    node.ask(&["switchover", "web"]).refused(2, &["no group \"web\""]);
+    let ran = node.ask(&["switchover", "web", "--json"]);
+    assert!(ran.json()["error"].as_str().unwrap().contains("no group"), "{ran:?}");
+    assert_eq!(ran.code, 2);
+}
