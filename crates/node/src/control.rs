@@ -120,7 +120,9 @@ fn refusal(error: SwitchoverError) -> Refusal {
         SwitchoverError::NotActive { .. }
         | SwitchoverError::WouldNotWin { .. }
         | SwitchoverError::Fault { .. } => Refusal::Conflict(text),
-        SwitchoverError::TimedOut { .. } | SwitchoverError::Stopped { .. } => Refusal::Failed(text),
+        SwitchoverError::NobodyTook { .. }
+        | SwitchoverError::TimedOut { .. }
+        | SwitchoverError::Stopped { .. } => Refusal::Failed(text),
     }
 }
 

@@ -95,6 +95,14 @@ pub enum SwitchoverError {
         /// What is wrong.
         reason: String,
     },
+    /// No other director is there to take it.
+    #[error("nobody took over group {group}: it stays active on {node}")]
+    NobodyTook {
+        /// The group.
+        group: GroupName,
+        /// This node.
+        node: NodeName,
+    },
     /// It did not happen within the time.
     #[error("group {group} did not move within {seconds} s: it is still active on {}", or_unknown(active.as_ref()))]
     TimedOut {

@@ -82,6 +82,7 @@ impl Director {
             wake: Arc::clone(&wake),
             board: Arc::clone(&board),
             deadline: None,
+            hurried: 0,
         };
         worker.publish();
         let thread = std::thread::Builder::new().name("director".to_owned()).spawn(move || worker.run());
@@ -169,11 +170,26 @@ impl Director {
             });
         }
         self.command(Command::Resign(index))?;
+        // While active the reason changes twice when nobody comes: to that it resigns, and to that nobody took over.
+        let mut reason = before.reason.clone();
+        let mut reasons = 0;
         let given = |status: &GroupStatus| {
-            let other = status.active.clone().filter(|active| *active != self.node);
-            other.filter(|_| status.state != GroupState::Active)
+            if status.state == GroupState::Active {
+                if status.reason != reason {
+                    reason.clone_from(&status.reason);
+                    reasons += 1;
+                }
+                return (reasons > 1).then_some(None);
+            }
+            status.active.clone().filter(|active| *active != self.node).map(Some)
         };
-        self.board.wait(index, PATIENCE, given).ok_or_else(|| self.not_moved(index))
+        match self.board.wait(index, PATIENCE, given) {
+            Some(Some(successor)) => Ok(successor),
+            Some(None) => {
+                Err(SwitchoverError::NobodyTook { group: member.name.clone(), node: self.node.clone() })
+            }
+            None => Err(self.not_moved(index)),
+        }
     }
 
     fn not_moved(&self, index: usize) -> SwitchoverError {

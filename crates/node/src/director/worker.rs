@@ -43,6 +43,8 @@ pub(super) struct Worker {
     pub(super) board: Arc<Board>,
     /// Set by [`Command::Shutdown`]: when to stop waiting for the machines.
     pub(super) deadline: Option<Time>,
+    /// Turns in a row that did not sleep.
+    pub(super) hurried: u32,
 }
 
 impl Worker {
@@ -99,9 +101,14 @@ impl Worker {
     }
 
     /// Sleeps until something is readable or the next deadline has come.
-    fn wait(&self) {
+    fn wait(&mut self) {
         let deadlines = self.holders.iter().filter_map(Holder::timeout).chain(self.deadline);
         let timeout = deadlines.min().map(|due| due.since(clock::now()));
+        self.hurried = if timeout.is_some_and(|timeout| timeout.is_zero()) { self.hurried + 1 } else { 0 };
+        if self.hurried > MOST_HURRIED {
+            // A deadline that does not move would be a mistake in a machine. A real-time thread must not hang a CPU for it.
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let sockets =
             self.holders.iter().flat_map(|holder| &holder.legs).filter_map(|leg| leg.socket.as_ref());
         let mut fds = vec![
@@ -172,7 +179,10 @@ impl Worker {
                     error!(error = super::chain(&error), "the monitor broke; opening another");
                     match Monitor::open() {
                         Ok(monitor) => self.monitor = monitor,
-                        Err(error) => error!(error = super::chain(&error), "no monitor"),
+                        Err(error) => {
+                            error!(error = super::chain(&error), "no monitor");
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
                     }
                     look = true;
                     break;
@@ -209,5 +219,6 @@ impl Drop for Tombstone {
     }
 }
 
+const MOST_HURRIED: u32 = 1000;
 /// How long a shutdown waits for successors, unless six adverts take longer.
 const SHUTDOWN: Duration = Duration::from_secs(3);

@@ -1,6 +1,5 @@
 //! A director in a process of its own: the test program starts itself with its settings in the environment.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
@@ -17,7 +16,7 @@ use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
 use relevo_node::director::Director;
 use serde::{Deserialize, Serialize};
 
-use super::{Process, VIP, World, wait_for};
+use super::{Process, SECOND_VIP, VIP, World, wait_for};
 
 /// What a test chooses. Priorities of `a` and `b`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) version: u8,
     pub(crate) advert_ms: u64,
     pub(crate) password: Option<String>,
+    /// 1: `public`; 2: `internal` too.
+    pub(crate) networks: u8,
 }
 
 impl Settings {
@@ -40,43 +41,58 @@ impl Settings {
             version: 3,
             advert_ms: 100,
             password: None,
+            networks: 1,
         }
     }
 
     fn cluster(&self) -> ClusterFile {
-        let public = NetworkName::new("public");
+        // Name, third last byte of all addresses, VRID, virtual address.
+        let all = [("public", 77, 51, VIP), ("internal", 78, 52, SECOND_VIP)];
+        let used = &all[..usize::from(self.networks)];
         let node = |name: &str, last: u8| Node {
             name: NodeName::new(name),
             roles: vec![Role::Director],
-            addresses: vec![NodeAddress {
-                network: public.clone(),
-                ip: Ipv4Addr::new(10, 77, 0, last),
-                interface: None,
-            }],
+            addresses: used
+                .iter()
+                .map(|(network, net, ..)| NodeAddress {
+                    network: NetworkName::new(network),
+                    ip: Ipv4Addr::new(10, *net, 0, last),
+                    interface: None,
+                })
+                .collect(),
         };
         let [a, b] = self.priorities;
         let mut priorities = vec![(NodeName::new("a"), a), (NodeName::new("b"), b)];
         priorities.sort_by_key(|(_, priority)| std::cmp::Reverse(*priority));
         ClusterFile {
             name: "test".to_owned(),
-            networks: vec![Network { name: public.clone(), subnet: "10.77.0.0/24".parse().unwrap() }],
+            networks: used
+                .iter()
+                .map(|(network, net, ..)| Network {
+                    name: NetworkName::new(network),
+                    subnet: format!("10.{net}.0.0/24").parse().unwrap(),
+                })
+                .collect(),
             nodes: vec![node("a", 1), node("b", 2)],
             groups: vec![Group {
                 name: GroupName::new("web"),
-                vrids: BTreeMap::from([(public.clone(), 51)]),
+                vrids: used.iter().map(|(network, _, vrid, _)| (NetworkName::new(network), *vrid)).collect(),
                 priorities,
                 advert: Duration::from_millis(self.advert_ms),
                 preempt: self.preempt,
                 version: if self.version == 2 { VrrpVersion::V2 } else { VrrpVersion::V3 },
                 password: self.password.clone(),
             }],
-            addresses: vec![Address {
-                name: AddressName::new("front"),
-                group: GroupName::new("web"),
-                network: public,
-                ip: VIP,
-                prefix: 32,
-            }],
+            addresses: used
+                .iter()
+                .map(|(network, _, _, ip)| Address {
+                    name: AddressName::new(&format!("{network}-front")),
+                    group: GroupName::new("web"),
+                    network: NetworkName::new(network),
+                    ip: *ip,
+                    prefix: 32,
+                })
+                .collect(),
             services: Vec::new(),
             lab: Lab::default(),
         }

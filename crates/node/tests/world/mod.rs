@@ -19,6 +19,9 @@ use nix::sched::{CloneFlags, setns};
 /// The virtual address.
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 
+/// The virtual address on the network `internal`.
+pub(crate) const SECOND_VIP: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 254);
+
 /// The network namespaces of one test.
 pub(crate) struct World {
     prefix: String,
@@ -56,6 +59,16 @@ impl World {
         self.inside(node, "ip link set lo up");
         self.inside(node, "ip link set public up");
         self.inside(node, &format!("ip address add 10.77.0.{last}/24 dev public"));
+    }
+
+    /// A second network: `a` and `b` are joined by a cable, 10.78.0.1 and .2 on the interface `internal`.
+    pub(crate) fn plug_second(&self) {
+        let (a, b) = (self.netns("a"), self.netns("b"));
+        self.ip(&format!("link add internal netns {a} type veth peer name internal netns {b}"));
+        for (node, last) in [("a", 1), ("b", 2)] {
+            self.inside(node, &format!("ip address add 10.78.0.{last}/24 dev internal"));
+            self.inside(node, "ip link set internal up");
+        }
     }
 
     /// The name of a node's network namespace.
