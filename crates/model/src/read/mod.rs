@@ -7,10 +7,12 @@
 //! It does not open files: text comes in. Nothing here knows how a cluster is run. A thing that is wrong is
 //! reported where it is written, and only there: what refers to it by name stays silent.
 
+mod addresses;
 mod check;
 mod findings;
 mod groups;
 mod lab;
+mod links;
 mod members;
 mod names;
 mod networks;
@@ -19,6 +21,7 @@ mod plugs;
 mod servers;
 mod services;
 mod suggest;
+mod switches;
 mod timing;
 mod topology;
 mod tree;

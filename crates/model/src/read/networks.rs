@@ -153,12 +153,14 @@ impl Networks {
         }
     }
 
-    /// The highest addresses of a network that nobody has.
-    pub(super) fn free(&self, network: &str) -> impl Iterator<Item = Ipv4Addr> {
-        let subnet = self.find(network).map(|network| network.subnet);
-        let (least, most) = subnet
-            .map_or((1, 0), |subnet| (subnet.network().to_bits() + 1, subnet.broadcast().to_bits() - 1));
-        (least..=most).rev().map(Ipv4Addr::from_bits).filter(|ip| !self.owners.contains_key(ip))
+    /// Gives the highest address of a network that nobody has.
+    pub(super) fn take(&mut self, network: &str, owner: &str) -> Option<Ipv4Addr> {
+        let subnet = self.find(network)?.subnet;
+        let (first, last) = (subnet.network().to_bits(), subnet.broadcast().to_bits());
+        let mut inside = (first + 1..last).rev().map(Ipv4Addr::from_bits);
+        let ip = inside.find(|ip| !self.owners.contains_key(ip))?;
+        self.owners.insert(ip, (owner.to_owned(), 0..0));
+        Some(ip)
     }
 }
 

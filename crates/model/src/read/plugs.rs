@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::findings::{Findings, Span};
-use super::lab::Switches;
 use super::nodes::Nodes;
 use super::suggest;
+use super::switches::Switches;
 use super::tree::{Item, entries};
 use crate::cluster::{Client, Plug};
 use crate::name::{NetworkName, SwitchName};

@@ -97,6 +97,9 @@ fn tables(
         findings.value(&item.span, "`server` must be tables by name", "write [service.NAME.server.NAME]");
         return;
     };
+    if table.len() > MOST {
+        findings.value(&item.span, format!("there are more than {MOST} servers"), "split the service");
+    }
     for entry in entries(table).into_iter().take(MOST) {
         let what = format!("server `{}`", entry.name);
         let known = drafts[..refined].iter().position(|draft| draft.server.name.as_str() == entry.name);

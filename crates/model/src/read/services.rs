@@ -32,6 +32,9 @@ const KEYS: [&str; 11] = [
     "server",
 ];
 
+/// Most places where one service listens.
+const MOST_LISTENS: usize = 64;
+
 /// Longest time limit.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -41,7 +44,7 @@ pub(super) struct Services {
     pub(super) list: Vec<Service>,
     /// Where each service's check is written, or the service.
     pub(super) checks: BTreeMap<ServiceName, Span>,
-    /// Where each service's connect timeout is written, or the service.
+    /// Where each service's connect timeout is written, if it is: nobody is warned of a default.
     pub(super) connects: BTreeMap<ServiceName, Span>,
 }
 
@@ -99,7 +102,7 @@ fn service<'a>(
     let (timeouts, connect) = timeouts(findings, &fields, mode);
     let name = ServiceName::new(name);
     services.checks.insert(name.clone(), fields.find("check").map_or(span, |item| &item.span).clone());
-    services.connects.insert(name.clone(), connect.unwrap_or_else(|| span.clone()));
+    services.connects.extend(connect.map(|connect| (name.clone(), connect)));
     services.list.push(Service {
         listen,
         mode,
@@ -135,8 +138,15 @@ fn listens(
     if items.is_empty() {
         findings.value(&item.span, format!("{what} listens nowhere"), "write listen = \"front:80\"");
     }
+    if items.len() > MOST_LISTENS {
+        findings.value(
+            &item.span,
+            format!("{what} listens at more than {MOST_LISTENS} places"),
+            "split the service",
+        );
+    }
     let mut listens = Vec::new();
-    for item in items.into_iter().take(64) {
+    for item in items.into_iter().take(MOST_LISTENS) {
         let Some((host, port, at)) = endpoint(findings, &item, "front:80") else { continue };
         let Some((address, ip)) = listening.address(findings, host, &at) else { continue };
         let socket = SocketAddrV4::new(ip, port);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::findings::{Findings, Span};
-use super::lab::Switches;
+use super::switches::Switches;
 use crate::cluster::{Link, Switch};
 
 /// Checks the graph of switches.

@@ -1,0 +1,140 @@
+//! What a right file means: defaults, names for addresses, and the lab that is made from the rest.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use relevo_model::cluster::{CheckKind, ClusterFile, Mode, Service, VrrpVersion};
+use relevo_model::{diagnostic, read};
+
+const BASE: &str = r#"
+name = "shop"
+[network.lan]
+subnet = "10.1.0.0/24"
+[network.farm]
+subnet = "10.2.0.0/24"
+[node.lb1]
+roles = ["director"]
+address = { lan = "10.1.0.11", farm = { ip = "10.2.0.11", interface = "eth1" } }
+[node.lb2]
+roles = ["director"]
+address = { lan = "10.1.0.12", farm = "10.2.0.12" }
+[node.web1]
+roles = ["server"]
+address.farm = "10.2.0.21"
+[address.front]
+network = "lan"
+ip = "10.1.0.200"
+"#;
+
+fn right(more: &str) -> ClusterFile {
+    let text = format!("{BASE}{more}");
+    let reading = read(&text);
+    assert!(reading.diagnostics.is_empty(), "{}", diagnostic::render("test", &text, &reading.diagnostics));
+    reading.cluster.unwrap()
+}
+
+fn service(more: &str) -> Service {
+    right(&format!("[service.web]\nlisten = \"front:80\"\nservers = [\"web1:80\"]\n{more}"))
+        .services
+        .remove(0)
+}
+
+#[test]
+fn a_service_has_the_documented_defaults() {
+    let tcp = service("");
+    assert_eq!((tcp.mode, tcp.forwarded_for), (Mode::Tcp, false));
+    assert_eq!((tcp.max_connections, tcp.max_header, tcp.fallback), (10_000, 16_384, None));
+    assert_eq!((tcp.check.kind, tcp.check.rise, tcp.check.fall), (CheckKind::Connect, 2, 3));
+    assert_eq!((tcp.check.interval, tcp.check.timeout), (Duration::from_secs(1), Duration::from_millis(500)));
+    let times = tcp.timeouts;
+    assert_eq!([times.connect, times.client, times.server].map(|time| time.as_secs()), [1, 30, 30]);
+    assert_eq!([times.request, times.keep_alive].map(|time| time.as_secs()), [10, 10]);
+    assert!(service("mode = \"http\"").forwarded_for);
+    assert!(!service("mode = \"http\"\nforwarded_for = false").forwarded_for);
+    assert_eq!(service("check = \"none\"").check.kind, CheckKind::None);
+}
+
+#[test]
+fn a_check_waits_half_its_interval_and_no_longer_than_five_seconds() {
+    let timeout = |interval: &str| {
+        service(&format!("check = {{ connect = true, fall = 1, interval = \"{interval}\" }}")).check.timeout
+    };
+    assert_eq!(timeout("100ms"), Duration::from_millis(50));
+    assert_eq!(timeout("30s"), Duration::from_secs(5));
+}
+
+#[test]
+fn names_become_addresses() {
+    let cluster = right(
+        r#"
+[service.web]
+listen = ["front:80", "10.1.0.200:81", "0.0.0.0:82"]
+servers = ["web1:80", "web1:81", "10.2.0.99:80"]
+fallback = "web1:90"
+server.big = { at = "web1:82", weight = 5 }
+server."web1:80" = { weight = 3 }
+"#,
+    );
+    let web = &cluster.services[0];
+    let listens: Vec<String> = web.listen.iter().map(|listen| listen.at.to_string()).collect();
+    assert_eq!(listens, ["10.1.0.200:80", "10.1.0.200:81", "0.0.0.0:82"]);
+    assert_eq!(web.listen[0].address.as_deref(), Some("front"));
+    assert_eq!(web.listen[1].address, None);
+    let servers: Vec<(&str, String, u16)> = web
+        .servers
+        .iter()
+        .map(|server| (server.name.as_str(), server.at.to_string(), server.weight))
+        .collect();
+    let wanted = [
+        ("web1:80", "10.2.0.21:80", 3),
+        ("web1:81", "10.2.0.21:81", 1),
+        ("10.2.0.99", "10.2.0.99:80", 1),
+        ("big", "10.2.0.21:82", 5),
+    ];
+    assert_eq!(servers, wanted.map(|(name, at, weight)| (name, at.to_owned(), weight)));
+    assert_eq!(web.fallback.unwrap().to_string(), "10.2.0.21:90");
+    assert_eq!(cluster.node("lb1").unwrap().address_on("farm").unwrap().interface.as_deref(), Some("eth1"));
+}
+
+#[test]
+fn a_group_counts_its_router_ids_up() {
+    let inside = "[address.gate]\nnetwork = \"farm\"\nip = \"10.2.0.200/24\"\n[service.web]\nlisten = \"front:80\"\nservers = [\"web1:80\"]\n";
+    let vrids = |cluster: &ClusterFile| -> Vec<(String, u8)> {
+        cluster.groups[0].vrids.iter().map(|(network, vrid)| (network.to_string(), *vrid)).collect()
+    };
+    let named = |pairs: [(&str, u8); 2]| pairs.map(|(network, vrid)| (network.to_owned(), vrid)).to_vec();
+    let implied = right(inside);
+    assert_eq!(implied.groups[0].name.as_str(), "main");
+    assert_eq!(vrids(&implied), named([("farm", 52), ("lan", 51)]));
+    assert_eq!((implied.addresses[0].prefix, implied.addresses[1].prefix), (32, 24));
+    assert_eq!(vrids(&right(&format!("{inside}[group.web]\nvrid = 7\n"))), named([("farm", 7), ("lan", 7)]));
+    let old = right(&format!("{inside}[group.web]\nversion = 2\npassword = \"secret\"\n"));
+    assert_eq!((old.groups[0].version, old.groups[0].advert), (VrrpVersion::V2, Duration::from_secs(1)));
+}
+
+#[test]
+fn the_default_lab_gives_nobody_a_taken_name_or_address() {
+    let cluster = right(
+        r#"
+[node.lan]
+roles = ["server"]
+address.lan = "10.1.0.254"
+[node.client]
+roles = ["server"]
+address.lan = "10.1.0.253"
+[lab.host]
+network = "lan"
+ip = "10.1.0.252"
+"#,
+    );
+    let lab = &cluster.lab;
+    let switches: Vec<&str> = lab.switches.iter().map(|switch| switch.name.as_str()).collect();
+    assert_eq!(switches, ["lan-switch", "farm"]);
+    assert_eq!(
+        (lab.clients[0].name.as_str(), lab.clients[0].ip.to_string()),
+        ("client2", "10.1.0.251".to_owned())
+    );
+    assert_eq!(lab.host.as_ref().unwrap().ip.to_string(), "10.1.0.252");
+    assert_eq!(right("[lab]\nhost = false\n").lab.host, None);
+}
