@@ -138,3 +138,47 @@ ip = "10.1.0.252"
     assert_eq!(lab.host.as_ref().unwrap().ip.to_string(), "10.1.0.252");
     assert_eq!(right("[lab]\nhost = false\n").lab.host, None);
 }
+
+#[test]
+fn the_reference_names_every_key() {
+    // A table with a wrong key is told all right ones.
+    let tables = [
+        "",
+        "[network.x]",
+        "[node.x]",
+        "[node.x.address.lan]",
+        "[group.x]",
+        "[address.x]",
+        "[service.x]",
+        "[service.x.check]",
+        "[service.x.timeout]",
+        "[service.x.server.y]",
+        "[lab]",
+        "[lab.switch.x]",
+        "[lab.switch.x.vxlan]",
+        "[[lab.link]]",
+        "[lab.client.x]",
+        "[lab.host]",
+    ];
+    let reference = include_str!("../../../docs/reference/cluster-file.md");
+    let mut keys = 0;
+    for table in tables {
+        let text = format!("{table}\nwrongwrongwrongwrong = 1\n");
+        let text = if table.starts_with("[node.x.") { format!("[network.lan]\n{text}") } else { text };
+        let found = read(&text).diagnostics;
+        let hint =
+            found.iter().find(|found| found.message.contains("wrongwrong")).map(|found| &found.hint).unwrap();
+        for key in hint.split('`').skip(1).step_by(2) {
+            keys += 1;
+            let forms = [
+                format!("`{key}`"),
+                format!("`{key}."),
+                format!("[{key}."),
+                format!("[lab.{key}"),
+                format!("{key} = "),
+            ];
+            assert!(forms.iter().any(|form| reference.contains(form)), "{table} {key}");
+        }
+    }
+    assert!(keys > 60, "{keys}");
+}
