@@ -5,6 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use relevo_api::server::Server;
 use relevo_api::socket::{BindError, ControlSocket};
@@ -108,14 +109,15 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
     }
 
+    raise_open_files(&cluster);
     let run_folder = Folder::own("run", &options.run_dir)?;
     let state_folder = Folder::own("state", &options.state_dir)?;
     let state = State::open(&state_folder)?;
     let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
     let node = Arc::new(start(cluster, name, state, options)?);
+    remember_start(&node);
     let server = Server::start(socket, node.clone())
         .map_err(|source| RunError::System { what: "the control API", source })?;
-    remember_start(&node);
     tracing::info!(cluster = node.cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 
     let (sender, events) = channel();
@@ -235,6 +237,21 @@ fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunE
         return Err(RunError::NotADirector { node: node.name.to_string() });
     }
     Ok(node.name.clone())
+}
+
+/// Takes all the open files that the system allows; says so if they are fewer than the clients alone may need.
+fn raise_open_files(cluster: &ClusterFile) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let soft = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
+    let connections: u64 = cluster.services.iter().map(|service| service.max_connections as u64).sum();
+    let needed = connections.saturating_add(256);
+    if soft < needed {
+        tracing::warn!(
+            allowed = soft,
+            needed,
+            "fewer open files are allowed than max_connections need; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
+        );
+    }
 }
 
 fn waited_signals() -> SigSet {

@@ -111,7 +111,7 @@ fn group_row(group: &GroupStatus, now: u64) -> Vec<Cell> {
         None => styled(DOUBT, "unknown"),
     };
     let here = match group.state {
-        GroupState::Init => styled(DOUBT, "starting"),
+        GroupState::Init => styled(DOUBT, "init"),
         GroupState::Backup => cell("backup"),
         GroupState::Active => styled(GOOD, "active"),
         GroupState::Fault => styled(BAD, "fault"),

@@ -1,10 +1,13 @@
 //! The life of a node's process, and asking it.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Folder, Node, relevo, until};
+use crate::harness::{Folder, Node, RELEVO, command, relevo, until};
 
 #[test]
 #[ignore = "needs the balancer"]
@@ -18,6 +21,26 @@ fn status_shows_what_is_known() {
     assert_eq!(value["node"], "lb1");
     assert_eq!(value["services"][0]["name"], "web");
     assert_eq!(value["services"][0]["servers"][1]["name"], "b");
+}
+
+#[test]
+fn a_watch_goes_on_while_the_node_is_away() {
+    let mut node = Node::running();
+    let mut watch = command(Path::new(RELEVO));
+    watch.args(["status", "--watch", "--json", "--run-dir"]).arg(node.run_dir());
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["node"], "lb1");
+    node.signal(Signal::SIGTERM);
+    node.ended();
+    until("it is told", || {
+        next()["error"].as_str().is_some_and(|error| error.contains("no relevo node answers"))
+    });
+    node.start();
+    until("it is back", || next()["node"] == "lb1");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[test]
@@ -62,7 +85,7 @@ fn a_killed_node_can_be_started_again() {
     node.ask(&["status"]).refused(1, &["no relevo node answers"]);
     node.start();
     assert_eq!(node.ask(&["status"]).code, 0);
-    assert!(node.log().contains("the run before this one did not end in order"), "{}", node.log());
+    until("the log says so", || node.log().contains("the run before this one did not end in order"));
 }
 
 #[test]
@@ -90,7 +113,7 @@ fn a_state_that_makes_no_sense_does_not_stop_a_node() {
     std::fs::write(node.state_dir().join("servers.json"), "{\"admin\": 3").unwrap();
     node.start();
     assert!(node.state_dir().join("servers.json.bad").exists());
-    assert!(node.log().contains("put aside"), "{}", node.log());
+    until("the log says so", || node.log().contains("put aside"));
 }
 
 #[test]
