@@ -82,10 +82,15 @@ impl Group {
         };
         match verdict {
             Verdict::They => {
-                self.outputs.push_back(Output::Release);
                 if advert.priority == CLAIM {
                     // A claim waits for this: the addresses are free.
+                    self.outputs.push_back(Output::Release);
                     self.send_all(0);
+                } else {
+                    // The winner must hear that it was not the only active, so that it announces the addresses again:
+                    // the neighbours send to us, and what it announced before the network was mended reached nobody.
+                    self.send_all(own);
+                    self.outputs.push_back(Output::Release);
                 }
                 let reason = format!("{source} advertises priority {}, ours is {own}", advert.priority);
                 self.fall_back(now, index, source, advert, reason);
