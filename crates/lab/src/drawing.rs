@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use relevo_model::ClusterFile;
 
-use crate::status::{LabStatus, MainState, NodeKind, NodeStatus, PortState, SwitchStatus};
+use crate::status::{LabStatus, MainState, NodeStatus, PortState, SwitchStatus};
 
 /// Draws what was seen of a lab that was made from this cluster file, as lines of text without colours.
 pub fn draw(cluster: &ClusterFile, seen: &LabStatus) -> String {
@@ -26,6 +26,9 @@ pub fn draw(cluster: &ClusterFile, seen: &LabStatus) -> String {
             draw_switch(&mut text, cluster, seen, switch, (branch, stem));
         }
         text.push('\n');
+    }
+    if !seen.links.is_empty() {
+        text.push_str("══ passes traffic   ·· passes none   ╳ cut   ~~ VXLAN\n");
     }
     if let Some(url) = &seen.url {
         let _ = writeln!(text, "open {url}");
@@ -78,7 +81,8 @@ fn draw_switch(
     }
 }
 
-/// The cables to other switches: `══` passes traffic, `··` is held back by STP, `╳` is cut.
+/// The cables to other switches: `══` passes traffic, `··` passes none (STP holds it back, or a switch is off), `╳` is
+/// cut.
 fn links(cluster: &ClusterFile, seen: &LabStatus, switch: &SwitchStatus) -> String {
     let mut list = Vec::new();
     for link in &seen.links {
@@ -109,12 +113,13 @@ fn links(cluster: &ClusterFile, seen: &LabStatus, switch: &SwitchStatus) -> Stri
 
 /// Whether a cable passes nothing, because of the port at either end.
 fn held_back(seen: &LabStatus, a: &str, b: &str) -> bool {
+    let off = |name: &str| seen.switch(name).is_some_and(|switch| !switch.on);
     let closed = |at: &str, far: &str| {
         let ports = seen.switch(at).map_or(&[][..], |switch| &switch.ports);
         let port = ports.iter().find(|port| port.name == far || far.starts_with(port.name.as_str()));
         port.is_some_and(|port| !matches!(port.state, PortState::Forwarding | PortState::Unknown))
     };
-    closed(a, b) || closed(b, a)
+    off(a) || off(b) || closed(a, b) || closed(b, a)
 }
 
 struct Leaf {
@@ -135,6 +140,10 @@ fn leaf(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Leaf {
     let client = cluster.lab.clients.iter().find(|client| client.name.as_str() == node.name);
     let address = configured.or_else(|| client.map(|client| client.ip));
     let mut notes = Vec::new();
+    let mut addresses = cluster.addresses.iter().filter(|address| address.network.as_str() == network);
+    let may_hold = addresses.any(|address| {
+        cluster.group(&address.group).is_some_and(|group| group.priority_of(&node.name).is_some())
+    });
     for held in node.addresses.iter().filter(|held| held.is_virtual) {
         let of_network = cluster.addresses.iter().find(|address| address.ip == held.ip);
         if of_network.is_some_and(|address| address.network.as_str() == network) {
@@ -144,7 +153,7 @@ fn leaf(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Leaf {
     match &node.main {
         MainState::Dead { .. } => notes.push(String::from("dead")),
         MainState::Frozen { .. } => notes.push(String::from("frozen")),
-        MainState::Running { .. } if node.kind == NodeKind::Director && notes.is_empty() => {
+        MainState::Running { .. } if may_hold && notes.is_empty() => {
             notes.push(String::from("standing by"));
         }
         MainState::Running { .. } | MainState::None => {}
@@ -156,5 +165,72 @@ fn leaf(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Leaf {
         name: node.name.clone(),
         address: address.map(|ip| ip.to_string()).unwrap_or_default(),
         notes: notes.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{HeldAddress, LinkStatus, NodeKind, PlugStatus, PortStatus};
+
+    /// The S4 example as seen when bal1 is active, one link is cut, one held back, and serv3 is dead.
+    fn seen(cluster: &ClusterFile) -> LabStatus {
+        let plug = |plug: &relevo_model::cluster::Plug| PlugStatus {
+            network: plug.network.to_string(),
+            switch: plug.switch.to_string(),
+            plugged: true,
+        };
+        let machine = |name: &str, kind, main| NodeStatus {
+            name: name.to_owned(),
+            kind,
+            main,
+            processes: Vec::new(),
+            addresses: Vec::new(),
+            plugs: cluster.lab.plugs.iter().filter(|one| one.node.as_str() == name).map(plug).collect(),
+            api: None,
+        };
+        let running = || MainState::Running { pid: 1 };
+        let mut nodes = vec![
+            machine("bal1", NodeKind::Director, running()),
+            machine("bal2", NodeKind::Director, running()),
+            machine("serv1", NodeKind::Server, running()),
+            machine("serv2", NodeKind::Server, running()),
+            machine("serv3", NodeKind::Server, MainState::Dead { how: "signal SIGKILL".into() }),
+            machine("user", NodeKind::Client, MainState::None),
+            machine("user2", NodeKind::Client, MainState::None),
+        ];
+        nodes[0].addresses.push(HeldAddress { ip: cluster.addresses[0].ip, is_virtual: true });
+        nodes[3].plugs[0].plugged = false;
+        let switch = |switch: &relevo_model::cluster::Switch| SwitchStatus {
+            name: switch.name.to_string(),
+            network: switch.network.to_string(),
+            on: switch.name.as_str() != "vswout2",
+            stp: switch.stp,
+            root: switch.priority == 4096,
+            ports: match switch.name.as_str() {
+                "swout1" => vec![PortStatus { name: "vswout1".into(), state: PortState::Blocking }],
+                _ => Vec::new(),
+            },
+        };
+        let link = |link: &relevo_model::cluster::Link| LinkStatus {
+            a: link.a.to_string(),
+            b: link.b.to_string(),
+            cut: link.a.as_str() == "swout2" && link.b.as_str() == "vswout2",
+        };
+        LabStatus {
+            name: cluster.name.clone(),
+            keeper: 1,
+            rootless: false,
+            url: Some("http://172.16.1.254:8000/".into()),
+            nodes,
+            switches: cluster.lab.switches.iter().map(switch).collect(),
+            links: cluster.lab.links.iter().map(link).collect(),
+        }
+    }
+
+    #[test]
+    fn a_damaged_s4() {
+        let cluster = relevo_model::read(include_str!("../../../examples/s4.toml")).cluster.unwrap();
+        insta::assert_snapshot!(draw(&cluster, &seen(&cluster)));
     }
 }

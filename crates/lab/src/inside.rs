@@ -5,6 +5,7 @@ mod enter;
 mod hold;
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
@@ -22,7 +23,7 @@ const SELF: &str = "/proc/self/exe";
 /// A command that starts this program again for a stage.
 pub(crate) fn stage(name: &str) -> Command {
     let mut command = Command::new(SELF);
-    command.args(STAGE_ARGUMENTS).arg(name);
+    command.arg0("relevo").args(STAGE_ARGUMENTS).arg(name);
     command
 }
 

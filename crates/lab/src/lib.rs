@@ -20,6 +20,7 @@ mod forward;
 mod handle;
 mod host;
 mod inside;
+mod interrupts;
 mod keeper;
 mod look;
 pub mod monitor;
@@ -41,6 +42,7 @@ pub use error::LabError;
 pub use fault::Fault;
 pub use handle::Lab;
 pub use inside::run_stage;
+pub use interrupts::Interrupts;
 pub use options::UpOptions;
 pub use status::{
     HeldAddress, LabStatus, LinkStatus, MainState, NodeKind, NodeStatus, PlugStatus, PortState, PortStatus,

@@ -394,3 +394,69 @@ fn within(cluster: &ClusterFile, network: &str, ip: std::net::Ipv4Addr) -> Ipv4N
 pub(crate) fn is_director(cluster: &ClusterFile, name: &str) -> bool {
     cluster.node(name).is_some_and(|node| node.is(Role::Director))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(text: &str) -> Topology {
+        Topology::plan(&relevo_model::read(text).cluster.unwrap()).unwrap()
+    }
+
+    /// Everything that is run, with made-up process ids 100, 101, ...
+    fn commands(topology: &Topology) -> String {
+        let names = || topology.spaces.iter().map(|space| space.name.clone());
+        let pids: BTreeMap<String, i32> = names().zip(100..).collect();
+        let mut text =
+            format!("# keeper\n{}{}", topology.commands_outside(&pids), topology.commands_inside(None));
+        for name in names() {
+            let _ = writeln!(text, "# {name}, {}", pids[&name]);
+            text += &topology.commands_inside(Some(&name));
+            text += &topology.bridge_commands(&name);
+        }
+        text
+    }
+
+    #[test]
+    fn the_smallest_example_is_one_switch() {
+        let text = include_str!("../../../examples/minimal.toml");
+        insta::assert_snapshot!(commands(&example(text)));
+    }
+
+    #[test]
+    fn s4_is_a_mesh_with_a_tunnel() {
+        let text = include_str!("../../../examples/s4.toml");
+        insta::assert_snapshot!(commands(&example(text)));
+    }
+
+    #[test]
+    fn a_port_is_up_only_if_nothing_is_in_its_way() {
+        let topology = example(include_str!("../../../examples/s4.toml"));
+        let down = |damage: &Damage, switch: &str| {
+            let interfaces = topology.switch_interfaces(switch, damage);
+            let down = interfaces.into_iter().filter(|(_, up)| !up);
+            down.map(|(interface, _)| interface).collect::<Vec<_>>()
+        };
+        let mut damage = Damage::default();
+        assert!(down(&damage, "vswout1").is_empty());
+        damage.unplugged.insert(("bal1".into(), "public".into()));
+        damage.cut.insert(Damage::link("vswout1", "swout2"));
+        assert_eq!(down(&damage, "vswout1"), ["swout2", "bal1"]);
+        assert_eq!(down(&damage, "swout2"), ["vswout1"]);
+        assert!(down(&damage, "vswin1").is_empty(), "the other network's cable stays in");
+        damage.switches_off.insert("vswout1".into());
+        assert_eq!(down(&damage, "vswout1"), ["bridge", "swout1", "swout2", "bal1", "vswin1"]);
+        damage.switches_off.clear();
+        assert_eq!(down(&damage, "vswout1"), ["swout2", "bal1"], "other damage stays");
+    }
+
+    #[test]
+    fn names_of_interfaces_fit_and_differ() {
+        let mut names = Names::default();
+        let mut name = |wanted: &str| names.end(Some("switch"), wanted).interface;
+        assert_eq!(name("short"), "short");
+        assert_eq!(name("a-name-that-is-long-1"), "a-name-that-is-");
+        assert_eq!(name("a-name-that-is-long-2"), "a-name-that-i~2");
+        assert_eq!(name("bridge"), "bridge~2");
+    }
+}

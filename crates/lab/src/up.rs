@@ -1,21 +1,18 @@
 //! Brings a lab up: looks whether it can be, starts the keeper, waits until everything is ready, or undoes it all.
 
+use std::fs;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 use anyhow::{Context as _, anyhow};
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use relevo_model::ClusterFile;
 
 use crate::inside::stage_of;
+use crate::interrupts::Interrupts;
 use crate::keeper::{BUILT, FAILED, PROGRESS, WRONG};
 use crate::ready::{Readiness, readiness};
 use crate::registry::{Registry, Settings};
@@ -36,7 +33,8 @@ pub(crate) fn up(text: &str, mut options: UpOptions) -> Result<Lab> {
     };
     let topology = Topology::plan(&cluster)?;
     let program = match options.program.take() {
-        Some(program) => program,
+        Some(program) => fs::canonicalize(&program)
+            .map_err(|error| LabError::wrong(format!("cannot find {}: {error}", program.display())))?,
         None => std::env::current_exe().context("cannot find the running program")?,
     };
     let folder = match options.folder.take() {
@@ -67,7 +65,7 @@ pub(crate) fn up(text: &str, mut options: UpOptions) -> Result<Lab> {
         Some(listener) => Some(listener.local_addr().context("a listener without an address")?.port()),
         None => None,
     };
-    let signals = Signals::hold_back()?;
+    let signals = Interrupts::hold_back()?;
     registry.create(text, &Settings { program, folder, rootless, forward_port })?;
     let made = make(&registry, &cluster, listener.map(OwnedFd::from), &signals, &mut options);
     if made.is_err() {
@@ -91,7 +89,7 @@ fn make(
     registry: &Registry,
     cluster: &ClusterFile,
     listener: Option<OwnedFd>,
-    signals: &Signals,
+    signals: &Interrupts,
     options: &mut UpOptions,
 ) -> Result<Lab> {
     let settings = registry.settings()?;
@@ -119,13 +117,13 @@ fn make(
 }
 
 /// Hears the keeper until the lab stands.
-fn hear(mut pipe: ChildStdout, signals: &Signals, options: &mut UpOptions) -> Result<()> {
+fn hear(mut pipe: ChildStdout, signals: &Interrupts, options: &mut UpOptions) -> Result<()> {
     fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot listen to the keeper")?;
     let begun = Instant::now();
     let mut text = String::new();
     let mut buffer = [0; 4096];
     loop {
-        signals.check(Some(pipe.as_fd()), LOOK_EVERY)?;
+        signals.wait_or_read(Some(pipe.as_fd()), LOOK_EVERY)?;
         match pipe.read(&mut buffer) {
             Ok(0) => return Err(anyhow!("the lab's keeper ended before the lab stood").into()),
             Ok(count) => text.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default())),
@@ -151,7 +149,7 @@ fn hear(mut pipe: ChildStdout, signals: &Signals, options: &mut UpOptions) -> Re
     }
 }
 
-fn wait_ready(lab: &Lab, signals: &Signals, options: &mut UpOptions) -> Result<()> {
+fn wait_ready(lab: &Lab, signals: &Interrupts, options: &mut UpOptions) -> Result<()> {
     if options.ready_within.is_zero() {
         return Ok(());
     }
@@ -174,7 +172,7 @@ fn wait_ready(lab: &Lab, signals: &Signals, options: &mut UpOptions) -> Result<(
                 }
             }
         }
-        signals.check(None, LOOK_EVERY)?;
+        signals.wait(LOOK_EVERY)?;
     }
 }
 
@@ -188,43 +186,4 @@ fn with_log(error: LabError, registry: &Registry, node: &str) -> LabError {
     }
     let tail: Vec<String> = lines.iter().rev().map(|line| format!("    {line}")).collect();
     LabError::Failed(anyhow!("{error:#}\nthe end of the log of {node}:\n{}", tail.join("\n")))
-}
-
-/// SIGINT, SIGTERM and SIGHUP, held back while there is something to undo.
-struct Signals {
-    before: SigSet,
-    descriptor: SignalFd,
-}
-
-impl Signals {
-    fn hold_back() -> Result<Self> {
-        let wanted = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&wanted), Some(&mut before))
-            .context("cannot hold signals back")?;
-        let descriptor = SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
-            .context("cannot wait for signals")?;
-        Ok(Self { before, descriptor })
-    }
-
-    /// Waits this long, or until there is something to read; an error if a signal came.
-    fn check(&self, input: Option<std::os::fd::BorrowedFd<'_>>, longest: Duration) -> Result<()> {
-        let mut waiting = vec![PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
-        waiting.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
-        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut waiting, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => thread::sleep(longest),
-        }
-        match self.descriptor.read_signal() {
-            Ok(Some(_)) => Err(LabError::Interrupted),
-            Ok(None) | Err(_) => Ok(()),
-        }
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
-    }
 }

@@ -4,20 +4,21 @@ mod fault;
 mod words;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, io, thread};
 
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
-use relevo_lab::{Lab, LabError, UpOptions};
+use relevo_lab::{Interrupts, Lab, LabError, UpOptions};
 
 use crate::failure::Failure;
+
+/// Time between two looks at whether the lab still lives.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Arguments of `relevo lab`.
 #[derive(Debug, clap::Args)]
@@ -135,6 +136,8 @@ fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<Exi
     if no_wait {
         options.ready_within = Duration::ZERO;
     }
+    // Held back to the end, so that no moment is left in which Ctrl-C would leave something behind.
+    let interrupts = Interrupts::hold_back().map_err(failure)?;
     let lab = Lab::up(&text, options).map_err(failure);
     if io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
@@ -146,7 +149,7 @@ fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<Exi
     } else {
         print!("{}", words::summary(lab.cluster(), &seen, foreground));
     }
-    if foreground { stay(lab) } else { Ok(ExitCode::SUCCESS) }
+    if foreground { stay(lab, &interrupts) } else { Ok(ExitCode::SUCCESS) }
 }
 
 /// Shows progress on stderr: one line that changes on a terminal, lines elsewhere.
@@ -159,33 +162,12 @@ fn progress() -> impl FnMut(&str) {
 }
 
 /// Stays until a signal comes or the lab is gone.
-fn stay(lab: Lab) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(error.into()))?;
-    let told = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&told);
-    runtime
-        .block_on(async {
-            let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-            let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-            loop {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => heard.store(true, Ordering::Relaxed),
-                    _ = term.recv() => heard.store(true, Ordering::Relaxed),
-                    _ = hangup.recv() => heard.store(true, Ordering::Relaxed),
-                    () = tokio::time::sleep(Duration::from_millis(500)) => {}
-                }
-                if heard.load(Ordering::Relaxed) || !lab.is_alive() {
-                    return io::Result::Ok(());
-                }
-            }
-        })
-        .map_err(|error| Failure::Failed(error.into()))?;
-    if !told.load(Ordering::Relaxed) {
-        let _ = lab.down();
-        return Err(Failure::Failed(anyhow!("the lab ended by itself or was taken down")));
+fn stay(lab: Lab, interrupts: &Interrupts) -> Result<ExitCode, Failure> {
+    while interrupts.wait(LOOK_EVERY).is_ok() {
+        if !lab.is_alive() {
+            let _ = lab.down();
+            return Err(Failure::Failed(anyhow!("the lab ended by itself or was taken down")));
+        }
     }
     lab.down().map_err(failure)?;
     Ok(ExitCode::SUCCESS)
@@ -225,12 +207,8 @@ fn shell(lab: &Lab, node: &str) -> Result<ExitCode, Failure> {
         Some(_) | None => command.arg(&shell),
     };
     let prompt = format!("[{}/{node}] # ", lab.name());
-    run_inside(command_with(command, &prompt))
-}
-
-fn command_with(mut command: Command, prompt: &str) -> Command {
     command.env("PS1", prompt);
-    command
+    run_inside(command)
 }
 
 fn run_inside(mut command: Command) -> Result<ExitCode, Failure> {
@@ -257,15 +235,12 @@ fn logs(lab: &Lab, node: &str, follow: bool) -> Result<ExitCode, Failure> {
             file.read_to_end(&mut buffer).and_then(|_| out.write_all(&buffer)).and_then(|()| out.flush());
         if let Err(error) = read {
             // The reader has seen enough (`| head`).
-            return match error.kind() {
-                io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-                _ => Err(Failure::Failed(error.into())),
-            };
+            let enough = error.kind() == io::ErrorKind::BrokenPipe;
+            return if enough { Ok(ExitCode::SUCCESS) } else { Err(Failure::Failed(error.into())) };
         }
         if !follow || !lab.is_alive() {
             return Ok(ExitCode::SUCCESS);
         }
         thread::sleep(Duration::from_millis(200));
-        file.seek(SeekFrom::Current(0)).map_err(|error| Failure::Failed(error.into()))?;
     }
 }
