@@ -62,12 +62,11 @@ fn seeds_are_eventful() {
     assert!(runs.iter().any(|run| !run.longest_double.is_zero()), "some runs see two holders for a moment");
 }
 
-/// What the rules say to a mutant over the first seeds: how many seeds break which rule.
-fn broken_by(mutant: Mutant) -> Vec<String> {
+/// Whether one of the first seeds breaks this rule.
+fn breaks(mutant: Mutant, rule: &str) -> bool {
     (0..256)
         .filter_map(|seed| run(seed, mutant).broken)
-        .map(|(_, violation)| violation.to_string().split([' ', '{']).next().unwrap_or_default().to_owned())
-        .collect()
+        .any(|(_, violation)| violation.to_string().split([' ', '{']).next() == Some(rule))
 }
 
 #[test]
@@ -81,7 +80,6 @@ fn mutants_are_caught() {
         (Mutant::NoLinks, "NobodyServes"),
         (Mutant::AnnouncesOnce, "StaleArp"),
     ] {
-        let broken = broken_by(mutant);
-        assert!(broken.iter().any(|name| name == rule), "{mutant:?} must break {rule}; broke {broken:?}");
+        assert!(breaks(mutant, rule), "{mutant:?} must break {rule}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | rule | bound |
 //! |---|---|
-//! | no two nodes hold the addresses on one network that joins them both ways | awake: 10 adverts and delays; one asleep, dead or restarted: the lifetime of the lease as the kernel keeps it, and a wake-up |
+//! | no two nodes hold the addresses on one network that joins them both ways | awake: 10 adverts and delays; one asleep or dead: the lifetime of the lease as the kernel keeps it, and a wake-up |
 //! | somebody serves while a node is healthy | two Active_Down intervals of the lowest priority, and delays |
 //! | who released does not advertise itself, but for a claim that was asked for | never |
 //! | who started, or slept longer than its Active_Down interval, listens that long before it advertises | never earlier |

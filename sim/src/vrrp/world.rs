@@ -309,6 +309,10 @@ impl World {
         node.stopping = false;
         node.claimed_at = None;
         node.quiet_until = local + node.own_down();
+        // The director removes what an earlier process left.
+        if std::mem::take(&mut node.left_over) {
+            node.lease_ends = None;
+        }
         for net in 0..self.reach.len() {
             self.tell_link(index, net)?;
         }

@@ -23,17 +23,15 @@ impl Group {
     }
 
     pub(super) fn on_backup_timeout(&mut self, now: Time) {
+        if self.takeover_at() <= now {
+            let reason = self.takeover_reason(now);
+            self.become_active(now, reason);
+            return;
+        }
         match self.claim {
             Some(Claim::Waiting { at }) if at <= now => self.send_claim(now),
-            Some(Claim::Sent { at }) if at <= now => {
-                self.become_active(now, String::from("claimed"));
-            }
-            Some(Claim::Waiting { .. } | Claim::Sent { .. }) | None => {
-                if self.takeover_at() <= now {
-                    let reason = self.takeover_reason(now);
-                    self.become_active(now, reason);
-                }
-            }
+            Some(Claim::Sent { at }) if at <= now => self.become_active(now, String::from("claimed")),
+            Some(Claim::Waiting { .. } | Claim::Sent { .. }) | None => {}
         }
     }
 
