@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 use crate::harness::{Folder, Node, RELEVO, command, relevo, until};
 
 #[test]
-#[ignore = "needs the balancer"]
 fn status_shows_what_is_known() {
     let node = Node::running();
     let ran = node.ask(&["status"]);
@@ -89,7 +88,6 @@ fn a_killed_node_can_be_started_again() {
 }
 
 #[test]
-#[ignore = "needs the balancer"]
 fn what_the_operator_wants_survives_a_restart() {
     let mut node = Node::running();
     let ran = node.ask(&["server", "drain", "a"]);

@@ -61,7 +61,6 @@ fn a_second_node_is_told_who_is_first() {
 }
 
 #[test]
-#[ignore = "needs the balancer"]
 fn a_port_in_use_is_told() {
     let folder = Folder::new();
     let port = free_port();
