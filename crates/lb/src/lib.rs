@@ -10,8 +10,22 @@
 //! Decisions are made in `relevo_proto`; this room owns the sockets. It does not know virtual addresses (it
 //! listens on addresses that may not be here yet, `IP_FREEBIND`), the control API, or the cluster file's text.
 
+mod check;
+mod clock;
+mod connect;
+mod counters;
 mod engine;
+pub mod http;
+mod listener;
+mod pool;
+mod probe;
+mod relay;
+mod service;
+mod slot;
 mod snapshot;
+mod stream;
+mod tcp;
+mod worker;
 
 pub use engine::{Engine, Settings, StartError};
 pub use relevo_proto::balance::Admin;

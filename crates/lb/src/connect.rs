@@ -1,0 +1,32 @@
+//! Making a connection to a server.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::slot::Signal;
+use crate::worker::Presence;
+
+/// Connects within the service's time.
+///
+/// # Errors
+/// What the kernel said; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
+pub(crate) async fn connect(presence: &Presence, at: SocketAddrV4) -> io::Result<TcpStream> {
+    presence.set_deadline(presence.local.shared.config.timeouts.connect);
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));
+    poll_fn(|cx| {
+        presence.slot.set_waker(cx.waker());
+        match presence.slot.take_signal() {
+            Signal::Timeout => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Signal::Cut | Signal::ServerDown => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Signal::None | Signal::Closing => connecting.as_mut().poll(cx),
+        }
+    })
+    .await
+}

@@ -1,0 +1,256 @@
+//! A client's connection: one request after the other.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::exchange::{self, Finish};
+use super::linger;
+use super::refusal::{Refusal, Status, write_answer};
+use super::request::{Additions, Method, Request};
+use crate::slot::Signal;
+use crate::stream::{self, Outbox};
+use crate::worker::Presence;
+
+/// A client's connection. While it is idle, it owns a few hundred bytes.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) presence: Presence,
+    pub(super) client: TcpStream,
+    /// Bytes for the client that the kernel has not taken yet.
+    pub(super) out: Outbox,
+    /// Bytes from the client that were read too early: a part of a head, a body's start, the next request.
+    pub(super) carry: Carry,
+    /// The current request's head as the server gets it; kept until it answers, for another attempt.
+    pub(super) head: Vec<u8>,
+    /// What every head gets: `X-Forwarded-For`.
+    lines: Vec<u8>,
+}
+
+/// Serves a client until one side ends it.
+pub(crate) async fn serve(presence: Presence, client: TcpStream, peer: SocketAddr) {
+    let lines = if presence.local.shared.config.forwarded_for {
+        format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes()
+    } else {
+        Vec::new()
+    };
+    let (out, carry, head) = (Outbox::default(), Carry::default(), Vec::new());
+    let mut connection = Connection { presence, client, out, carry, head, lines };
+    match connection.run().await {
+        End::Closed => {}
+        End::Linger => linger::close(&connection.presence, connection.client).await,
+        End::Reset => stream::reset(connection.client),
+    }
+}
+
+/// How a connection ends.
+enum End {
+    /// Nothing more to say or to hear.
+    Closed,
+    /// The last answer must arrive though the client may still be sending.
+    Linger,
+    /// The client must see that the answer is not complete.
+    Reset,
+}
+
+/// What came from the client.
+enum Next {
+    Request(Request),
+    Refused(Refusal),
+    Gone,
+}
+
+impl Connection {
+    async fn run(&mut self) -> End {
+        let timeouts = self.presence.local.shared.config.timeouts;
+        let mut first = true;
+        loop {
+            let wait = if first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
+            self.presence.set_deadline(wait);
+            let request = match self.next(first).await {
+                Next::Request(request) => request,
+                Next::Refused(refusal) => {
+                    self.presence.local.counters().requests.add();
+                    return self.refuse(refusal, true, false).await;
+                }
+                Next::Gone => return End::Closed,
+            };
+            first = false;
+            self.presence.local.counters().requests.add();
+            match exchange::run(self, &request).await {
+                Finish::KeepAlive => {}
+                Finish::Close => return if self.carry.is_empty() { End::Closed } else { End::Linger },
+                Finish::Linger => return End::Linger,
+                Finish::Reset => return End::Reset,
+                Finish::Refuse { refusal, close } => {
+                    let close = close || !request.keep_alive || self.presence.local.worker.closing.get();
+                    match self.refuse(refusal, close, request.method == Method::Head).await {
+                        End::Closed => {}
+                        end @ (End::Linger | End::Reset) => return end,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers a request ourselves. `Closed`: the connection goes on.
+    async fn refuse(&mut self, refusal: Refusal, close: bool, head_only: bool) -> End {
+        self.presence.local.counters().errors.add();
+        let mut answer = Vec::new();
+        write_answer(&mut answer, refusal, close, head_only);
+        self.presence.set_deadline(self.presence.local.shared.config.timeouts.client);
+        if self.out.send(&self.client, [&answer, &[]]).is_err() {
+            return End::Reset;
+        }
+        let Self { out, client, presence, .. } = self;
+        let sent = poll_fn(|cx| {
+            presence.slot.set_waker(cx.waker());
+            if presence.slot.take_signal() == Signal::Timeout {
+                return Poll::Ready(false);
+            }
+            out.poll_flush(client, cx).map(|result| result.is_ok())
+        });
+        match (sent.await, close) {
+            (false, _) => End::Reset,
+            (true, true) => End::Linger,
+            (true, false) => End::Closed,
+        }
+    }
+
+    async fn next(&mut self, first: bool) -> Next {
+        if !self.carry.is_empty() {
+            if let Some(next) = self.parse_carry() {
+                return next;
+            }
+        } else if first {
+            // The request often came with the connection: ask the kernel before the event loop does.
+            let early = {
+                let worker = std::rc::Rc::clone(&self.presence.local);
+                let mut scratch = worker.worker.scratch.borrow_mut();
+                match stream::read_now(&self.client, &mut scratch) {
+                    Ok(None) => None,
+                    Ok(Some(0)) | Err(_) => Some(Next::Gone),
+                    Ok(Some(count)) => self.take(scratch.get(..count).unwrap_or_default()),
+                }
+            };
+            if let Some(next) = early {
+                return next;
+            }
+        }
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.presence.slot.set_waker(cx.waker());
+        match self.presence.slot.take_signal() {
+            Signal::Timeout if self.carry.is_empty() => return Poll::Ready(Next::Gone),
+            Signal::Timeout => {
+                let slow = Refusal::new(Status::RequestTimeout, "the request's head did not arrive in time");
+                return Poll::Ready(Next::Refused(slow));
+            }
+            Signal::Closing if self.carry.is_empty() => return Poll::Ready(Next::Gone),
+            Signal::None | Signal::Closing | Signal::Cut | Signal::ServerDown => {}
+        }
+        let local = std::rc::Rc::clone(&self.presence.local);
+        let mut scratch = local.worker.scratch.borrow_mut();
+        loop {
+            match stream::poll_read(&mut self.client, cx, &mut scratch) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::Gone),
+                Poll::Ready(Ok(count)) => {
+                    if let Some(next) = self.take(scratch.get(..count).unwrap_or_default()) {
+                        return Poll::Ready(next);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes new bytes; `None`: the head is not complete.
+    fn take(&mut self, bytes: &[u8]) -> Option<Next> {
+        if !self.carry.is_empty() {
+            self.carry.push(bytes);
+            // Nothing can have become complete without a line's end. The limit is looked at in any case.
+            let worth = memchr::memchr(b'\n', bytes).is_some()
+                || self.carry.bytes().len() >= self.presence.local.shared.config.max_header;
+            return if worth { self.parse_carry() } else { None };
+        }
+        match self.parse(bytes) {
+            Ok(Some(request)) => {
+                self.carry.push(bytes.get(request.length..).unwrap_or_default());
+                Some(Next::Request(request))
+            }
+            Ok(None) => {
+                self.carry.push(bytes);
+                self.presence.set_deadline(self.presence.local.shared.config.timeouts.request);
+                None
+            }
+            Err(refusal) => Some(Next::Refused(refusal)),
+        }
+    }
+
+    fn parse_carry(&mut self) -> Option<Next> {
+        let carry = std::mem::take(&mut self.carry);
+        let parsed = self.parse(carry.bytes());
+        self.carry = carry;
+        match parsed {
+            Ok(Some(request)) => {
+                self.carry.consume(request.length);
+                Some(Next::Request(request))
+            }
+            Ok(None) => None,
+            Err(refusal) => Some(Next::Refused(refusal)),
+        }
+    }
+
+    /// Parses a head and writes it for the server.
+    fn parse(&mut self, bytes: &[u8]) -> Result<Option<Request>, Refusal> {
+        let local = &self.presence.local;
+        let mut fields = local.worker.fields.borrow_mut();
+        let request = Request::parse(bytes, local.shared.config.max_header, &mut fields)?;
+        if let Some(request) = &request {
+            self.head.clear();
+            let additions = Additions { lines: &self.lines, host: &local.shared.host };
+            request.write(bytes, fields.list(), additions, &mut self.head);
+        }
+        Ok(request)
+    }
+}
+
+/// Bytes that were read and not used yet.
+#[derive(Debug, Default)]
+pub(super) struct Carry {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Carry {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Removes bytes from the front; the memory of a large rest is given back when all is used.
+    pub(super) fn consume(&mut self, count: usize) {
+        const KEEP: usize = 4096;
+        self.start = (self.start + count).min(self.bytes.len());
+        if self.is_empty() {
+            self.start = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > KEEP {
+                self.bytes = Vec::new();
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One request: choose a server, send it there, and carry the answer back; if that cannot be, try the next.
+//!
+//! What is tried again, and when:
+//! - A connection that cannot be made: the next server, until all that may were tried. Nothing was sent.
+//! - A kept connection that the server had closed meanwhile, without one byte of an answer: once on a new connection
+//!   to the same server, for GET, HEAD, OPTIONS, PUT and DELETE without a body (RFC 9110 section 9.2.2).
+//! - A server that dies with the request before one byte of an answer: once on the next server, for GET, HEAD and
+//!   OPTIONS without a body.
+//!
+//! Everything else gets 502: the balancer cannot know whether the server has done it.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+
+use relevo_proto::balance::Tried;
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use super::refusal::{Refusal, Status};
+use super::request::Request;
+use super::talk::{End, Talk};
+use crate::connect::connect;
+use crate::{relay, stream};
+
+/// How a request ended.
+#[derive(Debug)]
+pub(super) enum Finish {
+    /// The next request can be read.
+    KeepAlive,
+    /// The answer was complete, and was the last one.
+    Close,
+    /// The same, but the client may still be sending.
+    Linger,
+    /// The answer could not be completed.
+    Reset,
+    /// Nothing was answered: the balancer does. `close`: the request was not read to its end.
+    Refuse {
+        /// What to answer.
+        refusal: Refusal,
+        /// Whether no further request can be read.
+        close: bool,
+    },
+}
+
+const NOBODY: Refusal = Refusal::new(Status::Unavailable, "no server can take the request");
+const UNREACHABLE: Refusal = Refusal::new(Status::Unavailable, "no server accepts connections");
+const DIED: Refusal = Refusal::new(Status::BadGateway, "the server closed the connection without an answer");
+
+/// Carries one request, whose head stands in `connection.head`.
+pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finish {
+    let local = Rc::clone(&connection.presence.local);
+    let shared = &local.shared;
+    let close = !request.body.is_done();
+    let turn = shared.next_turn();
+    let mut tried = Tried::new();
+    let mut refusal = NOBODY;
+    let mut fallback = shared.config.fallback.map(|_| shared.fallback());
+    let mut may_repeat = request.is_safe();
+    loop {
+        let chosen = shared.choose(&shared.table.load(), turn, &tried);
+        let Some(server) = chosen.or_else(|| fallback.take()) else {
+            return Finish::Refuse { refusal, close };
+        };
+        local.server_counters(server).requests.add();
+        local.server_counters(server).running.up();
+        connection.presence.slot.set_target(Some((shared.index, server)));
+        let attempt = attempt(connection, request, server).await;
+        connection.presence.slot.set_target(None);
+        local.server_counters(server).running.down();
+        match attempt {
+            Attempt::Finished(finish) => return finish,
+            Attempt::NotConnected => refusal = UNREACHABLE,
+            Attempt::Died => {
+                refusal = DIED;
+                if !std::mem::replace(&mut may_repeat, false) {
+                    return Finish::Refuse { refusal, close };
+                }
+            }
+        }
+        local.server_failed(server);
+        if !tried.add(server) {
+            return Finish::Refuse { refusal, close };
+        }
+    }
+}
+
+enum Attempt {
+    Finished(Finish),
+    NotConnected,
+    Died,
+}
+
+async fn attempt(connection: &mut Connection, request: &Request, server: u16) -> Attempt {
+    let local = Rc::clone(&connection.presence.local);
+    let kept = {
+        let worker = &local.worker;
+        worker.pool.borrow_mut().take(local.key(server), worker.slots.now())
+    };
+    if let Some(stream) = kept
+        && (request.is_repeatable() || is_alive(&stream))
+    {
+        match talk(connection, request, stream, server).await {
+            // It had been closed just now.
+            Attempt::Died if request.is_repeatable() => {}
+            ended @ (Attempt::Died | Attempt::Finished(_) | Attempt::NotConnected) => return ended,
+        }
+    }
+    let Some(at) = local.shared.at(server) else { return Attempt::NotConnected };
+    match connect(&connection.presence, at).await {
+        Ok(stream) => talk(connection, request, stream, server).await,
+        Err(_) => Attempt::NotConnected,
+    }
+}
+
+/// Asks the kernel, which costs a system call: for requests that cannot be repeated.
+fn is_alive(stream: &TcpStream) -> bool {
+    matches!(stream::read_now(stream, &mut [0]), Ok(None))
+}
+
+async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream, server: u16) -> Attempt {
+    let local = Rc::clone(&connection.presence.local);
+    let mut talk = Talk::new(stream, request);
+    if talk.start(connection).is_err() {
+        return Attempt::Died;
+    }
+    connection.presence.set_deadline(local.shared.config.timeouts.server);
+    let end = poll_fn(|cx| talk.poll(connection, cx)).await;
+    Attempt::Finished(match end {
+        End::Complete { close } => {
+            let uploaded = talk.is_uploaded();
+            if let Some(stream) = talk.into_kept() {
+                let worker = &local.worker;
+                worker.pool.borrow_mut().put(local.key(server), stream, worker.slots.now());
+            }
+            match (uploaded, close) {
+                (false, _) => Finish::Linger,
+                (true, true) => Finish::Close,
+                (true, false) => Finish::KeepAlive,
+            }
+        }
+        End::Silent => return Attempt::Died,
+        End::Refuse(refusal) => {
+            if matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout) {
+                local.server_failed(server);
+            }
+            Finish::Refuse { refusal, close: !talk.is_uploaded() }
+        }
+        End::Cut => {
+            local.server_failed(server);
+            Finish::Reset
+        }
+        End::ClientGone => Finish::Reset,
+        End::Upgraded => {
+            let Connection { presence, client, out, carry, .. } = connection;
+            let mut server_out = talk.take_outbox();
+            match server_out.send(talk.stream(), [carry.bytes(), &[]]) {
+                Ok(()) => {
+                    carry.consume(carry.bytes().len());
+                    match relay::run(presence, client, out, talk.stream_mut(), &mut server_out).await {
+                        relay::Ended::Both => Finish::Close,
+                        relay::Ended::Broken => Finish::Reset,
+                    }
+                }
+                Err(_) => Finish::Reset,
+            }
+        }
+    })
+}
+
+/// What a read from a server gave, without the difference between its two ways to end.
+pub(super) fn is_end(read: &io::Result<usize>) -> bool {
+    !matches!(read, Ok(count) if *count > 0)
+}

@@ -1,0 +1,17 @@
+//! HTTP/1.1 between a client and a server: strict framing (RFC 9112), rewriting, keep-alive on both sides.
+//!
+//! The parsers take bytes and give values or a refusal; they are public for the fuzz targets. The rest of
+//! the engine drives them from sockets.
+
+pub mod body;
+pub mod chunked;
+pub(crate) mod connection;
+pub(crate) mod exchange;
+pub mod fields;
+pub(crate) mod linger;
+pub mod refusal;
+pub mod request;
+pub mod response;
+pub(crate) mod talk;
+#[cfg(test)]
+mod tests;

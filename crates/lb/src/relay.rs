@@ -1,0 +1,98 @@
+//! Bytes both ways between two connections, each way ending by itself (RFC 9293 section 3.6: half-closed).
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use crate::slot::Signal;
+use crate::stream::{self, Outbox};
+use crate::worker::Presence;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Both sides have ended theirs.
+    Both,
+    /// One broke, or was silent too long, or was cut.
+    Broken,
+}
+
+/// Carries until both ways have ended. What is in the boxes goes first.
+pub(crate) async fn run(
+    presence: &Presence,
+    client: &mut TcpStream,
+    client_out: &mut Outbox,
+    server: &mut TcpStream,
+    server_out: &mut Outbox,
+) -> Ended {
+    let (mut up, mut down) = (Way::Open, Way::Open);
+    let timeouts = presence.local.shared.config.timeouts;
+    // Either side may be silent while the other speaks.
+    let silence = timeouts.client.max(timeouts.server);
+    presence.set_deadline(silence);
+    poll_fn(|cx| {
+        presence.slot.set_waker(cx.waker());
+        match presence.slot.take_signal() {
+            Signal::Timeout | Signal::Cut => return Poll::Ready(Ended::Broken),
+            Signal::None | Signal::Closing | Signal::ServerDown => {}
+        }
+        let mut scratch = presence.local.worker.scratch.borrow_mut();
+        let mut moved = false;
+        let carried = carry(&mut up, client, server, server_out, &mut scratch, cx, &mut moved)
+            .and_then(|()| carry(&mut down, server, client, client_out, &mut scratch, cx, &mut moved));
+        if carried.is_err() {
+            return Poll::Ready(Ended::Broken);
+        }
+        if up == Way::Ended && down == Way::Ended {
+            return Poll::Ready(Ended::Both);
+        }
+        if moved {
+            presence.set_deadline(silence);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// The source has ended; the rest must still be sent.
+    Ending,
+    Ended,
+}
+
+fn carry(
+    way: &mut Way,
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    out: &mut Outbox,
+    scratch: &mut [u8],
+    cx: &mut Context<'_>,
+    moved: &mut bool,
+) -> std::io::Result<()> {
+    while *way != Way::Ended {
+        if !out.is_empty() {
+            match out.poll_flush(to, cx) {
+                Poll::Pending => break,
+                Poll::Ready(result) => result?,
+            }
+            *moved = true;
+        }
+        if *way == Way::Ending {
+            stream::end(to);
+            *way = Way::Ended;
+            break;
+        }
+        match stream::poll_read(from, cx, scratch) {
+            Poll::Pending => break,
+            Poll::Ready(read) => match read? {
+                0 => *way = Way::Ending,
+                count => out.send(to, [scratch.get(..count).unwrap_or_default(), &[]])?,
+            },
+        }
+        *moved = true;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The connections of one worker: their deadlines, and signals to them.
+//!
+//! No timer object and no clock read for a request: a deadline is a number in the connection's slot, compared
+//! with a clock that one tick of the worker moves every [`TICK`]. A tick looks at all slots only when the
+//! nearest known deadline has passed; deadlines mostly move away, so that is seldom.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// The resolution of deadlines. They are met late by up to two of it, never early.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// What a connection must react to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Nothing.
+    #[default]
+    None,
+    /// The deadline passed.
+    Timeout,
+    /// The operator stopped its server: cut.
+    Cut,
+    /// Its server went down: ask another one, if nothing was answered yet.
+    ServerDown,
+    /// The engine stops: close if idle.
+    Closing,
+}
+
+/// One connection's place.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    deadline: Cell<u64>,
+    signal: Cell<Signal>,
+    waker: RefCell<Option<Waker>>,
+    /// The service, and the server that it is using.
+    target: Cell<Option<(usize, u16)>>,
+    place: Cell<usize>,
+}
+
+impl Slot {
+    /// Takes the signal, if there is one.
+    pub(crate) fn take_signal(&self) -> Signal {
+        self.signal.take()
+    }
+
+    /// Notes what connection-wide task to wake.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let mut place = self.waker.borrow_mut();
+        if !place.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *place = Some(waker.clone());
+        }
+    }
+
+    /// Notes the server that the connection is using.
+    pub(crate) fn set_target(&self, target: Option<(usize, u16)>) {
+        self.target.set(target);
+        // What was meant for the work on the former server is void.
+        if matches!(self.signal.get(), Signal::Cut | Signal::ServerDown) {
+            self.signal.set(Signal::None);
+        }
+    }
+
+    fn send(&self, signal: Signal) {
+        self.signal.set(signal);
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// All slots of a worker, and its coarse clock.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    now: Cell<u64>,
+    nearest: Cell<u64>,
+    list: RefCell<Vec<Rc<Slot>>>,
+}
+
+impl Slots {
+    /// Milliseconds since boot, at most a tick old.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// A place for a new connection.
+    pub(crate) fn open(&self) -> Rc<Slot> {
+        let mut list = self.list.borrow_mut();
+        let slot =
+            Rc::new(Slot { deadline: Cell::new(u64::MAX), place: Cell::new(list.len()), ..Slot::default() });
+        list.push(Rc::clone(&slot));
+        slot
+    }
+
+    /// Gives the place back.
+    pub(crate) fn close(&self, slot: &Slot) {
+        let mut list = self.list.borrow_mut();
+        let place = slot.place.get();
+        if place < list.len() {
+            list.swap_remove(place);
+            if let Some(moved) = list.get(place) {
+                moved.place.set(place);
+            }
+        }
+    }
+
+    /// Open connections.
+    pub(crate) fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// Sets a connection's deadline.
+    pub(crate) fn set_deadline(&self, slot: &Slot, after: Duration) {
+        let after = after + TICK;
+        let deadline = self.now.get().saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        slot.deadline.set(deadline);
+        if slot.signal.get() == Signal::Timeout {
+            slot.signal.set(Signal::None);
+        }
+        if deadline < self.nearest.get() {
+            self.nearest.set(deadline);
+        }
+    }
+
+    /// Moves the clock; wakes those whose deadline has passed.
+    pub(crate) fn tick(&self, now: u64) {
+        self.now.set(now);
+        if now < self.nearest.get() {
+            return;
+        }
+        let mut nearest = u64::MAX;
+        for slot in self.list.borrow().iter() {
+            let deadline = slot.deadline.get();
+            if deadline <= now {
+                slot.deadline.set(u64::MAX);
+                slot.send(Signal::Timeout);
+            } else {
+                nearest = nearest.min(deadline);
+            }
+        }
+        self.nearest.set(nearest);
+    }
+
+    /// Signals everyone who uses a server.
+    pub(crate) fn signal_server(&self, target: (usize, u16), signal: Signal) {
+        for slot in self.list.borrow().iter().filter(|slot| slot.target.get() == Some(target)) {
+            slot.send(signal);
+        }
+    }
+
+    /// Signals everyone.
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        for slot in self.list.borrow().iter() {
+            slot.send(signal);
+        }
+    }
+}
