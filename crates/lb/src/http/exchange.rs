@@ -124,7 +124,6 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
     if talk.start(connection).is_err() {
         return Attempt::Died;
     }
-    connection.presence.set_deadline(local.shared.config.timeouts.server);
     let end = poll_fn(|cx| talk.poll(connection, cx)).await;
     Attempt::Finished(match end {
         End::Complete { close } => {

@@ -57,6 +57,8 @@ pub(super) struct Talk {
     close: bool,
     /// Whether the client gets the content of chunks only.
     plain: bool,
+    /// Whether something was moved since the deadline was set; true at first.
+    moved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Talk {
             keep: true,
             close: false,
             plain: false,
+            moved: true,
         }
     }
 
@@ -139,16 +142,15 @@ impl Talk {
         if let Some(end) = self.on_signal(signal, connection) {
             return Poll::Ready(end);
         }
-        let mut moved = false;
         if (self.up != Upload::Done || !self.up_out.is_empty())
-            && let Some(end) = self.upload(connection, cx, &mut moved)
+            && let Some(end) = self.upload(connection, cx)
         {
             return Poll::Ready(end);
         }
-        if let Some(end) = self.download(connection, cx, &mut moved) {
+        if let Some(end) = self.download(connection, cx) {
             return Poll::Ready(end);
         }
-        if moved {
+        if std::mem::take(&mut self.moved) {
             let timeouts = &connection.presence.local.shared.config.timeouts;
             let client_owes = !connection.out.is_empty() || self.up == Upload::Running { waiting: true };
             connection.presence.set_deadline(if client_owes { timeouts.client } else { timeouts.server });
@@ -176,7 +178,7 @@ impl Talk {
         }
     }
 
-    fn upload(&mut self, connection: &mut Connection, cx: &mut Context<'_>, moved: &mut bool) -> Option<End> {
+    fn upload(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
         let Connection { presence, client, carry, .. } = connection;
         loop {
             if !self.up_out.is_empty() {
@@ -187,7 +189,7 @@ impl Talk {
                         }
                         return None;
                     }
-                    Poll::Ready(Ok(())) => *moved = true,
+                    Poll::Ready(Ok(())) => self.moved = true,
                     Poll::Ready(Err(_)) => {
                         // It may have answered before it closed: go on reading.
                         self.up = Upload::Refused;
@@ -229,25 +231,20 @@ impl Talk {
                 carry.consume(count);
                 result
             };
-            *moved = true;
+            self.moved = true;
             if sent.is_err() {
                 self.up = Upload::Refused;
             }
         }
     }
 
-    fn download(
-        &mut self,
-        connection: &mut Connection,
-        cx: &mut Context<'_>,
-        moved: &mut bool,
-    ) -> Option<End> {
+    fn download(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
         let local = std::rc::Rc::clone(&connection.presence.local);
         loop {
             if !connection.out.is_empty() {
                 match connection.out.poll_flush(&mut connection.client, cx) {
                     Poll::Pending => return None,
-                    Poll::Ready(Ok(())) => *moved = true,
+                    Poll::Ready(Ok(())) => self.moved = true,
                     Poll::Ready(Err(_)) => return Some(End::ClientGone),
                 }
             }
@@ -270,7 +267,7 @@ impl Talk {
                     None => continue,
                 }
             }
-            *moved = true;
+            self.moved = true;
             let bytes = scratch.get(..kept + read.unwrap_or(0)).unwrap_or_default();
             if let Some(end) = self.on_bytes(connection, bytes) {
                 return Some(end);

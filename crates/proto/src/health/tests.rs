@@ -1,1 +1,192 @@
+use std::time::Duration;
 
+use proptest::prelude::*;
+use relevo_model::Time;
+
+use super::{Input, Output, ProbeResult, Server, Settings, State};
+
+const SETTINGS: Settings =
+    Settings { interval: Duration::from_secs(1), rise: 2, fall: 3, place: 0, places: 1 };
+
+fn good() -> ProbeResult {
+    ProbeResult::Good("GET / answered 200".to_owned())
+}
+
+fn bad() -> ProbeResult {
+    ProbeResult::Bad("connection refused".to_owned())
+}
+
+/// Waits for the next probe and answers it; returns when it was started, and the changes.
+fn probe(server: &mut Server, result: ProbeResult) -> (Time, Vec<(State, State, String)>) {
+    let at = server.poll_timeout().expect("a probe is planned");
+    server.handle_timeout(at);
+    let number = match server.poll_output() {
+        Some(Output::Probe { number }) => number,
+        other => panic!("no probe but {other:?}"),
+    };
+    server.handle_input(at, Input::Probed { number, result });
+    let mut changes = Vec::new();
+    while let Some(output) = server.poll_output() {
+        match output {
+            Output::Changed { from, to, reason } => changes.push((from, to, reason)),
+            Output::Probe { .. } => panic!("two probes at once"),
+        }
+    }
+    (at, changes)
+}
+
+#[test]
+fn the_first_result_decides() {
+    for (result, state) in [(good(), State::Up), (bad(), State::Down)] {
+        let mut server = Server::new(SETTINGS, Time::ZERO);
+        assert_eq!(server.state(), State::Unknown);
+        let (_, changes) = probe(&mut server, result);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(server.state(), state);
+    }
+}
+
+#[test]
+fn it_falls_after_fall_bad_probes_in_a_row_and_keeps_the_evidence() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    probe(&mut server, good());
+    for result in [bad(), bad(), good(), bad(), bad()] {
+        assert_eq!(probe(&mut server, result).1, []);
+        assert_eq!(server.state(), State::Up);
+    }
+    let (at, changes) = probe(&mut server, ProbeResult::TimedOut(Duration::from_millis(500)));
+    assert_eq!(changes, [(State::Up, State::Down, "no answer within 500 ms".to_owned())]);
+    assert_eq!((server.reason(), server.since()), ("no answer within 500 ms", at));
+}
+
+#[test]
+fn it_rises_after_rise_good_probes_in_a_row() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    probe(&mut server, bad());
+    assert_eq!(probe(&mut server, good()).1, []);
+    assert_eq!(probe(&mut server, bad()).1, []);
+    assert_eq!(probe(&mut server, good()).1, []);
+    assert_eq!(probe(&mut server, good()).1.len(), 1);
+    assert_eq!(server.state(), State::Up);
+}
+
+#[test]
+fn probes_come_every_interval_and_faster_while_in_doubt() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    let times: Vec<u64> = [good(), good(), bad(), bad(), good(), good()]
+        .into_iter()
+        .map(|result| probe(&mut server, result).0.as_millis())
+        .collect();
+    assert_eq!(times, [0, 1000, 2000, 2250, 2500, 3000]);
+}
+
+#[test]
+fn probes_of_many_servers_are_spread_and_the_first_ones_come_soon() {
+    let settings = Settings { interval: Duration::from_secs(10), places: 4, ..SETTINGS };
+    let mut all: Vec<Server> =
+        (0..4).map(|place| Server::new(Settings { place, ..settings }, Time::ZERO)).collect();
+    let mut round =
+        || -> Vec<u64> { all.iter_mut().map(|server| probe(server, good()).0.as_millis()).collect() };
+    assert_eq!(round(), [0, 250, 500, 750]);
+    round();
+    assert_eq!(round(), [20_000, 22_500, 25_000, 17_500]);
+}
+
+#[test]
+fn failed_traffic_brings_the_next_probe_forward_but_decides_nothing() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    probe(&mut server, good());
+    for millis in 300..400 {
+        server.handle_input(Time::from_millis(millis), Input::TrafficFailed);
+    }
+    assert_eq!(server.state(), State::Up);
+    assert_eq!(server.poll_timeout(), Some(Time::from_millis(300)));
+    let (at, _) = probe(&mut server, bad());
+    // Still not more often than four times an interval.
+    server.handle_input(at, Input::TrafficFailed);
+    assert_eq!(server.poll_timeout(), Some(Time::from_millis(550)));
+}
+
+#[test]
+fn a_late_result_of_a_paused_check_is_ignored() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    server.handle_timeout(Time::ZERO);
+    assert_eq!(server.poll_output(), Some(Output::Probe { number: 1 }));
+    server.handle_input(Time::ZERO, Input::Pause);
+    server.handle_input(Time::ZERO, Input::Probed { number: 1, result: good() });
+    assert_eq!((server.state(), server.poll_timeout()), (State::Unknown, None));
+    server.handle_input(Time::from_millis(70), Input::Resume);
+    assert_eq!(probe(&mut server, good()).0, Time::from_millis(70));
+    assert_eq!(server.state(), State::Up);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(u64),
+    Timeout,
+    Result(bool, bool),
+    Traffic,
+    Pause,
+    Resume,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u64..700).prop_map(Step::Wait),
+        Just(Step::Timeout),
+        (any::<bool>(), any::<bool>()).prop_map(|(good, current)| Step::Result(good, current)),
+        Just(Step::Traffic),
+        Just(Step::Pause),
+        Just(Step::Resume),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn it_changes_only_on_enough_results_in_a_row(
+        steps in prop::collection::vec(step(), 0..200),
+        rise in 1_u32..4,
+        fall in 1_u32..4,
+    ) {
+        let mut server = Server::new(Settings { rise, fall, ..SETTINGS }, Time::ZERO);
+        let (mut now, mut current, mut row, mut last_start) = (Time::ZERO, None, (true, 0), None);
+        for step in steps {
+            let before = server.state();
+            let mut may = false;
+            match step {
+                Step::Wait(millis) => now += Duration::from_millis(millis),
+                Step::Timeout => server.handle_timeout(now),
+                Step::Traffic => server.handle_input(now, Input::TrafficFailed),
+                Step::Resume => server.handle_input(now, Input::Resume),
+                Step::Pause => {
+                    (current, last_start, may, row) = (None, None, true, (true, 0));
+                    server.handle_input(now, Input::Pause);
+                }
+                Step::Result(is_good, is_current) => {
+                    let number = if is_current { current.unwrap_or(0) } else { 0 };
+                    if current.is_some() && is_current {
+                        current = None;
+                        row = if row.0 == is_good { (is_good, row.1 + 1) } else { (is_good, 1) };
+                        may = row.1 >= match before {
+                            State::Unknown => 1,
+                            State::Up => fall,
+                            State::Down => rise,
+                        };
+                    }
+                    let result = if is_good { good() } else { bad() };
+                    server.handle_input(now, Input::Probed { number, result });
+                }
+            }
+            prop_assert!(may || server.state() == before);
+            while let Some(output) = server.poll_output() {
+                if let Output::Probe { number } = output {
+                    prop_assert!(current.is_none(), "one probe at a time");
+                    if let Some(last) = last_start {
+                        prop_assert!(now.since(last) >= SETTINGS.interval / 4, "not too often");
+                    }
+                    (current, last_start) = (Some(number), Some(now));
+                }
+            }
+        }
+    }
+}

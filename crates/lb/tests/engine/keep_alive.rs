@@ -1,0 +1,128 @@
+//! Connections are used again on both sides, and a stale one costs no request that may be repeated.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::rig::{Origin, Rig, service, wait_until, with_length};
+
+#[test]
+fn many_requests_share_one_connection_on_each_side() {
+    let origin = Origin::named("one");
+    let rig = Rig::start(service(&[origin.at]));
+    let mut client = rig.client();
+    for _ in 0..20 {
+        assert_eq!(client.get("/").unwrap().body, "one");
+    }
+    assert_eq!(origin.accepted(), 1);
+    assert_eq!(rig.engine.snapshot()[0].connections, 1);
+    drop(client);
+    wait_until("the connection is gone", || rig.engine.snapshot()[0].connections == 0);
+}
+
+#[test]
+fn a_client_that_wants_to_close_is_closed() {
+    let origin = Origin::named("one");
+    let rig = Rig::start(service(&[origin.at]));
+    let mut client = rig.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = client.answer().unwrap();
+    assert!(answer.head.contains("Connection: close"));
+    assert!(client.is_closed());
+    // The server's connection was kept all the same.
+    for _ in 0..5 {
+        let mut client = rig.client();
+        client.get("/").unwrap();
+    }
+    assert!(origin.accepted() <= 2, "one for each worker, not one for each client");
+}
+
+#[test]
+fn a_kept_connection_that_the_server_closed_is_replaced() {
+    let origin = Origin::named("one");
+    let rig = Rig::start(service(&[origin.at]));
+    let mut client = rig.client();
+    for round in 1..=5 {
+        assert_eq!(client.get("/").unwrap().status, 200);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        assert_eq!(client.answer().unwrap().status, 200);
+        assert_eq!(origin.accepted(), round);
+        origin.close_connections();
+    }
+    assert_eq!(rig.server(1).failures, 0);
+}
+
+/// Closes every second request's connection without an answer: a race that the balancer cannot see coming.
+fn closing_on_the_second() -> (Origin, Arc<AtomicUsize>) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&seen);
+    let origin = Origin::with(move |peer| {
+        if peer.request().is_some() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let _ = peer.write(&with_length("ok"));
+            if peer.request().is_some() {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    (origin, seen)
+}
+
+#[test]
+fn only_what_may_be_repeated_is_repeated() {
+    for (method, expected) in
+        [("GET", 200), ("HEAD", 200), ("OPTIONS", 200), ("DELETE", 200), ("POST", 502), ("PATCH", 502)]
+    {
+        let (origin, seen) = closing_on_the_second();
+        let rig = Rig::start(service(&[origin.at]));
+        let mut client = rig.client();
+        client.get("/").unwrap();
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        // The test server answers HEAD with a body; only the status counts here.
+        assert_eq!(client.answer_to("HEAD").unwrap().status, expected, "{method}");
+        let sent = if expected == 200 { 3 } else { 2 };
+        assert_eq!(seen.load(Ordering::SeqCst), sent, "{method}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_with_a_safe_request_hands_it_to_the_next() {
+    let dying = Origin::with(|peer| drop(peer.request()));
+    let other = Origin::named("other");
+    let rig = Rig::start(service(&[dying.at, other.at]));
+    rig.wait_health(2, relevo_lb::Health::Up);
+    let mut client = rig.client();
+    for _ in 0..4 {
+        assert_eq!(client.get("/").unwrap().body, "other");
+    }
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        let answer = client.answer().unwrap();
+        statuses.push(answer.status);
+        if answer.head.contains("Connection: close") {
+            client = rig.client();
+        }
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 502, 502], "a POST is not sent twice");
+}
+
+#[test]
+fn bytes_after_an_answer_are_nobodys() {
+    let origin = Origin::with(|peer| {
+        while peer.request().is_some() {
+            let _ = peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        }
+    });
+    let rig = Rig::start(service(&[origin.at]));
+    let mut client = rig.client();
+    for round in 1..=3 {
+        assert_eq!(client.get("/").unwrap().body, "ok");
+        assert_eq!(origin.accepted(), round, "such a connection is not used again");
+    }
+    client.stream().shutdown(std::net::Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    client.stream().read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+}

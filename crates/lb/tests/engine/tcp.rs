@@ -1,0 +1,106 @@
+//! TCP mode.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use relevo_lb::{Admin, Health};
+use relevo_model::cluster::{CheckKind, Mode};
+
+use crate::rig::{LONG, Origin, Rig, service, wait_until};
+
+/// Says its name, then repeats what it hears until the client has ended, then says goodbye.
+fn echo(name: &'static str) -> Origin {
+    Origin::with(move |peer| {
+        let _ = peer.write(name.as_bytes());
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = peer.read(&mut buffer) {
+            if peer.write(&buffer[..count]).is_err() {
+                return;
+            }
+        }
+        let _ = peer.write(b"bye");
+    })
+}
+
+fn connect(rig: &Rig) -> TcpStream {
+    let stream = TcpStream::connect(rig.at).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+fn talk(rig: &Rig, text: &[u8]) -> Vec<u8> {
+    let mut stream = connect(rig);
+    let mut sending = stream.try_clone().unwrap();
+    let text = text.to_vec();
+    let sender = std::thread::spawn(move || {
+        sending.write_all(&text).unwrap();
+        sending.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    sender.join().unwrap();
+    heard
+}
+
+#[test]
+fn connections_go_in_turn_and_each_side_ends_by_itself() {
+    let servers = [echo("one "), echo("two ")];
+    let mut service = service(&servers.each_ref().map(|server| server.at));
+    service.mode = Mode::Tcp;
+    service.check.kind = CheckKind::Connect;
+    let rig = Rig::start(service);
+    rig.wait_health(1, Health::Up);
+    rig.wait_health(2, Health::Up);
+    let heard: Vec<_> = (0..4).map(|_| String::from_utf8(talk(&rig, b"hello ")).unwrap()).collect();
+    assert_eq!(heard, ["one hello bye", "two hello bye", "one hello bye", "two hello bye"]);
+    wait_until("all are gone", || rig.engine.snapshot()[0].connections == 0);
+    let large = vec![b'x'; 3_000_000];
+    assert_eq!(talk(&rig, &large).len(), large.len() + 7);
+}
+
+#[test]
+fn a_server_that_does_not_accept_costs_no_connection() {
+    let alive = echo("alive ");
+    let dead = Origin::named("dead");
+    let dead_at = dead.at;
+    dead.kill();
+    let mut service = service(&[dead_at, alive.at]);
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service);
+    for _ in 0..4 {
+        assert_eq!(talk(&rig, b""), b"alive bye");
+    }
+}
+
+#[test]
+fn with_no_server_left_the_fallback_answers_or_the_connection_is_reset() {
+    let dead = Origin::named("dead");
+    let mut service = service(&[dead.at]);
+    dead.kill();
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service.clone());
+    assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)));
+    wait_until("it is counted", || rig.engine.snapshot()[0].errors == 1);
+    let sorry = echo("sorry ");
+    service.fallback = Some(sorry.at);
+    assert_eq!(talk(&Rig::start(service), b""), b"sorry bye");
+}
+
+#[test]
+fn silence_and_the_operator_end_connections() {
+    let server = echo("");
+    let mut service = service(&[server.at]);
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service.clone());
+    let mut stream = connect(&rig);
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    rig.engine.set_admin(None, "server1", Admin::Stop);
+    assert!(!matches!(stream.read(&mut [0]), Ok(1)), "cut");
+
+    service.timeouts.client = Duration::from_millis(200);
+    service.timeouts.server = Duration::from_millis(200);
+    let rig = Rig::start(service);
+    assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)), "too long silent");
+}
