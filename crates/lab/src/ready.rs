@@ -1,6 +1,6 @@
 //! Whether a lab is ready, and if not, what is missing. Pure: it judges what was seen.
 
-use relevo_api::types::{AdminState, GroupState, HealthState, ServiceStatus};
+use relevo_api::types::{AdminState, GroupState, HealthState, ServerStatus};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::CheckKind;
 
@@ -90,27 +90,98 @@ fn is_active(node: &NodeStatus, group: &str) -> bool {
     groups.filter(|seen| seen.name.as_str() == group).any(|seen| seen.state == GroupState::Active)
 }
 
-/// Every checked server is up on every director.
+/// Every checked server is up as every director sees it.
 fn servers(cluster: &ClusterFile, directors: &[&NodeStatus], missing: &mut Vec<String>) -> String {
     let (mut up, mut all) = (0, 0);
     for director in directors {
-        let services: &[ServiceStatus] = director.api.as_ref().map_or(&[], |api| &api.services);
-        for service in services {
-            let checked = cluster
-                .services
-                .iter()
-                .any(|one| one.name == service.name && one.check.kind != CheckKind::None);
-            for server in service.servers.iter().filter(|server| server.admin == AdminState::Ready) {
-                all += 1;
-                if !checked || server.health == HealthState::Up {
+        for wanted in &cluster.services {
+            // A director that answers has its services: its balancer starts before its control socket.
+            let mut seen = director.api.iter().flat_map(|api| &api.services);
+            let servers =
+                seen.find(|service| service.name == wanted.name).map_or(&[][..], |one| &one.servers);
+            all += servers.len();
+            for server in servers {
+                if is_good(wanted.check.kind == CheckKind::None, server) {
                     up += 1;
                 } else {
                     let why =
                         if server.reason.is_empty() { "not checked yet" } else { server.reason.as_str() };
-                    missing.push(format!("{} sees {} not up: {why}", director.name, server.name));
+                    missing.push(format!("{} does not see {} up: {why}", director.name, server.name));
                 }
             }
         }
     }
     format!("checks {up}/{all}")
+}
+
+fn is_good(is_unchecked: bool, server: &ServerStatus) -> bool {
+    is_unchecked || server.admin != AdminState::Ready || server.health == HealthState::Up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster() -> ClusterFile {
+        relevo_model::read(include_str!("../../../examples/minimal.toml")).cluster.unwrap()
+    }
+
+    fn seen(cluster: &ClusterFile) -> LabStatus {
+        let node = |node: &relevo_model::cluster::Node| NodeStatus {
+            name: node.name.to_string(),
+            kind: match node.is(relevo_model::cluster::Role::Director) {
+                true => NodeKind::Director,
+                false => NodeKind::Server,
+            },
+            main: MainState::Running { pid: 1 },
+            processes: Vec::new(),
+            addresses: Vec::new(),
+            plugs: Vec::new(),
+            api: None,
+        };
+        LabStatus {
+            name: cluster.name.clone(),
+            keeper: 1,
+            rootless: false,
+            url: None,
+            nodes: cluster.nodes.iter().map(node).collect(),
+            switches: vec![crate::status::SwitchStatus {
+                name: "lan".into(),
+                network: "lan".into(),
+                on: true,
+                stp: true,
+                root: true,
+                ports: vec![crate::status::PortStatus { name: "lb1".into(), state: PortState::Learning }],
+            }],
+            links: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let cluster = cluster();
+        let Readiness::Waiting { progress, missing } = readiness(&cluster, &seen(&cluster)) else {
+            panic!("it is not ready");
+        };
+        assert_eq!(progress, "switches 0/1, directors 0/2, checks 0/0");
+        let expected = [
+            "the switch lan does not pass traffic to lb1 yet",
+            "the director lb1 does not answer",
+            "the director lb2 does not answer",
+            "no director is active for the group main",
+        ];
+        assert_eq!(missing, expected);
+    }
+
+    #[test]
+    fn a_dead_process_is_not_waited_for() {
+        let cluster = cluster();
+        let mut seen = seen(&cluster);
+        seen.nodes[2].main = MainState::Dead { how: "exit code 1".into() };
+        let expected = Readiness::Hopeless {
+            node: "web1".into(),
+            reason: "what runs on web1 ended (exit code 1)".into(),
+        };
+        assert_eq!(readiness(&cluster, &seen), expected);
+    }
 }

@@ -147,7 +147,8 @@ fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<Exi
     if json {
         println!("{}", serde_json::to_string(&seen).map_err(|error| Failure::Failed(error.into()))?);
     } else {
-        print!("{}", words::summary(lab.cluster(), &seen, foreground));
+        let is_only = Lab::running().map_err(failure)?.len() < 2;
+        print!("{}", words::summary(lab.cluster(), &seen, foreground, is_only));
     }
     if foreground { stay(lab, &interrupts) } else { Ok(ExitCode::SUCCESS) }
 }

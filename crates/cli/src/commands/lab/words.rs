@@ -7,9 +7,12 @@ use relevo_lab::{LabStatus, MainState, NodeKind, NodeStatus, PortState, SwitchSt
 use relevo_model::ClusterFile;
 
 /// What `relevo lab up` ends with.
-pub(super) fn summary(cluster: &ClusterFile, seen: &LabStatus, foreground: bool) -> String {
+pub(super) fn summary(cluster: &ClusterFile, seen: &LabStatus, foreground: bool, is_only: bool) -> String {
     let mut text = nodes(seen);
     let name = &seen.name;
+    // With several labs, commands must say which one they mean.
+    let (option, argument) =
+        if is_only { (String::new(), String::new()) } else { (format!(" --lab {name}"), format!(" {name}")) };
     if let Some(url) = &seen.url {
         let _ = write!(text, "\nThe lab {name} is up. Open {url} in a browser.\n\n");
     } else {
@@ -21,14 +24,17 @@ pub(super) fn summary(cluster: &ClusterFile, seen: &LabStatus, foreground: bool)
     if let (Some(client), Some(at)) =
         (client, cluster.services.first().and_then(|service| service.listen.first()))
     {
-        let _ = writeln!(text, "  relevo lab exec {} -- curl -s http://{}/", client.name, at.at);
+        let _ = writeln!(text, "  relevo lab exec{option} {} -- curl -s http://{}/", client.name, at.at);
     }
-    let _ = writeln!(text, "  relevo lab status");
-    let _ = writeln!(text, "  relevo lab fault kill {director}      and: relevo lab fault start {director}");
-    let _ = writeln!(text, "  relevo lab shell {director}");
+    let _ = writeln!(text, "  relevo lab status{argument}");
+    let _ = writeln!(
+        text,
+        "  relevo lab fault{option} kill {director}      and: relevo lab fault{option} start {director}"
+    );
+    let _ = writeln!(text, "  relevo lab shell{option} {director}");
     let _ = match foreground {
         true => writeln!(text, "  Ctrl-C takes it down"),
-        false => writeln!(text, "  relevo lab down"),
+        false => writeln!(text, "  relevo lab down{argument}"),
     };
     text
 }
