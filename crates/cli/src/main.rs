@@ -11,6 +11,7 @@ mod interrupt;
 mod printer;
 mod progress;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -82,14 +83,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// `relevo example s4 | head -1` is no failure: the one panic that printing into a closed pipe gives ends quietly.
+/// Printing panics when nobody reads any more, as in `relevo example s4 | head -1`, which is no failure, or when the
+/// disk is full, which is one, but not a bug.
 fn end_quietly_without_a_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let words = info.payload().downcast_ref::<String>().map_or("", String::as_str);
-        if words.starts_with("failed printing to std") && words.contains("Broken pipe") {
+        if !words.starts_with("failed printing to std") {
+            usual(info);
+        } else if words.contains("Broken pipe") {
             std::process::exit(0);
+        } else {
+            let _ = writeln!(std::io::stderr(), "relevo: {words}");
+            std::process::exit(1);
         }
-        usual(info);
     }));
 }

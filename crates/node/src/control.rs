@@ -24,8 +24,15 @@ pub(crate) struct Node {
     pub(crate) state: Mutex<State>,
     /// `None`: no group of addresses has this node, or it has been stopped.
     pub(crate) director: RwLock<Option<Director>>,
-    /// `None`: it has been stopped.
-    pub(crate) balancer: RwLock<Option<Engine>>,
+    pub(crate) balancer: RwLock<Balancer>,
+}
+
+/// The balancer of a node.
+#[derive(Debug)]
+pub(crate) enum Balancer {
+    Running(Engine),
+    /// It finishes what it has, or has ended; its services as they were then.
+    Stopped(Vec<ServiceStatus>),
 }
 
 impl Control for Node {
@@ -72,7 +79,7 @@ impl Node {
     /// Tells the balancer what the operator wants of these servers.
     pub(crate) fn set_admin(&self, servers: &[(ServiceName, ServerName)], admin: AdminState) {
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(balancer) = balancer.as_ref() {
+        if let Balancer::Running(balancer) = &*balancer {
             for (service, server) in servers {
                 let _ = balancer.set_admin(Some(service), server, words::to_lb(admin));
             }
@@ -105,10 +112,22 @@ impl Node {
         .collect()
     }
 
+    /// Takes the balancer out, to be stopped.
+    pub(crate) fn take_balancer(&self) -> Option<Engine> {
+        let last = self.services();
+        let mut balancer = self.balancer.write().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *balancer, Balancer::Stopped(last)) {
+            Balancer::Running(engine) => Some(engine),
+            Balancer::Stopped(_) => None,
+        }
+    }
+
     fn services(&self) -> Vec<ServiceStatus> {
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
-        let services = balancer.as_ref().map(Engine::snapshot).unwrap_or_default();
-        services.into_iter().map(words::service).collect()
+        match &*balancer {
+            Balancer::Running(engine) => engine.snapshot().into_iter().map(words::service).collect(),
+            Balancer::Stopped(last) => last.clone(),
+        }
     }
 }
 

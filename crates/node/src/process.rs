@@ -13,7 +13,7 @@ use relevo_lb::Engine;
 use relevo_model::cluster::Role;
 use relevo_model::{ClusterFile, Diagnostic, NodeName};
 
-use crate::control::{Node, listed};
+use crate::control::{Balancer, Node, listed};
 use crate::director::{self, Director};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
@@ -174,7 +174,7 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
         since,
         state: Mutex::new(state),
         director: RwLock::new(None),
-        balancer: RwLock::new(Some(balancer)),
+        balancer: RwLock::new(Balancer::Running(balancer)),
     };
     for (service, server, admin) in wanted {
         tracing::info!(%service, %server, admin = words::admin(admin), "server set as before the restart");
@@ -194,8 +194,7 @@ fn stop(node: &Node, grace: Duration) {
         director.shutdown();
         tracing::info!("the addresses are given away");
     }
-    let balancer = node.balancer.write().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(balancer) = balancer {
+    if let Some(balancer) = node.take_balancer() {
         balancer.shutdown(grace);
     }
 }

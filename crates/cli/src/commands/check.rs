@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
 pub(crate) fn mistakes(path: &Path, text: &str, diagnostics: &[Diagnostic], json: bool) -> Failure {
     if json {
         let error = format!("{}: {}", path.display(), tally(diagnostics));
-        println!("{}", json!({ "error": error, "file": path, "diagnostics": diagnostics }));
+        println!("{}", json!({ "error": error, "file": path.to_string_lossy(), "diagnostics": diagnostics }));
     } else {
         show(path, text, diagnostics);
     }
@@ -67,7 +67,10 @@ fn check(path: &Path, json: bool) -> Checked {
             if !json {
                 anstream::eprintln!("{} {error}", paint(BAD, "relevo:"));
             }
-            return Checked { fine: false, value: json!({ "file": path, "fine": false, "error": error }) };
+            return Checked {
+                fine: false,
+                value: json!({ "file": path.to_string_lossy(), "fine": false, "error": error }),
+            };
         }
     };
     let reading = relevo_model::read(&text);
@@ -77,8 +80,7 @@ fn check(path: &Path, json: bool) -> Checked {
             anstream::println!("{}: {}: {}", path.display(), paint(GOOD, "fine"), words(cluster));
         }
     }
-    let mut value =
-        json!({ "file": path, "fine": reading.cluster.is_some(), "diagnostics": reading.diagnostics });
+    let mut value = json!({ "file": path.to_string_lossy(), "fine": reading.cluster.is_some(), "diagnostics": reading.diagnostics });
     if let (Some(cluster), Some(fields)) = (&reading.cluster, value.as_object_mut()) {
         fields.insert(
             "cluster".to_owned(),

@@ -31,7 +31,10 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     if let Some(dir) = args.dir {
         let written = write_all(&pages, &dir)?;
         if json {
-            println!("{}", json!({ "written": written }));
+            println!(
+                "{}",
+                json!({ "written": written.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>() })
+            );
         } else {
             println!("{} written to {}", crate::printer::count(written.len(), "page"), dir.display());
         }
