@@ -106,14 +106,18 @@ impl Balancer {
 /// Relevo's file: one director without virtual addresses. A node must have an address; this one is never used.
 fn cluster_file(mode: &str, at: SocketAddrV4, servers: &[SocketAddrV4]) -> String {
     let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
-    let forwarded_for = if mode == "http" { "forwarded_for = true\n" } else { "" };
+    let (forwarded_for, http_timeouts) = if mode == "http" {
+        ("forwarded_for = true\n", ", request = \"10s\", keep_alive = \"10s\"")
+    } else {
+        ("", "")
+    };
     format!(
         "name = \"bench\"\n\n[network.unused]\nsubnet = \"192.0.2.0/24\"\n\n\
          [node.bench]\nroles = [\"director\"]\naddress.unused = \"192.0.2.1\"\n\n\
          [service.web]\nlisten = \"{at}\"\nmode = \"{mode}\"\nbalance = \"roundrobin\"\n\
          check = {{ http = \"/\", interval = \"1s\", timeout = \"500ms\", rise = 2, fall = 2 }}\n\
          {forwarded_for}\
-         timeout = {{ connect = \"1s\", client = \"30s\", server = \"30s\", request = \"10s\", keep_alive = \"10s\" }}\n\
+         timeout = {{ connect = \"1s\", client = \"30s\", server = \"30s\"{http_timeouts} }}\n\
          max_connections = 1000\nservers = [{}]\n",
         servers.join(", ")
     )
