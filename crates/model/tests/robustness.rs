@@ -227,8 +227,12 @@ fn hostile_shapes_are_refused() {
     let deep_header = format!("[{}]", ["\"a\""; 200_000].join(" . "));
     let open = "[".repeat(1_000_000);
     let lines = "x\n".repeat(500_000);
+    let twice = "a=1\n".repeat(200_000);
+    let table_twice = format!("[a]\n{twice}[a]\n{}", "a=1\n".repeat(50_000));
+    let keys: String = (0..60_000).map(|number| format!("unknown{number}=1\n")).collect();
     let nodes: String = (0..20_000).map(|number| format!("[node.n{number}]\n")).collect();
-    for text in [deep_array, deep_table, deep_key, deep_header, open, lines, nodes] {
+    for text in [deep_array, deep_table, deep_key, deep_header, open, lines, twice, table_twice, keys, nodes]
+    {
         examine(&text);
         assert!(read(&text).cluster.is_none());
     }

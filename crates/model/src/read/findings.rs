@@ -70,6 +70,11 @@ impl<'t> Findings<'t> {
         self.list.len() >= MOST
     }
 
+    /// Counts findings that are not kept.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.more += count;
+    }
+
     /// Whether any finding is an error.
     pub(super) fn has_errors(&self) -> bool {
         self.list.iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)

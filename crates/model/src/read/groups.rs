@@ -107,7 +107,8 @@ fn group<'a>(
     let fields = Fields::open(findings, table, header, &what, &keys);
     let used = groups.networks_of(name, networks);
     // An address that could not be read may have been this group's.
-    let all_read = groups.addresses.len() == groups.address_names.iter().count();
+    let names = &groups.address_names;
+    let all_read = !names.is_broken() && groups.addresses.len() == names.iter().count();
     if used.is_empty() && all_read {
         let hint = format!("add an [address.NAME] with group = \"{name}\", or remove the group");
         findings.error(span, format!("{what} has no address"), hint);

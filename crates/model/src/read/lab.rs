@@ -27,7 +27,11 @@ pub(super) fn read<'a>(
     let item = root.find("lab");
     let fields =
         match item.and_then(|item| Some((item, item.table(findings, "{ run = { web1 = \"nginx\" } }")?))) {
-            Some((item, table)) => Fields::open(findings, table, &item.span, "`lab`", &keys),
+            Some((item, table)) => {
+                let mut fields = Fields::open(findings, table, &item.span, "`lab`", &keys);
+                fields.within = "lab.";
+                fields
+            }
             None => Fields::none("`lab`"),
         };
     read_fields(findings, &fields, networks, nodes, groups)

@@ -15,7 +15,7 @@ const MOST: usize = 1024;
 pub(super) fn read(findings: &mut Findings<'_>, item: &Item<'_>, switches: &Switches) -> Vec<(Link, Span)> {
     let example = "[[lab.link]] and below it between = [\"switch1\", \"switch2\"]";
     let Some(list) = item.value.as_array() else {
-        let message = format!("`link` must be a list of tables, not [lab.{}]", item.name);
+        let message = "`lab.link` must be a list of tables";
         findings.value(&item.span, message, format!("write {example}"));
         return Vec::new();
     };

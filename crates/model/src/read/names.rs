@@ -14,12 +14,14 @@ pub(super) struct Names {
     kind: &'static str,
     order: Vec<String>,
     spans: BTreeMap<String, Span>,
+    /// Some names could not be read: what is not found may be one of them.
+    broken: bool,
 }
 
 impl Names {
     /// None of this kind yet.
     pub(super) const fn new(kind: &'static str) -> Self {
-        Self { kind, order: Vec::new(), spans: BTreeMap::new() }
+        Self { kind, order: Vec::new(), spans: BTreeMap::new(), broken: false }
     }
 
     /// Adds one.
@@ -32,6 +34,11 @@ impl Names {
     /// Whether it is declared.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.spans.contains_key(name)
+    }
+
+    /// Whether some could not be read.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Where it is declared.
@@ -47,8 +54,11 @@ impl Names {
     /// Whether a name that the file uses is declared; if not, says so.
     pub(super) fn resolve(&self, findings: &mut Findings<'_>, name: &str, span: &Span) -> bool {
         let known = self.contains(name);
+        if !known && self.broken {
+            return false;
+        }
         if !known && findings.is_full() {
-            findings.error(span, "", "");
+            findings.skip(1);
         } else if !known {
             let hint = if self.order.is_empty() {
                 format!("no {} is declared", self.kind)
@@ -80,9 +90,11 @@ pub(super) fn named<'a>(
 ) -> (Vec<Named<'a>>, Names) {
     let mut names = Names::new(kind);
     let Some(outer) = fields.find(key) else { return (Vec::new(), names) };
+    let path = format!("{}{key}", fields.within);
+    let right = format!("write [{path}.NAME] and below it the {kind}'s keys");
     let Some(table) = outer.value.as_table() else {
-        let message = format!("`{key}` must be tables by name");
-        findings.value(&outer.span, message, format!("write [{key}.NAME] and the {kind}'s keys below it"));
+        findings.error(&outer.span, format!("`{path}` has only tables by name"), right);
+        names.broken = true;
         return (Vec::new(), names);
     };
     let items = entries(table);
@@ -95,15 +107,18 @@ pub(super) fn named<'a>(
     }
     let mut tables = Vec::new();
     for Item { name, key: span, span: header, value } in items.into_iter().take(most) {
+        let Some(table) = value.as_table() else {
+            findings.error(
+                &span,
+                format!("`{name}` is not a table, and `{path}` has only tables by name"),
+                &right,
+            );
+            names.broken = true;
+            continue;
+        };
         names.add(name, &span);
         check_name(findings, name, &span, kind);
-        match value.as_table() {
-            Some(table) => tables.push(Named { name, span, header, table }),
-            None => {
-                let message = format!("{kind} `{name}` must be a table");
-                findings.value(&header, message, format!("write [{key}.{name}] and its keys below it"));
-            }
-        }
+        tables.push(Named { name, span, header, table });
     }
     (tables, names)
 }

@@ -1,5 +1,7 @@
 //! `[node.NAME]`: machines, their roles and addresses.
 
+use std::collections::BTreeSet;
+
 use toml::de::DeValue;
 
 use super::findings::{Findings, Span};
@@ -18,6 +20,8 @@ pub(super) struct Nodes {
     pub(super) list: Vec<Node>,
     /// All that are declared.
     pub(super) names: Names,
+    /// Those whose roles or addresses could not all be read: what they lack may be there.
+    doubtful: BTreeSet<NodeName>,
 }
 
 /// Reads all nodes.
@@ -28,6 +32,7 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>, networks:
         findings.error(root.span(), "the cluster has no node", hint);
     }
     let mut list = Vec::new();
+    let mut doubtful = BTreeSet::new();
     for Named { name, header, table, .. } in tables {
         let what = format!("node `{name}`");
         let fields = Fields::open(findings, table, &header, &what, &["roles", "address"]);
@@ -37,15 +42,30 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>, networks:
         let addresses = fields.require(findings, "address", example);
         let addresses =
             addresses.map(|item| addresses_of(findings, item, &what, networks)).unwrap_or_default();
+        let written =
+            fields.find("address").and_then(|item| item.value.as_table()).map_or(0, |table| table.len());
+        if roles.is_empty() || addresses.is_empty() || addresses.len() < written {
+            doubtful.insert(NodeName::new(name));
+        }
         list.push(Node { name: NodeName::new(name), roles, addresses });
     }
-    Nodes { list, names }
+    Nodes { list, names, doubtful }
 }
 
 impl Nodes {
     /// The node of this name, if it is a table.
     pub(super) fn find(&self, name: &str) -> Option<&Node> {
         self.list.iter().find(|node| node.name.as_str() == name)
+    }
+
+    /// Whether something about a node could not be read.
+    pub(super) fn is_doubtful(&self, name: &str) -> bool {
+        self.doubtful.contains(name)
+    }
+
+    /// Whether a director may be among what could not be read.
+    pub(super) fn may_have_more_directors(&self) -> bool {
+        self.names.is_broken() || self.list.iter().any(|node| node.roles.is_empty())
     }
 
     /// The directors, in the file's order.

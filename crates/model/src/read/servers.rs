@@ -169,11 +169,13 @@ pub(super) fn resolve(
         let hint = "add the role \"server\" to it, or name another node";
         findings.error(&span, format!("node `{host}` is not a server"), hint);
     }
-    if node.addresses.is_empty() {
-        return None;
-    }
-    let reached = |network: &str| nodes.directors().all(|director| director.address_on(network).is_some());
+    let reached = |network: &str| {
+        nodes.directors().all(|node| node.address_on(network).is_some() || nodes.is_doubtful(&node.name))
+    };
     let Some(address) = node.addresses.iter().find(|address| reached(&address.network)) else {
+        if nodes.is_doubtful(host) {
+            return None;
+        }
         let message = format!("node `{host}` shares no network with all directors: they cannot reach it");
         let hint = "give every director an address on one of its networks";
         findings.error(&span, message, hint);

@@ -9,14 +9,18 @@ pub(super) fn one_of<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) 
     if words.is_empty() {
         return "there is none".to_owned();
     }
-    let limit = 1 + wrong.chars().count().min(24) / 4;
-    let nearest = (words.iter().filter(|word| word.len().abs_diff(wrong.len()) <= limit))
-        .map(|word| (distance(wrong, word), word))
-        .min();
-    match nearest {
-        Some((far, word)) if far <= limit => format!("did you mean `{word}`?"),
-        Some(_) | None => format!("it can be {}", list(&words)),
+    match nearest(wrong, words.iter().copied()) {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!("it can be {}", list(&words)),
     }
+}
+
+/// The word that is so near that it was probably meant.
+pub(super) fn nearest<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let limit = 1 + wrong.chars().count().min(24) / 4;
+    let near = words.into_iter().take(MOST).filter(|word| word.len().abs_diff(wrong.len()) <= limit);
+    let (far, word) = near.map(|word| (distance(wrong, word), word)).min()?;
+    (far <= limit).then_some(word)
 }
 
 /// Words as a list: `a`, `b` or `c`; a long one is cut.

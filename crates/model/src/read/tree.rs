@@ -28,27 +28,62 @@ pub(super) fn parse<'t>(text: &'t str, findings: &mut Findings<'t>) -> Option<De
         );
         return None;
     }
-    let (root, errors) = DeTable::parse_recoverable(text);
-    let mut headers: Vec<usize> = Vec::new();
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        if error.message() != "duplicate key" {
-            let what = error.message().split(", expected").next().unwrap_or_default();
-            findings.syntax(&span, format!("not TOML: {what}"), syntax_hint(what));
-            continue;
-        }
-        // Of a table that is there twice only the header is reported, not every key again.
-        let header = header_before(text, &span);
-        if headers.contains(&header) {
-            continue;
-        }
-        if text.get(header..span.end).is_some_and(|line| line.starts_with('[') && !line.contains('\n')) {
-            headers.push(header);
-        }
-        let key = findings.text_of(&span).trim_matches(['"', '\'']);
-        findings.error(&span, format!("`{key}` is there twice"), "keep one of them");
-    }
+    let (root, mut errors) = DeTable::parse_recoverable(text);
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    complaints(text, findings, &errors);
     Some(root.into_inner())
+}
+
+/// Reports what the parser said: of errors that follow from one another only the first.
+fn complaints(text: &str, findings: &mut Findings<'_>, errors: &[toml::de::Error]) {
+    let mut headers: Vec<usize> = Vec::new();
+    let (mut line, mut open) = (0, false);
+    let (mut seen, mut header) = (0, 0);
+    for (index, error) in errors.iter().enumerate() {
+        if findings.is_full() {
+            findings.skip(errors.len() - index);
+            return;
+        }
+        let span = error.span().unwrap_or(0..0);
+        let what = error.message().split(", expected").next().unwrap_or_default();
+        if what == "duplicate key" {
+            // Of a table that is there twice only the header is reported, not every key again.
+            let passed = text.get(seen..span.end).unwrap_or_default();
+            header = passed.rfind("\n[").map_or(header, |at| seen + at + 1);
+            seen = span.start;
+            if headers.contains(&header) {
+                continue;
+            }
+            if text.get(header..span.end).is_some_and(|line| line.starts_with('[') && !line.contains('\n')) {
+                headers.push(header);
+            }
+            let key = findings.text_of(&span).trim_matches(['"', '\'']);
+            findings.error(&span, format!("`{key}` is there twice"), "keep one of them");
+            continue;
+        }
+        // An open bracket makes every line after it wrong.
+        let bracket = ["missing comma", "inline table", "array"].iter().any(|word| what.contains(word));
+        let here = findings.line_of(&span);
+        if here == line || (bracket && open) {
+            continue;
+        }
+        line = here;
+        open |= bracket;
+        if ["float", "integer", "number"].iter().any(|word| what.contains(word)) {
+            let message = "not TOML: neither a number nor text between quotes";
+            findings.syntax(&whole_word(text, &span), message, syntax_hint("string"));
+        } else {
+            findings.syntax(&span, format!("not TOML: {what}"), syntax_hint(what));
+        }
+    }
+}
+
+/// A span with the rest of its word before it.
+fn whole_word(text: &str, span: &Span) -> Span {
+    let before = text.get(..span.start).unwrap_or_default();
+    let ends = |char: char| char.is_whitespace() || "=,[{".contains(char);
+    let start = before.rfind(ends).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
+    start..span.end
 }
 
 fn long_key(text: &str) -> Option<Span> {
@@ -76,15 +111,15 @@ fn long_key(text: &str) -> Option<Span> {
     None
 }
 
-/// Where the last table header at or before a place begins.
-fn header_before(text: &str, span: &Span) -> usize {
-    let before = text.get(..span.end).unwrap_or_default();
-    before.rfind("\n[").map_or(0, |at| at + 1)
-}
-
 fn syntax_hint(message: &str) -> &'static str {
-    let text = ["string", "float", "integer", "number", "date", "bool"];
-    if text.iter().any(|word| message.contains(word)) {
+    if message.contains("escape") {
+        "between double quotes a backslash begins an escape; write \\\\ for a backslash, or use single quotes"
+    } else if message.contains("missing comma")
+        || message.contains("inline table")
+        || message.contains("array")
+    {
+        "a `{` or `[` at this line or before it is not closed, or a comma is missing"
+    } else if ["string", "date", "bool"].iter().any(|word| message.contains(word)) {
         "text stands between double quotes, as in \"10.0.0.1\""
     } else if message.contains("table") || message.contains("header") {
         "a table begins with its name in brackets on a line of its own, as in [node.web1]"
@@ -126,6 +161,10 @@ pub(super) struct Fields<'a> {
     what: String,
     span: Span,
     items: Vec<Item<'a>>,
+    /// Where its own tables are, as in `lab.`.
+    pub(super) within: &'static str,
+    /// Keys that a misspelled one was probably meant to be.
+    meant: Vec<String>,
 }
 
 impl<'a> Fields<'a> {
@@ -138,16 +177,22 @@ impl<'a> Fields<'a> {
         keys: &[&str],
     ) -> Self {
         let items = entries(table);
+        let mut meant = Vec::new();
         for item in items.iter().filter(|item| !keys.contains(&item.name)) {
+            if findings.is_full() {
+                findings.skip(1);
+                continue;
+            }
             let message = format!("{what} has no key `{}`", item.name);
             findings.error(&item.key, message, suggest::one_of(item.name, keys.iter().copied()));
+            meant.extend(suggest::nearest(item.name, keys.iter().copied()).map(str::to_owned));
         }
-        Self { what: what.to_owned(), span: span.clone(), items }
+        Self { what: what.to_owned(), span: span.clone(), items, within: "", meant }
     }
 
     /// A table that is not there.
     pub(super) fn none(what: &str) -> Self {
-        Self { what: what.to_owned(), span: 0..0, items: Vec::new() }
+        Self { what: what.to_owned(), span: 0..0, items: Vec::new(), within: "", meant: Vec::new() }
     }
 
     /// The value of a key, if it is there.
@@ -158,7 +203,7 @@ impl<'a> Fields<'a> {
     /// The value of a key that must be there; `example` is what to write.
     pub(super) fn require(&self, findings: &mut Findings<'_>, key: &str, example: &str) -> Option<&Item<'a>> {
         let found = self.find(key);
-        if found.is_none() {
+        if found.is_none() && !self.meant.iter().any(|meant| meant == key) {
             findings.error(
                 &self.span,
                 format!("{} has no `{key}`", self.what),

@@ -179,6 +179,10 @@ pub(super) fn endpoint<'a>(
         findings.value(&item.span, format!("`{text}` has no port"), format!("write \"{text}:80\""));
         return None;
     };
+    if host.is_empty() {
+        findings.value(&item.span, format!("`{text}` has no address"), format!("write \"{example}\""));
+        return None;
+    }
     let host_span = item.part(findings, text, 0..host.len());
     if host.contains(':') {
         findings.value(
