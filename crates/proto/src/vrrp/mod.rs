@@ -33,6 +33,9 @@
 //! - **Ties.** Equal priorities are decided by the higher source address (RFC 9568 section 6.4.3). In a group on several
 //!   networks the first router that hears the rival decides for all, so that both sides decide alike.
 //!
+//! Each entry ends with [`Group::check_invariants`]. The simulator (`sim/`) plays three of these in trouble, the fuzz
+//! target `vrrp_packet` plays any bytes.
+//!
 //! Not here: sockets, addresses on interfaces, ARP, IPv6, address owners (priority 255), virtual MAC
 //! addresses, Accept_Mode (the addresses are always answered).
 

@@ -54,6 +54,23 @@ fn version_2_bytes() {
     assert_eq!(bytes, advert(V2).encode(OURS), "no pseudo-header in version 2");
 }
 
+/// Adverts of keepalived 2.2.7 (Debian 12), captured with tcpdump without the IP header: VRID 12, priority 150.
+#[test]
+fn keepalived_writes_the_same_bytes() {
+    let version_3 = [0x31, 12, 150, 2, 0, 10, 0x38, 0x58, 10, 0, 0, 254, 10, 0, 0, 253];
+    let version_2 = [
+        [0x21, 12, 150, 2, 1, 1, 0xf5, 0xa8, 10, 0, 0, 254].as_slice(),
+        &[10, 0, 0, 253, 0x73, 0x65, 0x63, 0x72, 0x65, 0x74, 0, 0],
+    ]
+    .concat();
+    for (version, captured) in [(V3, version_3.as_slice()), (V2, version_2.as_slice())] {
+        let ours = Advert { addresses: vec![VIP, VIP2], ..advert(version) };
+        let received = Advert::receive(&expect(version, &[VIP2, VIP]), PEER, 255, captured);
+        assert_eq!(received.as_ref(), Ok(&ours), "{version:?}");
+        assert_eq!(ours.encode(PEER), captured, "{version:?}");
+    }
+}
+
 #[test]
 fn what_is_good_is_received() {
     for version in [V2, V3] {

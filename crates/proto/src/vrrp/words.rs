@@ -64,7 +64,8 @@ pub enum Input<'a> {
     /// Priority 0 goes out at once and then every two intervals; the addresses are kept until a successor's advert is
     /// heard on any router, then released: clients see no gap. If nobody takes over within the larger of 1 s and
     /// five intervals, the group goes on as active and says so. A router that resigned does not preempt its
-    /// successor, also with `preempt = true`, until it has been active again (the successor was gone).
+    /// successor, also with `preempt = true`, until it has been active again (the successor was gone). Of two
+    /// actives that both resign, the one with the lower address releases at once.
     Resign,
     /// Take the group; ignored in Init and Fault, and when active (there it only takes back a Resign).
     ///
