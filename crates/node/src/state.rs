@@ -139,16 +139,21 @@ fn read<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
 
 fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let temporary = beside(path, "new");
-    let mut file = File::create(&temporary)?;
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    file.write_all(&text)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
+    write(&temporary, value).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })?;
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
     }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    let mut file = File::create(path)?;
+    file.write_all(&text)?;
+    file.sync_all()
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

@@ -144,14 +144,21 @@ at = "127.0.0.1:3"
 pub(crate) struct Node {
     pub(crate) folder: Folder,
     file: PathBuf,
+    /// Seconds that requests in progress have.
+    pub(crate) grace: u32,
     child: Option<Child>,
 }
 
 impl Node {
     pub(crate) fn new() -> Self {
+        Self::of(&cluster(free_port()))
+    }
+
+    /// A node of another text; it is called `lb1` too.
+    pub(crate) fn of(text: &str) -> Self {
         let folder = Folder::new();
-        let file = folder.write("cluster.toml", cluster(free_port()));
-        Self { folder, file, child: None }
+        let file = folder.write("cluster.toml", text);
+        Self { folder, file, grace: 1, child: None }
     }
 
     /// Started, and answering.
@@ -172,8 +179,8 @@ impl Node {
     /// The arguments that run it.
     pub(crate) fn arguments(&self) -> Vec<PathBuf> {
         let mut all: Vec<PathBuf> =
-            ["node", "run", "--name", "lb1", "--workers", "1", "--grace", "1"].map(PathBuf::from).into();
-        all.extend(["--file".into(), self.file.clone()]);
+            ["node", "run", "--name", "lb1", "--workers", "1"].map(PathBuf::from).into();
+        all.extend(["--grace".into(), self.grace.to_string().into(), "--file".into(), self.file.clone()]);
         all.extend(["--run-dir".into(), self.run_dir(), "--state-dir".into(), self.state_dir()]);
         all
     }

@@ -8,4 +8,5 @@ mod check;
 mod harness;
 mod node;
 mod refusals;
+mod stop;
 mod words;
