@@ -17,7 +17,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn must_hold(seed: u64) {
-    if let Some((at, violation)) = run(seed, Mutant::None).broken {
+    let replay = format!("replay: RELEVO_SIM_SEED={seed} cargo test -p relevo-sim");
+    let Ok(run) = std::panic::catch_unwind(|| run(seed, Mutant::None)) else {
+        panic!("seed {seed}: a machine contradicted itself, see above\n{replay}");
+    };
+    if let Some((at, violation)) = run.broken {
         let story = trace(seed, Mutant::None).join("\n");
         panic!(
             "{story}\nseed {seed} at {at}: {violation}\nreplay: RELEVO_SIM_SEED={seed} cargo test -p relevo-sim"
