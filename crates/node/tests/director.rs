@@ -88,8 +88,8 @@ fn lab_director_frozen_and_woken_does_not_disturb() {
     let begin = clock::now();
     b.process.signal(Signal::SIGSTOP);
     watch.wait("a", true, begin);
-    b.process.signal(Signal::SIGCONT);
     let woken = clock::now();
+    b.process.signal(Signal::SIGCONT);
     watch.wait("b", false, woken);
     b.wait(GroupState::Backup);
     assert!(world.holds("a", VIP));
