@@ -145,16 +145,18 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
     worker.slots.tick(clock::now().as_millis());
     let keys: Vec<usize> = services.iter().map(|(shared, _)| shared.first_key).collect();
     let (stop, stopped) = tokio::sync::watch::channel(());
+    // Without one of these the worker would be half alive.
+    let mut vital = tokio::task::JoinSet::new();
     for (shared, listeners) in services {
         let local = Rc::new(Local { worker: Rc::clone(&worker), shared });
         for listener in listeners {
             let listener = TcpListener::from_std(listener)?;
-            tokio::task::spawn_local(accept(Rc::clone(&local), listener, stopped.clone()));
+            vital.spawn_local(accept(Rc::clone(&local), listener, stopped.clone()));
         }
     }
     drop(stopped);
     let ticking = Rc::clone(&worker);
-    tokio::task::spawn_local(async move {
+    vital.spawn_local(async move {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -165,7 +167,13 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         }
     });
     let until = loop {
-        match commands.recv().await {
+        let command = tokio::select! {
+            biased;
+            command = commands.recv() => command,
+            // They end when they are told to, after this loop. A panic here, outside a task, is the whole worker's.
+            Some(ended) = vital.join_next() => panic!("a task of worker {number} has ended: {ended:?}"),
+        };
+        match command {
             Some(Command::Server { service, server, signal }) => {
                 worker.slots.signal_server((service, server), signal);
                 if let Some(first) = keys.get(service) {
