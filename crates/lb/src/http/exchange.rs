@@ -153,8 +153,9 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
         End::Upgraded => {
             let Connection { presence, client, out, carry, .. } = connection;
             let mut server_out = talk.take_outbox();
-            match server_out.send(talk.stream(), [carry.bytes(), &[]]) {
-                Ok(()) => {
+            let sent = server_out.send(talk.stream(), [carry.bytes(), &[]]);
+            match sent.and_then(|()| client.ready()) {
+                Ok(client) => {
                     carry.consume(carry.bytes().len());
                     match relay::run(presence, client, out, talk.stream_mut(), &mut server_out).await {
                         relay::Ended::Both => Finish::Close,
