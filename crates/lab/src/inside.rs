@@ -9,6 +9,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use nix::sys::signal::SigSet;
+
 use crate::keeper;
 
 pub(crate) use enter::{EnterFrom, enter_command};
@@ -37,6 +39,8 @@ pub(crate) fn stage_of(program: &std::path::Path, name: &str) -> Command {
 /// Runs a stage: what the hidden command `relevo lab inside` does. Not for people.
 pub fn run_stage(arguments: &[OsString]) -> ExitCode {
     let Some((name, rest)) = arguments.split_first() else { return unknown() };
+    // Whoever started this may hold signals back, and what it starts would inherit that.
+    let _ = SigSet::empty().thread_set_mask();
     let folder = || rest.first().map(PathBuf::from).unwrap_or_default();
     match name.to_str() {
         Some("keeper") => keeper::start(folder()),

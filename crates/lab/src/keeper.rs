@@ -56,9 +56,15 @@ fn enter_namespaces(registry: &Registry) -> Result<()> {
         rootless::enter()?;
     }
     unshare(CloneFlags::CLONE_NEWPID).map_err(|errno| rootless::refused("make a PID namespace", errno))?;
-    let child = stage("init").arg(registry.folder()).spawn().context("cannot start the keeper")?;
+    let mut child = stage("init").arg(registry.folder()).spawn().context("cannot start the keeper")?;
     let pid = i32::try_from(child.id()).context("a process id that is none")?;
-    registry.write_keeper(pid)
+    let written = registry.write_keeper(pid);
+    if written.is_err() {
+        // Nobody would find it any more.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    written
 }
 
 /// The stage `init`: the keeper itself.

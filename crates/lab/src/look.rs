@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -23,8 +24,27 @@ use crate::{Lab, LabError, Result};
 /// Longest wait for a director's answer: a frozen one gives none.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
+/// How a process ended that the keeper does not know of yet.
+const JUST_NOW: &str = "just now";
+/// Most looks more until it knows.
+const LOOKS_MAX: usize = 10;
+
 /// Everything that can be seen.
 pub(crate) fn status(lab: &Lab) -> Result<LabStatus> {
+    let mut seen = status_once(lab)?;
+    // Between a process's end and the keeper's learning how it ended is a moment.
+    for _ in 0..LOOKS_MAX {
+        let ending = |node: &NodeStatus| matches!(&node.main, MainState::Dead { how } if how == JUST_NOW);
+        if !seen.nodes.iter().any(ending) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+        seen = status_once(lab)?;
+    }
+    Ok(seen)
+}
+
+fn status_once(lab: &Lab) -> Result<LabStatus> {
     let inventory = lab.inventory()?;
     let cluster = lab.cluster();
     let nodes = cluster.nodes.iter().map(|node| {
@@ -96,12 +116,13 @@ fn machine(lab: &Lab, inventory: &Inventory, name: &str, kind: NodeKind) -> Node
 fn main_state<'a>(proc: &Path, mains: impl Iterator<Item = &'a MainReport>) -> MainState {
     let mut worst = MainState::None;
     for main in mains {
-        let state = match main.pid.and_then(|pid| process(proc, pid)) {
+        let state = match main.pid.map(|pid| process(proc, pid)) {
             None => MainState::Dead { how: main.how.clone() },
-            Some(found) => match found.state {
+            Some(None) => MainState::Dead { how: String::from(JUST_NOW) },
+            Some(Some(found)) => match found.state {
                 ProcessState::Running => MainState::Running { pid: found.pid },
                 ProcessState::Stopped => MainState::Frozen { pid: found.pid },
-                ProcessState::Dead => MainState::Dead { how: String::from("just now") },
+                ProcessState::Dead => MainState::Dead { how: String::from(JUST_NOW) },
             },
         };
         let rank = |state: &MainState| match state {

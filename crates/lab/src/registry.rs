@@ -42,6 +42,23 @@ pub(crate) struct Settings {
     pub(crate) forward_port: Option<u16>,
 }
 
+/// The registry, held by one at a time. An empty one goes with its lock.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    base: PathBuf,
+    _held: Flock<File>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
+        if entries.into_iter().all(|entry| entry.file_name() == ".lock") {
+            let _ = fs::remove_file(self.base.join(".lock"));
+            let _ = fs::remove_dir(&self.base);
+        }
+    }
+}
+
 /// A lab's folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
@@ -72,20 +89,25 @@ impl Registry {
     }
 
     /// Keeps others from bringing labs up or down until it is dropped.
-    pub(crate) fn lock() -> Result<Flock<File>> {
+    pub(crate) fn lock() -> Result<Lock> {
         let base = base()?;
-        make_base(&base)?;
         let path = base.join(".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| errno)
-            .with_context(|| format!("cannot lock {}", path.display()))?)
+        loop {
+            make_base(&base)?;
+            let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+            let file = match open {
+                // Whoever held the lock has just removed an empty registry.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.with_context(|| format!("cannot open {}", path.display()))?,
+            };
+            let held = Flock::lock(file, FlockArg::LockExclusive)
+                .map_err(|(_, errno)| errno)
+                .with_context(|| format!("cannot lock {}", path.display()))?;
+            let inode = held.metadata().context("cannot see the lock")?.ino();
+            if fs::metadata(&path).is_ok_and(|found| found.ino() == inode) {
+                return Ok(Lock { base, _held: held });
+            }
+        }
     }
 
     /// Makes the folder with what is in it at the start.
@@ -101,21 +123,14 @@ impl Registry {
         Ok(make().with_context(|| format!("cannot make {}", self.folder.display()))?)
     }
 
-    /// Removes the folder; an empty registry goes too.
+    /// Removes the folder.
     pub(crate) fn remove(&self) -> Result<()> {
-        if self.folder.exists() {
-            fs::remove_dir_all(&self.folder)
-                .with_context(|| format!("cannot remove {}", self.folder.display()))?;
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(anyhow::Error::new(error)
+                .context(format!("cannot remove {}", self.folder.display()))
+                .into()),
+            _ => Ok(()),
         }
-        if let Some(base) = self.folder.parent() {
-            let empty = fs::read_dir(base)
-                .is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == ".lock"));
-            if empty {
-                let _ = fs::remove_file(base.join(".lock"));
-                let _ = fs::remove_dir(base);
-            }
-        }
-        Ok(())
     }
 
     /// The lab's folder.

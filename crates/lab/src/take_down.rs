@@ -38,13 +38,13 @@ pub(crate) fn down_any(name: Option<&str>) -> Result<String> {
 
 /// Takes the lab of this name down.
 pub(crate) fn down(name: &str) -> Result<()> {
-    let _lock = Registry::lock()?;
     let registry = Registry::of(name)?;
     if !registry.exists() {
         let running: Vec<String> = Registry::all()?.into_iter().map(|(name, _)| name).collect();
         let list = if running.is_empty() { String::from("none") } else { running.join(", ") };
         return Err(LabError::wrong(format!("there is no lab called {name}; there are: {list}")));
     }
+    let _lock = Registry::lock()?;
     remove(&registry)
 }
 

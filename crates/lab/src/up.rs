@@ -49,15 +49,15 @@ pub(crate) fn up(text: &str, mut options: UpOptions) -> Result<Lab> {
             name = cluster.name
         )));
     }
+    if registry.exists() {
+        (options.progress)("cleaning up after a lab that was killed");
+        take_down::remove(&registry)?;
+    }
     let rootless = rootless::is_needed();
     if rootless {
         rootless::check()?;
     } else {
         host::check(&cluster, &topology)?;
-    }
-    if registry.exists() {
-        (options.progress)("cleaning up after a lab that was killed");
-        take_down::remove(&registry)?;
     }
     let listener =
         if rootless { forward::listen(&cluster).context("cannot listen on 127.0.0.1")? } else { None };

@@ -73,6 +73,19 @@ fn lab_runs_given_commands_with_their_environment() {
 }
 
 #[test]
+fn lab_whose_server_ends_is_undone_and_says_why() {
+    need_root();
+    let before = Machine::look();
+    let text = example("minimal", "test-ends") + "\n[lab.run]\nweb2 = \"echo no such page >&2; exit 3\"\n";
+    let options = UpOptions { program: Some(program()), ..UpOptions::default() };
+    let Err(LabError::Failed(error)) = Lab::up(&text, options) else { panic!("it cannot be ready") };
+    let error = format!("{error:#}");
+    assert!(error.contains("what runs on web2 ended (exit code 3)"), "{error}");
+    assert!(error.contains("no such page"), "{error}");
+    before.assert_unchanged();
+}
+
+#[test]
 fn lab_goes_after_its_keeper_was_killed() {
     need_root();
     let before = Machine::look();

@@ -2,14 +2,16 @@
 
 use std::rc::Rc;
 
+use relevo_proto::balance::Tried;
+use tokio::net::TcpStream;
+
 use crate::connect::connect;
 use crate::relay;
-use crate::stream::{self, Late, Outbox};
+use crate::stream::{self, Outbox};
 use crate::worker::Presence;
-use relevo_proto::balance::Tried;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
-pub(crate) async fn serve(presence: Presence, mut client: Late) {
+pub(crate) async fn serve(presence: Presence, mut client: TcpStream) {
     let local = Rc::clone(&presence.local);
     let shared = &local.shared;
     local.counters().requests.add();
@@ -30,10 +32,7 @@ pub(crate) async fn serve(presence: Presence, mut client: Late) {
         let ended = match connected {
             Ok(mut stream) => {
                 let (mut up, mut down) = (Outbox::default(), Outbox::default());
-                let ended = match client.ready() {
-                    Ok(client) => relay::run(&presence, client, &mut down, &mut stream, &mut up).await,
-                    Err(_) => relay::Ended::Broken,
-                };
+                let ended = relay::run(&presence, &mut client, &mut down, &mut stream, &mut up).await;
                 if ended == relay::Ended::Broken {
                     stream::reset(stream);
                 }
@@ -45,7 +44,7 @@ pub(crate) async fn serve(presence: Presence, mut client: Late) {
         local.server_counters(server).running.down();
         match ended {
             Some(relay::Ended::Both) => return,
-            Some(relay::Ended::Broken) => return client.reset(),
+            Some(relay::Ended::Broken) => return stream::reset(client),
             None => local.server_failed(server),
         }
         if !tried.add(server) {
@@ -53,5 +52,5 @@ pub(crate) async fn serve(presence: Presence, mut client: Late) {
         }
     }
     local.counters().errors.add();
-    client.reset();
+    stream::reset(client);
 }

@@ -1,15 +1,15 @@
 //! A worker: one thread, one event loop, its share of every service's connections.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
+use std::{future, io};
 
 use relevo_model::cluster::Mode;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,7 +18,6 @@ use crate::http::fields::Fields;
 use crate::pool::Pool;
 use crate::service::Shared;
 use crate::slot::{Signal, Slot, Slots, TICK};
-use crate::stream::Late;
 use crate::{clock, http, tcp};
 
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
@@ -123,7 +122,7 @@ impl Drop for Presence {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) number: usize,
-    pub(crate) services: Vec<(Arc<Shared>, Vec<TcpListener>)>,
+    pub(crate) services: Vec<(Arc<Shared>, Vec<std::net::TcpListener>)>,
     pub(crate) hints: mpsc::Sender<Hint>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
 }
@@ -151,7 +150,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
     for (shared, listeners) in services {
         let local = Rc::new(Local { worker: Rc::clone(&worker), shared });
         for listener in listeners {
-            let listener = watch(listener)?;
+            let listener = TcpListener::from_std(listener)?;
             vital.spawn_local(accept(Rc::clone(&local), listener, stopped.clone()));
         }
     }
@@ -196,15 +195,11 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept(
-    local: Rc<Local>,
-    listener: AsyncFd<TcpListener>,
-    mut stop: tokio::sync::watch::Receiver<()>,
-) {
+async fn accept(local: Rc<Local>, listener: TcpListener, mut stop: tokio::sync::watch::Receiver<()>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = listener.async_io(Interest::READABLE, accept_now) => accepted,
+            accepted = listener.accept() => accepted,
             _ = stop.changed() => break,
         };
         match accepted {
@@ -223,29 +218,17 @@ async fn accept(
             }
         }
     }
-    while let Ok((stream, peer)) = accept_now(listener.get_ref()) {
+    loop {
+        let waiting = future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+        let Poll::Ready(Ok((stream, peer))) = waiting else { break };
         local.shared.admit().await;
         start(&local, stream, peer);
     }
 }
 
-/// Registers a listener with the event loop; unlike tokio's own listener, it does not register what it accepts.
-#[allow(unsafe_code, reason = "tokio offers the registration of a descriptor only so")]
-fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
-    // SAFETY: a `TcpListener` owns its descriptor, always gives the same one, and closes it only when it is dropped.
-    Ok(unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?)
-}
-
-fn accept_now(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, peer) = listener.accept()?;
-    stream.set_nonblocking(true)?;
-    Ok((stream, peer))
-}
-
 /// Serves a connection that was admitted.
 fn start(local: &Rc<Local>, stream: TcpStream, peer: SocketAddr) {
     let presence = Presence::new(Rc::clone(local));
-    let stream = Late::Early(stream);
     match local.shared.config.mode {
         Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, stream, peer))),
         Mode::Tcp => drop(tokio::task::spawn_local(tcp::serve(presence, stream))),

@@ -132,9 +132,9 @@ const CATALOGUE: &[Drill] = &[
 
 /// The kernel looks at leases once a second, so a lease of one second is gone within two.
 const LEASE_MS: u64 = 2000;
-/// The spanning tree as the lab sets it: a silent neighbour counts as lost after max age (6 s), then a port listens
-/// and learns for the forward delay each (2 s + 2 s); 2 s for the switches to agree.
-const STP_MS: u64 = 12_000;
+/// The slowest spanning tree of the lab: a lost neighbour is noticed after max age (6 s), a port listens and
+/// learns for the forward delay each (2 s + 2 s), and as much again for a second port down the line.
+const STP_MS: u64 = 14_000;
 
 /// A planned move loses no request and is hardly noticed: both directors are alive, and the new one announces
 /// itself before the old one lets go. A single run may be late on a busy machine, by less than a crash would take.

@@ -45,6 +45,9 @@ pub(super) fn build(registry: &Registry, settings: &Settings) -> Result<Built> {
     registry.write_spaces(&pids)?;
     say(&format!("{PROGRESS}laying {} cables", topology.cables.len()))?;
     ip_batch(None, &topology.commands_outside(&pids))?;
+    if let Some(interface) = topology.host_interface() {
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
+    }
     configure(&topology, &pids)?;
     let jobs = Jobs::new(&cluster, registry, settings, &pids)?;
     let mut built = Built { cluster, topology, pids, jobs, damage: Damage::default() };

@@ -136,7 +136,10 @@ fn answer(built: &mut Built, stream: UnixStream) -> bool {
     };
     let (reply, ending) = match hear() {
         Ok(Wish::Down) => (Answer::Done, true),
-        Ok(Wish::Inventory) => (Answer::Inventory(inventory(built)), false),
+        Ok(Wish::Inventory) => {
+            built.jobs.reap();
+            (Answer::Inventory(inventory(built)), false)
+        }
         Ok(Wish::Fault(fault)) => match make(built, &fault) {
             Ok(()) => (Answer::Done, false),
             Err(LabError::Wrong(text)) => (Answer::Wrong(text), false),

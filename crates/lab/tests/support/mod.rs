@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -25,6 +26,11 @@ pub fn need_root() {
 
 /// The built `relevo`: the one named in `RELEVO_BIN`, or the one beside this test, built if need be.
 pub fn program() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(built_program).clone()
+}
+
+fn built_program() -> PathBuf {
     if let Some(path) = env::var_os("RELEVO_BIN") {
         return PathBuf::from(path);
     }
@@ -60,12 +66,7 @@ impl Guard {
             progress: Box::new(|line| println!("{line}")),
             ..UpOptions::default()
         };
-        Self::of(Lab::up(text, options).unwrap())
-    }
-
-    /// Takes care of one that is up.
-    pub fn of(lab: Lab) -> Self {
-        Self(Some(lab))
+        Self(Some(Lab::up(text, options).unwrap()))
     }
 
     /// Takes it down as a user would.
@@ -142,15 +143,23 @@ pub fn stderr(output: &Output) -> String {
 pub struct Machine(BTreeSet<String>);
 
 impl Machine {
-    /// Looks. Of the processes only those of labs count; others come and go.
+    /// Looks. Of the processes only those of the built program count, and of named namespaces none that belong to other
+    /// tests: others come and go on a machine.
     pub fn look() -> Self {
         let mut found = lab_processes();
         let interfaces = fs::read_dir("/sys/class/net").unwrap().flatten();
-        found.extend(interfaces.map(|entry| format!("interface {}", entry.file_name().to_string_lossy())));
+        let interfaces = interfaces.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        found.extend(
+            interfaces.filter(|name| !name.starts_with("rvt")).map(|name| format!("interface {name}")),
+        );
         let named = Command::new("ip").arg("netns").output().unwrap();
-        found.extend(stdout(&named).lines().map(|line| format!("namespace {line}")));
+        let named = stdout(&named);
+        found.extend(
+            named.lines().filter(|line| !line.starts_with("rvt")).map(|line| format!("namespace {line}")),
+        );
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        found.extend(mounts.lines().map(|line| format!("mount {line}")));
+        let mounts = mounts.lines().filter(|line| !line.contains("/run/netns"));
+        found.extend(mounts.map(|line| format!("mount {line}")));
         if Path::new("/run/relevo-lab").exists() {
             found.insert(String::from("folder /run/relevo-lab"));
         }
@@ -175,13 +184,14 @@ impl Machine {
 
 fn lab_processes() -> BTreeSet<String> {
     let own_space = fs::read_link("/proc/self/ns/pid").unwrap();
+    let program = program();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let path = entry.path();
-        let words = fs::read(path.join("cmdline")).unwrap_or_default();
-        let words = String::from_utf8_lossy(&words).replace('\0', " ");
         let elsewhere = fs::read_link(path.join("ns/pid")).is_ok_and(|space| space != own_space);
-        if words.contains("lab inside") || (elsewhere && words.contains("relevo")) {
+        if elsewhere && fs::read_link(path.join("exe")).is_ok_and(|exe| exe == program) {
+            let words = fs::read(path.join("cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).replace('\0', " ");
             found.insert(format!("process {} {words}", entry.file_name().to_string_lossy()));
         }
     }

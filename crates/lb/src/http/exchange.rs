@@ -153,9 +153,8 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
         End::Upgraded => {
             let Connection { presence, client, out, carry, .. } = connection;
             let mut server_out = talk.take_outbox();
-            let sent = server_out.send(talk.stream(), [carry.bytes(), &[]]);
-            match sent.and_then(|()| client.ready()) {
-                Ok(client) => {
+            match server_out.send(talk.stream(), [carry.bytes(), &[]]) {
+                Ok(()) => {
                     carry.consume(carry.bytes().len());
                     match relay::run(presence, client, out, talk.stream_mut(), &mut server_out).await {
                         relay::Ended::Both => Finish::Close,

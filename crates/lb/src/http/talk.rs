@@ -206,7 +206,7 @@ impl Talk {
             }
             let sent = if carry.is_empty() {
                 let mut scratch = presence.local.worker.scratch.borrow_mut();
-                let read = match client.poll_read(cx, &mut scratch) {
+                let read = match stream::poll_read(client, cx, &mut scratch) {
                     Poll::Pending => {
                         self.up = Upload::Running { waiting: true };
                         return None;
@@ -242,7 +242,7 @@ impl Talk {
         let local = std::rc::Rc::clone(&connection.presence.local);
         loop {
             if !connection.out.is_empty() {
-                match connection.out.poll_flush_late(&mut connection.client, cx) {
+                match connection.out.poll_flush(&mut connection.client, cx) {
                     Poll::Pending => return None,
                     Poll::Ready(Ok(())) => self.moved = true,
                     Poll::Ready(Err(_)) => return Some(End::ClientGone),
@@ -299,11 +299,11 @@ impl Talk {
                 Ok(count) => self.keep &= count == bytes.len(),
                 Err(_) => return Some(End::Cut),
             }
-            connection.out.send_late(&connection.client, [&output, &[]], false)
+            connection.out.send(&connection.client, [&output, &[]])
         } else {
             let Ok(count) = body.take(bytes) else { return Some(End::Cut) };
             self.keep &= count == bytes.len();
-            connection.out.send_late(&connection.client, [bytes.get(..count).unwrap_or_default(), &[]], false)
+            connection.out.send(&connection.client, [bytes.get(..count).unwrap_or_default(), &[]])
         };
         self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
         sent.is_err().then_some(End::ClientGone)
@@ -391,12 +391,7 @@ impl Talk {
         if first.is_empty() && second.is_empty() {
             return None;
         }
-        let last = self.close && self.down == Download::Done;
-        connection
-            .out
-            .send_late(&connection.client, [first, second], last)
-            .is_err()
-            .then_some(End::ClientGone)
+        connection.out.send(&connection.client, [first, second]).is_err().then_some(End::ClientGone)
     }
 
     /// A refusal, if the client has got nothing of an answer yet.
