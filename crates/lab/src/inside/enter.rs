@@ -84,6 +84,8 @@ pub(super) fn enter(arguments: &[OsString]) -> ExitCode {
     if let Err(error) = enter_node(&holder, how.to_str() == Some("whole")) {
         return report(&format!("cannot enter the node: {error}"));
     }
+    // The keeper holds signals back and reads them itself; what runs in a node begins with none held back, as after a login.
+    let _ = SigSet::empty().thread_set_mask();
     let error = Command::new(program).args(rest).exec();
     let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
     let _ = report(&format!("cannot run {}: {error}", program.to_string_lossy()));
