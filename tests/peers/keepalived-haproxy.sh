@@ -64,7 +64,11 @@ if [ -z "${RELEVO_PEERS_INSIDE:-}" ]; then
         [ "$fault" = kill ] || drill=director-unplug
         echo
         "$RELEVO" --version
-        "$RELEVO" drill run "$drill" --repeat "$repeat" --file "$root/tests/peers/relevo.toml"
+        unshare --mount --net sh -euc '
+            mount -t tmpfs tmpfs /run
+            ip link set lo up
+            exec "$RELEVO" drill run "$1" --repeat "$2" --file "$3"
+        ' relevo "$drill" "$repeat" "$root/tests/peers/relevo.toml"
     fi
     exit 0
 fi

@@ -55,11 +55,14 @@ impl Versions {
     }
 }
 
-/// The first line that a program says about itself; wrk says it with exit code 1.
+/// Name and version out of the first line that a program says about itself; wrk says it with exit code 1.
 fn first_line(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output().with_context(|| format!("{program} -v"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().next().unwrap_or("unknown").trim().to_owned())
+    let line = text.lines().next().unwrap_or("unknown");
+    let end =
+        [" - ", " [", " Copyright"].iter().filter_map(|word| line.find(word)).min().unwrap_or(line.len());
+    Ok(line[..end].trim().to_owned())
 }
 
 /// The machine in a line: processor and number of CPUs.
