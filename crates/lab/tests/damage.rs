@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::process::{Child, Stdio};
 
-use relevo_lab::{Fault, Lab, LabError, LabStatus, MainState, PortState};
+use relevo_lab::{Fault, Lab, LabError, LabStatus, MainState, PortState, UpOptions};
 use support::{Guard, Machine, example, need_root, program, run_in, stdout, wait_for, wait_until};
 
 fn state<'a>(seen: &'a LabStatus, node: &str) -> &'a MainState {
@@ -67,6 +67,25 @@ fn lab_processes_are_killed_frozen_stopped_and_come_back() {
     assert!(wrong(Fault::Unplug { node: name("lb1"), network: name("wan") }).contains("lan"));
     assert!(wrong(Fault::CutLink { a: name("lan"), b: name("x") }).contains("none"));
     assert!(wrong(Fault::SwitchOff { switch: name("x") }).contains("lan"));
+    lab.down();
+}
+
+#[test]
+fn lab_survives_a_server_that_signals_its_group() {
+    need_root();
+    let server = "trap 'trap - TERM; kill 0' TERM; touch /run/trapped; sleep 1000 & wait";
+    let text = example("minimal", "test-group").replace("check = ", "# check = ")
+        + &format!("\n[lab.run]\nweb1 = \"{server}\"\n");
+    let options = UpOptions {
+        program: Some(program()),
+        ready_within: std::time::Duration::ZERO,
+        ..UpOptions::default()
+    };
+    let lab = Guard::from(Lab::up(&text, options).unwrap());
+    wait_until("the trap is set", || run_in(&lab, "web1", &["test", "-e", "/run/trapped"]).status.success());
+    lab.fault(Fault::ServerStop { node: name("web1") }).unwrap();
+    let seen = wait_for(&lab, "server stopped", |seen| matches!(state(seen, "web1"), MainState::Dead { .. }));
+    assert!(matches!(state(&seen, "web2"), MainState::Running { .. }));
     lab.down();
 }
 

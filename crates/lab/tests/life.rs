@@ -54,17 +54,14 @@ fn lab_runs_given_commands_with_their_environment() {
     need_root();
     let text = example("minimal", "test-run")
         + "\n[lab.run]\nweb1 = \"echo $RELEVO_NODE at $RELEVO_ADDRESS in $PWD; echo over $RELEVO_ADDRESS_LAN; sleep 1000\"\n";
-    let lab = {
-        // Checks would wait for what this command does not do.
-        let options = UpOptions {
-            program: Some(program()),
-            folder: Some("/tmp".into()),
-            ready_within: std::time::Duration::ZERO,
-            ..UpOptions::default()
-        };
-        Lab::up(&text, options).unwrap()
+    // Nobody waits: checks would miss what this command does not do.
+    let options = UpOptions {
+        program: Some(program()),
+        folder: Some("/tmp".into()),
+        ready_within: std::time::Duration::ZERO,
+        ..UpOptions::default()
     };
-    let _guard = DownGuard("test-run");
+    let lab = Guard::from(Lab::up(&text, options).unwrap());
     let log = lab.log_folder().join("web1.log");
     let expected = "web1 at 192.168.176.21 in /tmp\nover 192.168.176.21\n";
     wait_until("the command's words are in the log", || {
@@ -222,12 +219,17 @@ fn lab_without_root() {
     assert_eq!(seen["rootless"], true);
     let page = relevo(&["exec", "bal2", "--", "curl", "-s", "-m", "5", "http://serv1/"]);
     assert!(stdout(&page).contains("serv1"), "{page:?}");
+    // The forwarder on this machine's own 127.0.0.1 leads to the virtual address, whoever holds it.
+    let url = seen["url"].as_str().unwrap();
+    let asked = || stdout(&Command::new("curl").args(["-s", "-m", "5", url]).output().unwrap());
+    wait_until("the forwarder carries", || asked().contains("serv"));
     let fault = relevo(&["fault", "kill", "bal1"]);
     assert!(fault.status.success(), "{fault:?}");
     wait_until("bal2 takes over", || {
         let held = relevo(&["exec", "bal2", "--", "ip", "-br", "address"]);
         stdout(&held).contains("172.31.76.254")
     });
+    wait_until("the forwarder carries to the other director", || asked().contains("serv"));
     drop(guard);
     fs::remove_file(file).unwrap();
     assert!(!registry.exists());

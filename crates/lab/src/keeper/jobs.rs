@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -106,6 +107,8 @@ impl Jobs {
                 .args(&job.arguments)
                 .envs(job.environment.iter().cloned())
                 .current_dir(if self.folder.is_dir() { self.folder.as_path() } else { "/".as_ref() })
+                // Daemons signal their process group (Apache does when it stops): it must not be the keeper's.
+                .process_group(0)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().context("cannot share a log")?)
                 .stderr(log)

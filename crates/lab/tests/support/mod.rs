@@ -75,6 +75,12 @@ impl Guard {
     }
 }
 
+impl From<Lab> for Guard {
+    fn from(lab: Lab) -> Self {
+        Self(Some(lab))
+    }
+}
+
 impl std::ops::Deref for Guard {
     type Target = Lab;
     fn deref(&self) -> &Lab {
