@@ -162,9 +162,14 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The balancer first, so that it answers when the first address comes.
+/// What can fail for a reason that an operator must mend comes first; then the balancer, so that it answers when the first
+/// address comes; then the director.
 fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) -> Result<Node, RunError> {
     let since = wall_ms();
+    let director = match cluster.groups.iter().any(|group| group.priority_of(&name).is_some()) {
+        true => Some(Director::prepare(&cluster, &name)?),
+        false => None,
+    };
     let settings = relevo_lb::Settings { workers: options.workers, cpu_pin: None };
     let balancer = Engine::start(settings, &cluster.services)?;
     let wanted = state.admin();
@@ -180,8 +185,8 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
         tracing::info!(%service, %server, admin = words::admin(admin), "server set as before the restart");
         node.set_admin(&[(service, server)], admin);
     }
-    if node.cluster.groups.iter().any(|group| group.priority_of(&node.name).is_some()) {
-        let director = Director::start(&node.cluster, &node.name)?;
+    if let Some(director) = director {
+        let director = director.start()?;
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
     }
     Ok(node)

@@ -49,45 +49,30 @@ pub struct Director {
 }
 
 impl Director {
-    /// Starts the director of `node` for all groups that it is of. It works in the network namespace of the calling thread.
+    /// Opens all that the director of `node` needs for the groups that it is of: everything that can fail for a reason that
+    /// an operator must mend. Nothing is sent and no address is touched before [`Prepared::start`]. It works in the network
+    /// namespace of the calling thread.
     ///
     /// # Errors
-    /// An interface that is not there, a missing permission; see [`StartError`]. Nothing was changed then.
-    pub fn start(cluster: &ClusterFile, node: &NodeName) -> Result<Self, StartError> {
+    /// An interface that is not there, a missing permission; see [`StartError`].
+    pub fn prepare(cluster: &ClusterFile, node: &NodeName) -> Result<Prepared, StartError> {
         let members = setup::members(cluster, node)?;
         // Before the tables are read, so that no change falls between.
         let monitor = Monitor::open()?;
         let mut kernel = Kernel { route: Route::open()?, arp: ArpSocket::open()? };
-        let mut opened = Vec::new();
+        let mut legs = Vec::new();
         for member in &members {
-            opened.push(open_legs(node, member, &mut kernel.route)?);
+            legs.push(open_legs(node, member, &mut kernel.route)?);
         }
-        let now = clock::now();
-        let holders = members
-            .iter()
-            .zip(opened)
-            .map(|(member, legs)| Holder::new(member.clone(), legs, &mut kernel, now))
-            .collect();
-        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        let wake =
-            EventFd::from_value_and_flags(0, flags).map_err(|error| StartError::Thread(error.into()))?;
-        let wake = Arc::new(wake);
-        let board = Arc::new(Board::default());
-        let (commands, receiver) = channel();
-        let mut worker = Worker {
-            holders,
-            kernel,
-            monitor,
-            commands: receiver,
-            wake: Arc::clone(&wake),
-            board: Arc::clone(&board),
-            deadline: None,
-            hurried: 0,
-        };
-        worker.publish();
-        let thread = std::thread::Builder::new().name("director".to_owned()).spawn(move || worker.run());
-        let thread = thread.map_err(StartError::Thread)?;
-        Ok(Self { node: node.clone(), members, board, commands, wake, thread: Some(thread) })
+        Ok(Prepared { node: node.clone(), members, legs, monitor, kernel })
+    }
+
+    /// [`Director::prepare`] and [`Prepared::start`] at once.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn start(cluster: &ClusterFile, node: &NodeName) -> Result<Self, StartError> {
+        Self::prepare(cluster, node)?.start()
     }
 
     /// What this node is for each of its groups, in the file's order. A router that is active but not in the cluster file
@@ -232,6 +217,57 @@ impl Director {
         let _ = self.command(command);
         // A thread that panicked has said so already.
         let _ = thread.join();
+    }
+}
+
+/// A director that has all it needs and has not begun.
+pub struct Prepared {
+    node: NodeName,
+    members: Vec<Member>,
+    legs: Vec<Vec<Leg>>,
+    monitor: Monitor,
+    kernel: Kernel,
+}
+
+impl Prepared {
+    /// Begins to listen, on a thread of its own.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(self) -> Result<Director, StartError> {
+        let Self { node, members, legs, monitor, mut kernel } = self;
+        let now = clock::now();
+        let holders = members
+            .iter()
+            .zip(legs)
+            .map(|(member, legs)| Holder::new(member.clone(), legs, &mut kernel, now))
+            .collect();
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        let wake =
+            EventFd::from_value_and_flags(0, flags).map_err(|error| StartError::Thread(error.into()))?;
+        let wake = Arc::new(wake);
+        let board = Arc::new(Board::default());
+        let (commands, receiver) = channel();
+        let mut worker = Worker {
+            holders,
+            kernel,
+            monitor,
+            commands: receiver,
+            wake: Arc::clone(&wake),
+            board: Arc::clone(&board),
+            deadline: None,
+            hurried: 0,
+        };
+        worker.publish();
+        let thread = std::thread::Builder::new().name("director".to_owned()).spawn(move || worker.run());
+        let thread = thread.map_err(StartError::Thread)?;
+        Ok(Director { node, members, board, commands, wake, thread: Some(thread) })
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
