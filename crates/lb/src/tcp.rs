@@ -2,16 +2,14 @@
 
 use std::rc::Rc;
 
-use relevo_proto::balance::Tried;
-use tokio::net::TcpStream;
-
 use crate::connect::connect;
 use crate::relay;
-use crate::stream::{self, Outbox};
+use crate::stream::{self, Late, Outbox};
 use crate::worker::Presence;
+use relevo_proto::balance::Tried;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
-pub(crate) async fn serve(presence: Presence, mut client: TcpStream) {
+pub(crate) async fn serve(presence: Presence, mut client: Late) {
     let local = Rc::clone(&presence.local);
     let shared = &local.shared;
     local.counters().requests.add();
@@ -32,7 +30,10 @@ pub(crate) async fn serve(presence: Presence, mut client: TcpStream) {
         let ended = match connected {
             Ok(mut stream) => {
                 let (mut up, mut down) = (Outbox::default(), Outbox::default());
-                let ended = relay::run(&presence, &mut client, &mut down, &mut stream, &mut up).await;
+                let ended = match client.ready() {
+                    Ok(client) => relay::run(&presence, client, &mut down, &mut stream, &mut up).await,
+                    Err(_) => relay::Ended::Broken,
+                };
                 if ended == relay::Ended::Broken {
                     stream::reset(stream);
                 }
@@ -44,7 +45,7 @@ pub(crate) async fn serve(presence: Presence, mut client: TcpStream) {
         local.server_counters(server).running.down();
         match ended {
             Some(relay::Ended::Both) => return,
-            Some(relay::Ended::Broken) => return stream::reset(client),
+            Some(relay::Ended::Broken) => return client.reset(),
             None => local.server_failed(server),
         }
         if !tried.add(server) {
@@ -52,5 +53,5 @@ pub(crate) async fn serve(presence: Presence, mut client: TcpStream) {
         }
     }
     local.counters().errors.add();
-    stream::reset(client);
+    client.reset();
 }

@@ -1,15 +1,15 @@
 //! A worker: one thread, one event loop, its share of every service's connections.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-use std::{future, io};
 
 use relevo_model::cluster::Mode;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::http::fields::Fields;
 use crate::pool::Pool;
 use crate::service::Shared;
 use crate::slot::{Signal, Slot, Slots, TICK};
+use crate::stream::Late;
 use crate::{clock, http, tcp};
 
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
@@ -122,7 +123,7 @@ impl Drop for Presence {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) number: usize,
-    pub(crate) services: Vec<(Arc<Shared>, Vec<std::net::TcpListener>)>,
+    pub(crate) services: Vec<(Arc<Shared>, Vec<TcpListener>)>,
     pub(crate) hints: mpsc::Sender<Hint>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
 }
@@ -150,7 +151,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
     for (shared, listeners) in services {
         let local = Rc::new(Local { worker: Rc::clone(&worker), shared });
         for listener in listeners {
-            let listener = TcpListener::from_std(listener)?;
+            let listener = watch(listener)?;
             vital.spawn_local(accept(Rc::clone(&local), listener, stopped.clone()));
         }
     }
@@ -195,11 +196,15 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
     Ok(())
 }
 
-async fn accept(local: Rc<Local>, listener: TcpListener, mut stop: tokio::sync::watch::Receiver<()>) {
+async fn accept(
+    local: Rc<Local>,
+    listener: AsyncFd<TcpListener>,
+    mut stop: tokio::sync::watch::Receiver<()>,
+) {
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
+            accepted = listener.async_io(Interest::READABLE, accept_now) => accepted,
             _ = stop.changed() => break,
         };
         match accepted {
@@ -211,6 +216,8 @@ async fn accept(local: Rc<Local>, listener: TcpListener, mut stop: tokio::sync::
                     _ = stop.changed() => break,
                 }
             }
+            // The client left before it was accepted (accept(2): pending network errors).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Out of descriptors or memory: let some connections end.
                 tracing::warn!(service = %local.shared.config.name, %error, "cannot accept a connection");
@@ -218,17 +225,29 @@ async fn accept(local: Rc<Local>, listener: TcpListener, mut stop: tokio::sync::
             }
         }
     }
-    loop {
-        let waiting = future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
-        let Poll::Ready(Ok((stream, peer))) = waiting else { break };
+    while let Ok((stream, peer)) = accept_now(listener.get_ref()) {
         local.shared.admit().await;
         start(&local, stream, peer);
     }
 }
 
+/// Registers a listener with the event loop; unlike tokio's own listener, it does not register what it accepts.
+#[allow(unsafe_code, reason = "tokio offers the registration of a descriptor only so")]
+fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a `TcpListener` owns its descriptor, always gives the same one, and closes it only when it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?)
+}
+
+fn accept_now(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, peer))
+}
+
 /// Serves a connection that was admitted.
 fn start(local: &Rc<Local>, stream: TcpStream, peer: SocketAddr) {
     let presence = Presence::new(Rc::clone(local));
+    let stream = Late::Early(stream);
     match local.shared.config.mode {
         Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, stream, peer))),
         Mode::Tcp => drop(tokio::task::spawn_local(tcp::serve(presence, stream))),

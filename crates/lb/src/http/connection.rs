@@ -4,21 +4,19 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
-
 use super::exchange::{self, Finish};
 use super::linger;
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
 use crate::slot::Signal;
-use crate::stream::{self, Outbox};
+use crate::stream::{Late, Outbox};
 use crate::worker::Presence;
 
 /// A client's connection. While it is idle, it owns a few hundred bytes.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) presence: Presence,
-    pub(super) client: TcpStream,
+    pub(super) client: Late,
     /// Bytes for the client that the kernel has not taken yet.
     pub(super) out: Outbox,
     /// Bytes from the client that were read too early: a part of a head, a body's start, the next request.
@@ -30,7 +28,7 @@ pub(super) struct Connection {
 }
 
 /// Serves a client until one side ends it.
-pub(crate) async fn serve(presence: Presence, client: TcpStream, peer: SocketAddr) {
+pub(crate) async fn serve(presence: Presence, client: Late, peer: SocketAddr) {
     let lines = if presence.local.shared.config.forwarded_for {
         format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes()
     } else {
@@ -41,7 +39,7 @@ pub(crate) async fn serve(presence: Presence, client: TcpStream, peer: SocketAdd
     match connection.run().await {
         End::Closed => {}
         End::Linger => linger::close(&connection.presence, connection.client).await,
-        End::Reset => stream::reset(connection.client),
+        End::Reset => connection.client.reset(),
     }
 }
 
@@ -69,7 +67,7 @@ impl Connection {
         loop {
             let wait = if first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
             self.presence.set_deadline(wait);
-            let request = match self.next(first).await {
+            let request = match self.next().await {
                 Next::Request(request) => request,
                 Next::Refused(refusal) => {
                     self.presence.local.counters().requests.add();
@@ -80,7 +78,11 @@ impl Connection {
             first = false;
             self.presence.local.counters().requests.add();
             match exchange::run(self, &request).await {
-                Finish::KeepAlive => {}
+                // The signal to stop may have come while the answer was on its way.
+                Finish::KeepAlive if self.presence.local.worker.closing.get() && self.carry.is_empty() => {
+                    return End::Closed;
+                }
+                Finish::KeepAlive => self.rest(),
                 Finish::Close => return if self.carry.is_empty() { End::Closed } else { End::Linger },
                 Finish::Linger => return End::Linger,
                 Finish::Reset => return End::Reset,
@@ -95,13 +97,21 @@ impl Connection {
         }
     }
 
+    /// Gives back what an unusually large request needed.
+    fn rest(&mut self) {
+        const KEEP: usize = 4096;
+        if self.head.capacity() > KEEP {
+            self.head = Vec::new();
+        }
+    }
+
     /// Answers a request ourselves. `Closed`: the connection goes on.
     async fn refuse(&mut self, refusal: Refusal, close: bool, head_only: bool) -> End {
         self.presence.local.counters().errors.add();
         let mut answer = Vec::new();
         write_answer(&mut answer, refusal, close, head_only);
         self.presence.set_deadline(self.presence.local.shared.config.timeouts.client);
-        if self.out.send(&self.client, [&answer, &[]]).is_err() {
+        if self.out.send_late(&self.client, [&answer, &[]], close).is_err() {
             return End::Reset;
         }
         let Self { out, client, presence, .. } = self;
@@ -110,7 +120,7 @@ impl Connection {
             if presence.slot.take_signal() == Signal::Timeout {
                 return Poll::Ready(false);
             }
-            out.poll_flush(client, cx).map(|result| result.is_ok())
+            out.poll_flush_late(client, cx).map(|result| result.is_ok())
         });
         match (sent.await, close) {
             (false, _) => End::Reset,
@@ -119,25 +129,11 @@ impl Connection {
         }
     }
 
-    async fn next(&mut self, first: bool) -> Next {
-        if !self.carry.is_empty() {
-            if let Some(next) = self.parse_carry() {
-                return next;
-            }
-        } else if first {
-            // The request often came with the connection: ask the kernel before the event loop does.
-            let early = {
-                let worker = std::rc::Rc::clone(&self.presence.local);
-                let mut scratch = worker.worker.scratch.borrow_mut();
-                match stream::read_now(&self.client, &mut scratch) {
-                    Ok(None) => None,
-                    Ok(Some(0)) | Err(_) => Some(Next::Gone),
-                    Ok(Some(count)) => self.take(scratch.get(..count).unwrap_or_default()),
-                }
-            };
-            if let Some(next) = early {
-                return next;
-            }
+    async fn next(&mut self) -> Next {
+        if !self.carry.is_empty()
+            && let Some(next) = self.parse_carry()
+        {
+            return next;
         }
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -156,7 +152,7 @@ impl Connection {
         let local = std::rc::Rc::clone(&self.presence.local);
         let mut scratch = local.worker.scratch.borrow_mut();
         loop {
-            match stream::poll_read(&mut self.client, cx, &mut scratch) {
+            match self.client.poll_read(cx, &mut scratch) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::Gone),
                 Poll::Ready(Ok(count)) => {

@@ -71,7 +71,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
         match attempt {
             Attempt::Finished(finish) => return finish,
             Attempt::NotConnected => refusal = UNREACHABLE,
-            Attempt::Died => {
+            Attempt::Died | Attempt::Silent => {
                 refusal = DIED;
                 if !std::mem::replace(&mut may_repeat, false) {
                     return Finish::Refuse { refusal, close };
@@ -87,7 +87,11 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
 
 enum Attempt {
     Finished(Finish),
+    /// There was no connection that took the request's first byte.
     NotConnected,
+    /// The connection ended before the answer's first byte.
+    Silent,
+    /// The server went down before the answer's first byte.
     Died,
 }
 
@@ -101,9 +105,10 @@ async fn attempt(connection: &mut Connection, request: &Request, server: u16) ->
         && (request.is_repeatable() || is_alive(&stream))
     {
         match talk(connection, request, stream, server).await {
-            // It had been closed just now.
-            Attempt::Died if request.is_repeatable() => {}
-            ended @ (Attempt::Died | Attempt::Finished(_) | Attempt::NotConnected) => return ended,
+            // It had been closed just now. What was never taken may be sent again, whatever it is.
+            Attempt::NotConnected => {}
+            Attempt::Silent if request.is_repeatable() => {}
+            ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
         }
     }
     let Some(at) = local.shared.at(server) else { return Attempt::NotConnected };
@@ -122,7 +127,7 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
     let local = Rc::clone(&connection.presence.local);
     let mut talk = Talk::new(stream, request);
     if talk.start(connection).is_err() {
-        return Attempt::Died;
+        return Attempt::NotConnected;
     }
     let end = poll_fn(|cx| talk.poll(connection, cx)).await;
     Attempt::Finished(match end {
@@ -138,7 +143,8 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
                 (true, false) => Finish::KeepAlive,
             }
         }
-        End::Silent => return Attempt::Died,
+        End::Silent => return Attempt::Silent,
+        End::Abandoned => return Attempt::Died,
         End::Refuse(refusal) => {
             if matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout) {
                 local.server_failed(server);
@@ -153,8 +159,9 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
         End::Upgraded => {
             let Connection { presence, client, out, carry, .. } = connection;
             let mut server_out = talk.take_outbox();
-            match server_out.send(talk.stream(), [carry.bytes(), &[]]) {
-                Ok(()) => {
+            let sent = server_out.send(talk.stream(), [carry.bytes(), &[]]);
+            match sent.and_then(|()| client.ready()) {
+                Ok(client) => {
                     carry.consume(carry.bytes().len());
                     match relay::run(presence, client, out, talk.stream_mut(), &mut server_out).await {
                         relay::Ended::Both => Finish::Close,

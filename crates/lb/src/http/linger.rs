@@ -7,10 +7,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
 use crate::slot::Signal;
-use crate::stream;
+use crate::stream::Late;
 use crate::worker::Presence;
 
 /// Longest time that is spent on it.
@@ -19,8 +17,8 @@ const TIME: Duration = Duration::from_secs(1);
 const BYTES: usize = 1024 * 1024;
 
 /// Ends our side and waits for the client to end its own.
-pub(crate) async fn close(presence: &Presence, mut client: TcpStream) {
-    stream::end(&client);
+pub(crate) async fn close(presence: &Presence, mut client: Late) {
+    client.end();
     presence.set_deadline(TIME);
     let mut left = BYTES;
     poll_fn(|cx| {
@@ -31,7 +29,7 @@ pub(crate) async fn close(presence: &Presence, mut client: TcpStream) {
         }
         let mut scratch = presence.local.worker.scratch.borrow_mut();
         loop {
-            match stream::poll_read(&mut client, cx, &mut scratch) {
+            match client.poll_read(cx, &mut scratch) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(count)) if count > 0 && count < left => left -= count,
                 Poll::Ready(Ok(_) | Err(_)) => return Poll::Ready(()),

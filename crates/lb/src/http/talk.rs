@@ -30,6 +30,8 @@ pub(super) enum End {
     Complete { close: bool },
     /// The server closed without a byte.
     Silent,
+    /// The server went down without a byte.
+    Abandoned,
     /// Nothing was sent to the client: answer this.
     Refuse(Refusal),
     /// The answer broke off.
@@ -172,7 +174,7 @@ impl Talk {
             Signal::Cut => refuse(Status::Unavailable, "the server was stopped"),
             // Its answer may still come; who can be asked again is.
             Signal::ServerDown if unanswered && self.carry.is_empty() && self.request.is_safe() => {
-                Some(End::Silent)
+                Some(End::Abandoned)
             }
             Signal::ServerDown => None,
         }
@@ -206,7 +208,7 @@ impl Talk {
             }
             let sent = if carry.is_empty() {
                 let mut scratch = presence.local.worker.scratch.borrow_mut();
-                let read = match stream::poll_read(client, cx, &mut scratch) {
+                let read = match client.poll_read(cx, &mut scratch) {
                     Poll::Pending => {
                         self.up = Upload::Running { waiting: true };
                         return None;
@@ -242,7 +244,7 @@ impl Talk {
         let local = std::rc::Rc::clone(&connection.presence.local);
         loop {
             if !connection.out.is_empty() {
-                match connection.out.poll_flush(&mut connection.client, cx) {
+                match connection.out.poll_flush_late(&mut connection.client, cx) {
                     Poll::Pending => return None,
                     Poll::Ready(Ok(())) => self.moved = true,
                     Poll::Ready(Err(_)) => return Some(End::ClientGone),
@@ -299,11 +301,11 @@ impl Talk {
                 Ok(count) => self.keep &= count == bytes.len(),
                 Err(_) => return Some(End::Cut),
             }
-            connection.out.send(&connection.client, [&output, &[]])
+            connection.out.send_late(&connection.client, [&output, &[]], false)
         } else {
             let Ok(count) = body.take(bytes) else { return Some(End::Cut) };
             self.keep &= count == bytes.len();
-            connection.out.send(&connection.client, [bytes.get(..count).unwrap_or_default(), &[]])
+            connection.out.send_late(&connection.client, [bytes.get(..count).unwrap_or_default(), &[]], false)
         };
         self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
         sent.is_err().then_some(End::ClientGone)
@@ -391,7 +393,12 @@ impl Talk {
         if first.is_empty() && second.is_empty() {
             return None;
         }
-        connection.out.send(&connection.client, [first, second]).is_err().then_some(End::ClientGone)
+        let last = self.close && self.down == Download::Done;
+        connection
+            .out
+            .send_late(&connection.client, [first, second], last)
+            .is_err()
+            .then_some(End::ClientGone)
     }
 
     /// A refusal, if the client has got nothing of an answer yet.

@@ -153,7 +153,7 @@ fn a_probe_without_an_answer_in_time_is_a_bad_one() {
     service.check.kind = CheckKind::Http { path: "/".to_owned(), host: None };
     let rig = Rig::start(service);
     rig.wait_health(1, Health::Down);
-    assert_eq!(rig.server(1).reason, "no answer within 100 ms");
+    assert_eq!(rig.server(1).reason, "no answer within 500 ms");
     assert_eq!(rig.get("/").body, "503 Service Unavailable: no server can take the request\n");
 }
 
@@ -232,7 +232,7 @@ fn a_server_that_dies_silently_loses_its_waiting_requests_to_the_next() {
     rig.wait_health(1, Health::Up);
     rig.wait_health(2, Health::Up);
     assert_eq!(rig.get("/wait").body, "other");
-    assert_eq!(rig.server(1).reason, "no answer within 100 ms");
+    assert_eq!(rig.server(1).reason, "no answer within 500 ms");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The engine as its users see it: real clients, real servers, real sockets on the loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod balancing;
 mod framing;
 mod http;

@@ -292,8 +292,8 @@ pub(crate) fn service(servers: &[SocketAddrV4]) -> Service {
         balance: Balance::RoundRobin,
         check: Check {
             kind: CheckKind::None,
-            interval: Duration::from_millis(100),
-            timeout: Duration::from_millis(100),
+            interval: Duration::from_millis(500),
+            timeout: Duration::from_millis(500),
             rise: 2,
             fall: 2,
         },

@@ -1,0 +1,131 @@
+//! A keep-alive request on a warm connection allocates nothing, on the worker's side.
+//!
+//! Alone in its process: the allocator counts for all threads but this test's own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use relevo_lb::{Engine, Settings};
+use relevo_model::cluster::{Balance, Check, CheckKind, Listen, Mode, Server, Service, Timeouts};
+
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The test's own threads: its clients and servers may allocate.
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Counting;
+
+fn count() {
+    if !IS_OURS.try_with(Cell::get).unwrap_or(true) {
+        COUNT.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[allow(unsafe_code, reason = "a global allocator can be written in no other way")]
+// SAFETY: every call is passed on to the system's allocator as it came; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello";
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nHost: test\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+
+#[test]
+fn a_warm_request_allocates_nothing() {
+    IS_OURS.set(true);
+    let origins: Vec<SocketAddrV4> = (0..3).map(|_| origin()).collect();
+    let second = Duration::from_secs(1);
+    let server = |(number, at): (usize, &SocketAddrV4)| Server {
+        name: format!("server{number}").as_str().into(),
+        node: None,
+        at: *at,
+        weight: 1,
+    };
+    let service = Service {
+        name: "web".into(),
+        listen: vec![Listen { address: None, at: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }],
+        mode: Mode::Http,
+        balance: Balance::RoundRobin,
+        check: Check { kind: CheckKind::None, interval: second, timeout: second, rise: 1, fall: 1 },
+        forwarded_for: true,
+        timeouts: Timeouts {
+            connect: 20 * second,
+            client: 20 * second,
+            server: 20 * second,
+            request: 20 * second,
+            keep_alive: 20 * second,
+        },
+        fallback: None,
+        max_connections: 100,
+        max_header: 16 * 1024,
+        servers: origins.iter().enumerate().map(server).collect(),
+    };
+    let engine = Engine::start(Settings { workers: 1, cpu_pin: None }, &[service]).unwrap();
+    let mut client = TcpStream::connect(engine.snapshot()[0].listen[0]).unwrap();
+    client.set_read_timeout(Some(20 * second)).unwrap();
+    let mut ask = |requests: usize| {
+        let mut answer = [0; 512];
+        for _ in 0..requests {
+            client.write_all(REQUEST).unwrap();
+            let mut got = 0;
+            while !answer[..got].ends_with(b"hello") {
+                let count = client.read(&mut answer[got..]).unwrap();
+                assert!(count > 0, "closed");
+                got += count;
+            }
+        }
+    };
+    ask(100);
+    let before = COUNT.load(Ordering::SeqCst);
+    ask(1000);
+    assert_eq!(COUNT.load(Ordering::SeqCst) - before, 0, "allocations in 1000 requests");
+    drop(engine);
+}
+
+/// A server that answers each read with the same.
+fn origin() -> SocketAddrV4 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let SocketAddr::V4(at) = listener.local_addr().unwrap() else { panic!("not IPv4") };
+    std::thread::spawn(move || {
+        IS_OURS.set(true);
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                IS_OURS.set(true);
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+                    if stream.write_all(ANSWER).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    at
+}

@@ -1,0 +1,51 @@
+//! Any bytes as a request, an answer and a chunked body: taken or refused, never a panic; and what we write for a
+//! server must be understood there as we understood what we read.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use relevo_lb::http::chunked::Chunked;
+use relevo_lb::http::fields::Fields;
+use relevo_lb::http::request::{Additions, Method, Request, Version};
+use relevo_lb::http::response::{Manner, Response};
+
+const LIMIT: usize = 4096;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut fields = Fields::new();
+    let mut out = Vec::new();
+    if let Ok(Some(request)) = Request::parse(bytes, LIMIT, &mut fields) {
+        let additions = Additions { lines: b"X-Forwarded-For: 192.0.2.1\r\n", host: b"default" };
+        request.write(bytes, fields.list(), additions, &mut out);
+        let again = Request::parse(&out, 2 * LIMIT, &mut fields).expect("a good head").expect("a whole head");
+        assert_eq!(again.length, out.len());
+        assert_eq!((again.body, again.method, again.websocket), (request.body, request.method, request.websocket));
+        assert_eq!(again.version, Version::V11);
+        // A shorter piece of it was not refused, and not taken either.
+        for end in [request.length / 2, request.length - 1] {
+            assert_eq!(Request::parse(&bytes[..end], LIMIT, &mut fields), Ok(None));
+        }
+        chunks(&bytes[request.length..]);
+    }
+    if let Ok(Some(response)) = Response::parse(bytes, LIMIT, Method::Safe, &mut fields) {
+        out.clear();
+        let manner = Manner { version: Version::V11, close: false, plain: false };
+        response.write(bytes, fields.list(), manner, &mut out);
+        let again = Response::parse(&out, 2 * LIMIT, Method::Safe, &mut fields).expect("a good head");
+        let again = again.expect("a whole head");
+        assert_eq!((again.status, again.body, again.length), (response.status, response.body, out.len()));
+    }
+    chunks(bytes);
+});
+
+/// Chunks mean the same however they are cut.
+fn chunks(bytes: &[u8]) {
+    let decode = |pieces: usize| {
+        let (mut chunked, mut data, mut used) = (Chunked::new(), Vec::new(), 0);
+        for piece in bytes.chunks(pieces.max(1)) {
+            used += chunked.feed(piece, |part| data.extend_from_slice(part)).map_err(|_| ())?;
+        }
+        Ok::<_, ()>((chunked.is_done(), data, used))
+    };
+    assert_eq!(decode(bytes.len()), decode(1));
+}
