@@ -136,7 +136,13 @@ fn ip_batch(holder: Option<i32>, commands: &str) -> Result<()> {
     if commands.is_empty() {
         return Ok(());
     }
-    Ok(finish_batch(start_batch("ip", holder, commands)?)?)
+    finish_batch(start_batch("ip", holder, commands)?).map_err(|error| match error.to_string() {
+        text if text.contains("Operation not permitted") => LabError::wrong(
+            "this user may not make network interfaces here: run the lab as root of the machine or as an ordinary user; \
+             in a container, start it with --privileged (or CAP_SYS_ADMIN and CAP_NET_ADMIN)",
+        ),
+        _ => LabError::Failed(error),
+    })
 }
 
 fn start_batch(tool: &str, holder: Option<i32>, commands: &str) -> Result<Child> {
