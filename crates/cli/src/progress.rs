@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr};
 
 use crate::printer::{FAINT, paint};
 
-/// A line of progress. Without a terminal each line is printed once, so that logs can be read.
+/// A line of progress. Without a terminal only lines that stay are printed, so that logs can be read.
 #[derive(Debug)]
 pub(crate) struct Progress {
     terminal: bool,
@@ -26,8 +26,6 @@ impl Progress {
         if self.terminal {
             anstream::eprint!("\r\x1b[2K{}", paint(FAINT, line));
             let _ = stderr().flush();
-        } else {
-            eprintln!("{line}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use relevo_model::cluster::{Balance, CheckKind, Mode};
-use relevo_model::{Severity, diagnostic, read};
+use relevo_model::{Reading, Severity, diagnostic, read};
 
 const EXAMPLES: [&str; 4] = [
     include_str!("../../../examples/minimal.toml"),
@@ -20,7 +20,7 @@ const EXAMPLES: [&str; 4] = [
 ];
 
 /// Reads a text and checks what must hold for every one.
-fn examine(text: &str) {
+fn examine(text: &str) -> Reading {
     let reading = read(text);
     let lines: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
     for found in &reading.diagnostics {
@@ -37,6 +37,7 @@ fn examine(text: &str) {
     let wrong = reading.diagnostics.iter().any(|found| found.severity == Severity::Error);
     assert_eq!(reading.cluster.is_none(), wrong, "{:?} in {text:?}", reading.diagnostics);
     diagnostic::render("any.toml", text, &reading.diagnostics);
+    reading
 }
 
 /// Texts that look like parts of a cluster file.
@@ -226,15 +227,14 @@ fn hostile_shapes_are_refused() {
     let deep_key = format!("{} = 1", ["a"; 300_000].join("."));
     let deep_header = format!("[{}]", ["\"a\""; 200_000].join(" . "));
     let open = "[".repeat(1_000_000);
-    let lines = "x\n".repeat(500_000);
-    let twice = "a=1\n".repeat(200_000);
+    let lines = "x\n".repeat(100_000);
+    let twice = "a=1\n".repeat(50_000);
     let table_twice = format!("[a]\n{twice}[a]\n{}", "a=1\n".repeat(50_000));
-    let keys: String = (0..60_000).map(|number| format!("unknown{number}=1\n")).collect();
-    let nodes: String = (0..20_000).map(|number| format!("[node.n{number}]\n")).collect();
+    let keys: String = (0..20_000).map(|number| format!("unknown{number}=1\n")).collect();
+    let nodes: String = (0..10_000).map(|number| format!("[node.n{number}]\n")).collect();
     for text in [deep_array, deep_table, deep_key, deep_header, open, lines, twice, table_twice, keys, nodes]
     {
-        examine(&text);
-        assert!(read(&text).cluster.is_none());
+        assert!(examine(&text).cluster.is_none());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -44,7 +45,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let lab = bring_up(example::S4)?;
     anstream::println!("  {} in {:.1} s\n", paint(GOOD, "It is up,"), began.elapsed().as_secs_f64());
-    let shown = show(&lab);
+    let shown = crate::interrupt::flag().map_err(Failure::Failed).and_then(|stopped| show(&lab, &stopped));
     let keep = args.keep && shown.is_ok();
     if keep {
         go_on(&lab);
@@ -59,18 +60,21 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     shown
 }
 
-fn show(lab: &Lab) -> Result<ExitCode, Failure> {
-    println!("{}", relevo_lab::draw(lab.cluster(), &lab.status().map_err(failure)?));
+fn show(lab: &Lab, stopped: &AtomicBool) -> Result<ExitCode, Failure> {
+    for line in relevo_lab::draw(lab.cluster(), &lab.status().map_err(failure)?).lines() {
+        anstream::println!("  {}", bright(line));
+    }
+    let legend = "══ cable in use   ·· cable held back by the spanning tree   ~~ VXLAN";
+    anstream::println!("\n  {}\n", paint(FAINT, legend));
     let facts = Facts::new(lab.cluster()).map_err(|error| anyhow!(error))?;
     if let Some(url) = lab.url() {
-        anstream::println!("  Open it in a browser on this machine:  {}\n", paint(TITLE, &url));
         title(&format!("{SHOWN} requests, one after the other"));
         requests(&url)?;
     }
     let active = holder(lab, &facts)?;
     title(&format!("Now {active} dies: kill -9 for everything that runs on it"));
     println!("  Meanwhile a client opens a new connection every 10 ms and keeps four others busy.\n");
-    let outcome = crash(lab)?;
+    let outcome = crash(lab, stopped)?;
     if let Some(record) = &outcome.worst {
         println!("{}", picture(record));
     }
@@ -87,23 +91,28 @@ fn show(lab: &Lab) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(!outcome.report.passed)))
 }
 
-fn crash(lab: &Lab) -> Result<Outcome, Failure> {
+fn crash(lab: &Lab, stopped: &AtomicBool) -> Result<Outcome, Failure> {
     let crash = drill::find("director-crash").context("the drill is gone")?;
     let program = std::env::current_exe().context("cannot find the running program")?;
-    let stopped = crate::interrupt::flag()?;
     let mut progress = Progress::new();
     progress.show("  the client is asking");
-    drill::run(lab, crash, &RunOptions { repeat: 1, program }, &stopped, |_, _| {}).map_err(|stop| match stop
-    {
-        Stop::Interrupted => Failure::Failed(anyhow!("interrupted; everything was undone")),
-        Stop::Problem(problem) => Failure::Failed(anyhow!(problem)),
-    })
+    drill::run(lab, crash, &RunOptions { repeat: 1, program }, stopped, |_, _| {}).map_err(
+        |stop| match stop {
+            Stop::Interrupted => Failure::Failed(anyhow!("interrupted; everything was undone")),
+            Stop::Problem(problem) => Failure::Failed(anyhow!(problem)),
+        },
+    )
 }
 
 fn holder(lab: &Lab, facts: &Facts) -> Result<String, Failure> {
     let status = lab.status().map_err(failure)?;
     let holders = status.holders(*facts.target.ip());
     Ok(holders.first().map_or_else(|| "nobody".to_owned(), |name| (*name).to_owned()))
+}
+
+/// Who is active stands out, and so does where to look.
+fn bright(line: &str) -> String {
+    if line.contains("ACTIVE") || line.starts_with("open ") { paint(TITLE, line) } else { line.to_owned() }
 }
 
 /// Asks some times and shows who answered.
@@ -142,7 +151,7 @@ fn noticed(run: &Run) {
     };
     row("longest time without an answer", &format!("{} ms", run.gap_ms), "");
     row("requests without an answer", &of(run.lost, run.lost + run.answers), "one every 10 ms");
-    row("kept connections that broke", &run.cut.to_string(), "they were opened again");
+    row("kept connections that broke", &run.cut.to_string(), "of four; they were opened again");
     if let (Some(takeover), Some(to)) = (run.takeover_ms, &run.to) {
         row(
             &format!("the address was on {to} after"),

@@ -67,6 +67,8 @@ fn watch(node: &ask::Node, json: bool) -> Result<ExitCode, Failure> {
         let mut out = anstream::stdout().lock();
         let written = if redraw {
             // Home, then each line with the rest of its old self taken away, then everything below.
+            let plain = anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never;
+            let text = if plain { anstream::adapter::strip_str(&text).to_string() } else { text };
             let lines: String = text.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
             std::io::stdout().write_all(format!("\x1b[H{lines}\x1b[J").as_bytes())
         } else if json {

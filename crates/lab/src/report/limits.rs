@@ -14,7 +14,7 @@ pub struct Limits {
     /// New connections without a good answer, in any run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
-    /// New connections that were not even refused: silence until the deadline, in any run.
+    /// New connections that were not even refused while the fault lasted: silence until the deadline, in any run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hung: Option<u64>,
     /// Kept connections that broke, in any run.

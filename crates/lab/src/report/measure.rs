@@ -18,7 +18,7 @@ use std::time::Duration;
 use relevo_model::{NodeName, Time};
 use serde::Serialize;
 
-use super::event::{Holding, LostReason, ProbeEvent, Record};
+use super::event::{Holding, LostReason, Marks, ProbeEvent, Record};
 
 /// Fault and repair marked closer together than this are one and the same deed.
 const REPAIR_IS_FAULT: Duration = Duration::from_millis(10);
@@ -44,7 +44,7 @@ pub struct Run {
     pub back_ms: Option<u64>,
     /// Lost because of an answer with a status of 500 or more; counted in `lost` too.
     pub errors: u64,
-    /// Lost because nothing came within the deadline; counted in `lost` too.
+    /// Begun between the fault and its repair, and lost because nothing came within the deadline; counted in `lost` too.
     pub hung: u64,
     /// Slowest good answer.
     pub slowest_ms: u64,
@@ -77,10 +77,10 @@ pub fn measure(record: &Record) -> Run {
                 }
                 good.push((*sent, *at));
             }
-            ProbeEvent::Lost { why, .. } => {
+            ProbeEvent::Lost { sent, why, .. } => {
                 run.lost += 1;
                 run.errors += u64::from(matches!(why, LostReason::Status(_)));
-                run.hung += u64::from(*why == LostReason::Timeout);
+                run.hung += u64::from(*why == LostReason::Timeout && during_fault(marks, *sent));
             }
             ProbeEvent::Kept { .. } => {}
             ProbeEvent::Cut { .. } => run.cut += 1,
@@ -105,6 +105,10 @@ pub fn measure(record: &Record) -> Run {
         run.back_ms = good.iter().find(|(sent, _)| *sent >= undone).map(|(_, at)| millis(at.since(undone)));
     }
     run
+}
+
+fn during_fault(marks: Marks, when: Time) -> bool {
+    when >= marks.fault && marks.undone.is_none_or(|undone| when < undone)
 }
 
 /// The longest distance between neighbours, the ends of the observation included. `done` is in order.
@@ -193,7 +197,7 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::event::{CutReason, Marks};
+    use crate::report::event::CutReason;
 
     const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 254);
     const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
@@ -269,6 +273,18 @@ mod tests {
         record.probes = vec![lost(110, 112, LostReason::Status(503)), lost(120, 121, LostReason::Refused)];
         let run = measure(&record);
         assert_eq!((run.lost, run.errors, run.hung), (2, 1, 0));
+    }
+
+    #[test]
+    fn silence_after_the_repair_is_lost_but_not_hung() {
+        let mut record = record(100, Some(500), 3000);
+        record.probes = vec![
+            lost(50, 2050, LostReason::Timeout),
+            lost(110, 2110, LostReason::Timeout),
+            lost(510, 2510, LostReason::Timeout),
+        ];
+        let run = measure(&record);
+        assert_eq!((run.lost, run.hung), (3, 1));
     }
 
     #[test]

@@ -66,7 +66,12 @@ impl Guard {
             progress: Box::new(|line| println!("{line}")),
             ..UpOptions::default()
         };
-        Self(Some(Lab::up(text, options).unwrap()))
+        Self::of(Lab::up(text, options).unwrap())
+    }
+
+    /// Takes care of one that is up.
+    pub fn of(lab: Lab) -> Self {
+        Self(Some(lab))
     }
 
     /// Takes it down as a user would.

@@ -1,0 +1,85 @@
+//! Every drill, played once on real labs: the web cluster S4 with Apache and PHP, and one whose address comes back.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "tests only")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use relevo_lab::drill::{RunOptions, catalogue, find, run};
+use relevo_lab::report::{DrillReport, Run, render, timeline};
+use relevo_lab::{Lab, UpOptions};
+use support::{Guard, Machine, example, need_root, program};
+
+/// Plays a drill once and shows its report, so that a failure can be understood.
+fn play(lab: &Lab, name: &str) -> DrillReport {
+    let options = RunOptions { repeat: 1, program: program() };
+    let outcome =
+        run(lab, find(name).unwrap(), &options, &AtomicBool::new(false), |_, run| println!("{run:?}"));
+    let outcome = outcome.unwrap();
+    println!("{}", render(&outcome.report));
+    if let Some(record) = &outcome.worst {
+        println!("{}", timeline(record));
+    }
+    outcome.report
+}
+
+fn passes(lab: &Lab, name: &str) -> Run {
+    let report = play(lab, name);
+    assert!(report.passed, "{name}: {:#?}", report.findings);
+    assert_eq!(report.skipped, None, "{name}");
+    report.runs.into_iter().next().unwrap()
+}
+
+/// The lab of `tests/apache/s4-apache.toml` with a name and addresses of its own.
+fn s4_with_apache() -> Guard {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let folder = sources.join("tests/apache");
+    let text = std::fs::read_to_string(folder.join("s4-apache.toml")).unwrap();
+    let text =
+        text.replace("name = \"s4-apache\"", "name = \"test-drills\"").replace("172.16.1.", "172.31.77.");
+    let options = UpOptions { program: Some(program()), folder: Some(folder), ..UpOptions::default() };
+    Guard::of(Lab::up(&text, options).unwrap())
+}
+
+#[test]
+fn lab_drills_pass_on_s4_with_apache_and_php() {
+    need_root();
+    let machine = Machine::look();
+    let lab = s4_with_apache();
+    for drill in catalogue() {
+        let run = passes(&lab, drill.name);
+        assert!(run.answers > 100, "{}: {run:?}", drill.name);
+        let moves =
+            ["switchover", "switch-dies"].contains(&drill.name) || drill.name.starts_with("director-");
+        assert_eq!(run.takeover_ms.is_some(), moves, "{}: {run:?}", drill.name);
+        assert_ne!(run.from, run.to, "{}: {run:?}", drill.name);
+        match drill.name {
+            // Kept connections live in one director's memory.
+            "director-crash" => assert!(run.cut >= 4, "{run:?}"),
+            "server-crash" => assert_eq!(run.servers.len(), 3, "{run:?}"),
+            "servers-all-down" => assert!(run.errors > 100, "{run:?}"),
+            _ => {}
+        }
+    }
+    lab.down();
+    machine.assert_unchanged();
+}
+
+#[test]
+fn lab_drills_of_a_preempting_group_move_the_address_back() {
+    need_root();
+    let text = example("minimal", "test-return").replace("192.168.176.", "192.168.177.");
+    let lab = Guard::up(&format!("{text}\n[group.main]\npreempt = true\n"));
+    let run = passes(&lab, "return");
+    assert!(run.takeover_ms.is_some(), "it moved back: {run:?}");
+    let crash = passes(&lab, "director-crash");
+    assert_eq!(crash.undo_moves, 1, "it moved back: {crash:?}");
+    for name in ["link-cut", "switch-dies"] {
+        let report = play(&lab, name);
+        assert!(report.passed && report.runs.is_empty());
+        assert!(report.skipped.unwrap().contains("one switch"));
+    }
+    lab.down();
+}
