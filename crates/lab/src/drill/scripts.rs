@@ -1,4 +1,4 @@
-//! What each drill does, step by step. Limits are in [`super::catalogue`].
+//! What each drill does, step by step. Limits are in [`super::catalogue()`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
