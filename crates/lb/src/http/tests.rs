@@ -1,3 +1,5 @@
+//! Heads that are taken and heads that are refused, each with its section of RFC 9112.
+
 use proptest::prelude::*;
 
 use super::body::Body;

@@ -1,3 +1,5 @@
+//! Fair, smooth, and nobody who must not get work gets any.
+
 use proptest::prelude::*;
 
 use super::{Admin, Candidate, Table, Tried, schedule};

@@ -1,3 +1,5 @@
+//! Stories of checks: rise, fall, the first result, and what traffic says.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
