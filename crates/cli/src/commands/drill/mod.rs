@@ -27,7 +27,6 @@ pub(crate) struct Args {
 enum Command {
     /// Show the drills that there are, and what each allows.
     List(list::Args),
-    /// Run drills.
     Run(run::Args),
     /// Ask a service without pause and print what happens; runs inside a client.
     #[command(hide = true)]
