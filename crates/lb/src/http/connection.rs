@@ -233,6 +233,9 @@ impl Carry {
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
+            // A client that pipelines may never let it become empty.
+            self.bytes.drain(..self.start);
+            self.start = 0;
             self.bytes.extend_from_slice(bytes);
         }
     }
@@ -248,5 +251,23 @@ impl Carry {
                 self.bytes = Vec::new();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_given_back_though_a_rest_always_stays() {
+        // A client that pipelines so that each of its packets ends within the next request's head.
+        let mut carry = Carry::default();
+        carry.push(b"G");
+        for _ in 0..10_000 {
+            carry.push(b"ET / HTTP/1.1\r\nHost: a\r\n\r\nG");
+            carry.consume(27);
+            assert_eq!(carry.bytes(), b"G");
+        }
+        assert!(carry.bytes.capacity() < 4096, "{} bytes for one", carry.bytes.capacity());
     }
 }
