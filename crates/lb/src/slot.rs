@@ -12,20 +12,20 @@ use std::time::Duration;
 /// The resolution of deadlines. They are met late by up to two of it, never early.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// What a connection must react to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a connection must react to; the stronger ones last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Signal {
     /// Nothing.
     #[default]
     None,
-    /// The deadline passed.
+    /// The engine stops: close if idle.
+    Closing,
+    /// Its server went down: ask another one, if nothing was answered yet.
+    ServerDown,
+    /// The deadline passed; there is no other one.
     Timeout,
     /// The operator stopped its server: cut.
     Cut,
-    /// Its server went down: ask another one, if nothing was answered yet.
-    ServerDown,
-    /// The engine stops: close if idle.
-    Closing,
 }
 
 /// One connection's place.
@@ -63,7 +63,8 @@ impl Slot {
     }
 
     fn send(&self, signal: Signal) {
-        self.signal.set(signal);
+        // One that may be ignored must not replace one that comes only once.
+        self.signal.set(self.signal.get().max(signal));
         let waker = self.waker.borrow().clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -155,5 +156,23 @@ impl Slots {
         for slot in self.list.borrow().iter() {
             slot.send(signal);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weaker_signal_does_not_hide_a_stronger_one() {
+        let slots = Slots::default();
+        slots.tick(0);
+        let slot = slots.open();
+        slot.set_target(Some((0, 0)));
+        slots.set_deadline(&slot, Duration::from_secs(1));
+        slots.tick(2000);
+        // Before the connection had its turn; it may ignore this one, and would then wait for ever.
+        slots.signal_server((0, 0), Signal::ServerDown);
+        assert_eq!(slot.take_signal(), Signal::Timeout);
     }
 }
