@@ -113,14 +113,20 @@ impl Shared {
 
     /// Counts a client connection in; waits while there are as many as allowed. Those who wait are not read from.
     pub(crate) async fn admit(&self) {
+        let mut waited = false;
         loop {
             let freed = self.freed.notified();
             let most = self.config.max_connections;
             let free = |count| (count < most).then_some(count + 1);
-            if self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok() {
+            if let Ok(before) = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
+                if waited && before + 1 < most {
+                    // Several places became free at once, and only the first was told: pass it on.
+                    self.freed.notify_one();
+                }
                 return;
             }
             freed.await;
+            waited = true;
         }
     }
 
@@ -195,5 +201,51 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Vec<ServerState>> {
         // Whole values are written under it: a panic elsewhere leaves nothing half done.
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const CLUSTER: &str = r#"
+name = "loop"
+[network.lan]
+subnet = "192.168.99.0/24"
+[node.lb1]
+roles = ["director"]
+address.lan = "192.168.99.1"
+[service.web]
+listen = "127.0.0.1:8000"
+max_connections = 3
+servers = ["192.168.99.21:80"]
+"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn places_that_become_free_at_once_are_all_taken() {
+        let services = relevo_model::read(CLUSTER).cluster.map(|cluster| cluster.services);
+        let config = services.into_iter().flatten().next().unwrap();
+        let shared = Arc::new(Shared::new(config, 0, Vec::new(), 0, 1, Time::ZERO));
+        for _ in 0..3 {
+            shared.admit().await;
+        }
+        // One for each worker.
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            let shared = Arc::clone(&shared);
+            waiting.spawn(async move { shared.admit().await });
+        }
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            shared.release();
+        }
+        for _ in 0..3 {
+            let admitted = tokio::time::timeout(Duration::from_secs(1), waiting.join_next()).await;
+            assert!(admitted.is_ok(), "one waits though there is a place");
+        }
+        assert_eq!(shared.connections.load(Ordering::Relaxed), 3);
     }
 }
