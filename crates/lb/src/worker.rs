@@ -185,12 +185,14 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
             None => break std::time::Instant::now(),
         }
     };
-    // What the kernel has accepted for us is served; then the listeners are gone.
+    // What the kernel has accepted for us is served, as far as there are places in time; then the listeners are gone.
+    let until = Instant::from_std(until);
     worker.closing.set(true);
-    let _ = stop.send(());
-    stop.closed().await;
     worker.slots.signal_all(Signal::Closing);
-    while worker.slots.len() > 0 && Instant::now() < Instant::from_std(until) {
+    let _ = stop.send(());
+    let _ = tokio::time::timeout_at(until, stop.closed()).await;
+    worker.slots.signal_all(Signal::Closing);
+    while worker.slots.len() > 0 && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())

@@ -122,6 +122,27 @@ fn connections_beyond_the_limit_wait_until_another_ends() {
 }
 
 #[test]
+fn a_full_service_stops_within_its_grace() {
+    let origin = Origin::named("one");
+    let mut service = service(&[origin.at]);
+    service.max_connections = 1;
+    let rig = Rig::start(service);
+    let mut first = rig.client();
+    first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    wait_until("it is in", || rig.engine.snapshot()[0].connections == 1);
+    // Some for each worker: they wait for the first one to end.
+    let _others: Vec<Client> = (0..8).map(|_| rig.client()).collect();
+    let (done, ended) = std::sync::mpsc::channel();
+    let Rig { engine, .. } = rig;
+    std::thread::spawn(move || {
+        engine.shutdown(SHORT);
+        let _ = done.send(());
+    });
+    ended.recv_timeout(LONG / 2).expect("the engine has stopped while its client still holds on");
+    drop(first);
+}
+
+#[test]
 fn a_head_in_single_bytes_is_understood() {
     let origin = Origin::named("one");
     let rig = Rig::start(service(&[origin.at]));
