@@ -19,6 +19,8 @@ use crate::{LabError, Result};
 
 /// The environment variable that names another folder for the registry.
 const FOLDER_VARIABLE: &str = "RELEVO_LAB_DIR";
+/// What a lab was brought up with; a folder without it is nobody's to remove.
+const MARK: &str = "settings.json";
 
 /// A lab's keeper.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,7 +69,16 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// The folder of the lab of this name, which may not exist.
+    ///
+    /// # Errors
+    /// `Wrong`: no lab can be called so. A name from the command line must never lead out of the registry.
     pub(crate) fn of(name: &str) -> Result<Self> {
+        if !is_lab_name(name) {
+            return Err(LabError::wrong(format!(
+                "{name:?} is not a lab's name: it has 1 to 63 letters, digits, `-`, `_` or `.` and begins with a letter \
+                 or digit"
+            )));
+        }
         Ok(Self { folder: base()?.join(name) })
     }
 
@@ -80,9 +91,10 @@ impl Registry {
     pub(crate) fn all() -> Result<Vec<(String, Self)>> {
         let base = base()?;
         let Ok(entries) = fs::read_dir(&base) else { return Ok(Vec::new()) };
-        let folders = entries.flatten().filter(|entry| entry.path().is_dir());
-        let mut all: Vec<_> = folders
+        let mut all: Vec<_> = entries
+            .flatten()
             .map(|entry| (entry.file_name().to_string_lossy().into_owned(), Self { folder: entry.path() }))
+            .filter(|(name, registry)| is_lab_name(name) && registry.exists())
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(all)
@@ -114,17 +126,27 @@ impl Registry {
     pub(crate) fn create(&self, cluster_text: &str, settings: &Settings) -> Result<()> {
         let make = || -> anyhow::Result<()> {
             DirBuilder::new().mode(0o700).create(&self.folder)?;
+            // First: it marks the folder as a lab's.
+            fs::write(self.folder.join(MARK), serde_json::to_vec(settings)?)?;
             fs::create_dir(self.log_folder())?;
             fs::create_dir(self.folder.join("state"))?;
             fs::write(self.cluster_file(), cluster_text)?;
-            fs::write(self.folder.join("settings.json"), serde_json::to_vec(settings)?)?;
             Ok(())
         };
         Ok(make().with_context(|| format!("cannot make {}", self.folder.display()))?)
     }
 
-    /// Removes the folder.
+    /// Removes the folder, if it is a lab's: whatever else it is stays untouched.
+    ///
+    /// # Errors
+    /// `Wrong`: it is not a lab's. `Failed`: it cannot be removed.
     pub(crate) fn remove(&self) -> Result<()> {
+        if self.folder.exists() && !self.exists() {
+            return Err(LabError::wrong(format!(
+                "{} is not a lab's folder: left as it is",
+                self.folder.display()
+            )));
+        }
         match fs::remove_dir_all(&self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(anyhow::Error::new(error)
                 .context(format!("cannot remove {}", self.folder.display()))
@@ -138,9 +160,11 @@ impl Registry {
         &self.folder
     }
 
-    /// Whether it is written down.
+    /// Whether it is written down: a folder of its own, not a link, with the mark of a lab, or still empty.
     pub(crate) fn exists(&self) -> bool {
-        self.folder.exists()
+        let is_folder = fs::symlink_metadata(&self.folder).is_ok_and(|found| found.is_dir());
+        let is_empty = || fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_none());
+        is_folder && (self.folder.join(MARK).is_file() || is_empty())
     }
 
     /// The file that the lab was made from.
@@ -175,7 +199,7 @@ impl Registry {
 
     /// What it was brought up with.
     pub(crate) fn settings(&self) -> Result<Settings> {
-        self.read("settings.json")
+        self.read(MARK)
     }
 
     /// The keeper, if it runs.
@@ -224,6 +248,12 @@ pub(crate) fn start_time(pid: i32) -> Option<u64> {
     }
 }
 
+/// Whether a lab can be called so: the rule for the names of the cluster file.
+fn is_lab_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
+}
+
 fn base() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os(FOLDER_VARIABLE).filter(|folder| !folder.is_empty()) {
         let folder = PathBuf::from(folder);
@@ -261,5 +291,59 @@ fn make_base(base: &Path) -> Result<()> {
                 ))),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of this test's own, removed with it.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Self {
+            let path = std::env::temp_dir().join(format!("relevo-registry-test-{}", std::process::id()));
+            DirBuilder::new().mode(0o700).create(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_registry() {
+        for name in ["", ".", "..", "../x", "../../x", "/x", "a/b", "a/../../x", ".lock", "a\0b", "a\n"] {
+            assert!(matches!(Registry::of(name), Err(LabError::Wrong(_))), "{name:?}");
+        }
+        assert!(is_lab_name("s4") && is_lab_name("my-lab_2.test"));
+    }
+
+    #[test]
+    fn only_a_labs_folder_is_removed() {
+        let scratch = Scratch::new();
+        let stranger = scratch.0.join("stranger");
+        fs::create_dir(&stranger).unwrap();
+        fs::write(stranger.join("precious"), "keep me").unwrap();
+        let registry = Registry::at(stranger.clone());
+        assert!(!registry.exists());
+        assert!(matches!(registry.remove(), Err(LabError::Wrong(_))));
+        assert!(stranger.join("precious").is_file());
+
+        let link = scratch.0.join("link");
+        std::os::unix::fs::symlink(&stranger, &link).unwrap();
+        assert!(!Registry::at(link).exists());
+
+        let own = Registry::at(scratch.0.join("own"));
+        let settings =
+            Settings { program: "/p".into(), folder: "/".into(), rootless: true, forward_port: None };
+        own.create("", &settings).unwrap();
+        assert!(own.exists());
+        own.remove().unwrap();
+        assert!(!own.folder().exists());
     }
 }
