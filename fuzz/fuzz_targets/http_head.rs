@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(Some(response)) = Response::parse(bytes, LIMIT, Method::Safe, &mut fields) {
         out.clear();
-        let manner = Manner { version: Version::V11, close: false, plain: false };
+        let manner = Manner { version: Version::V11, close: false };
         response.write(bytes, fields.list(), manner, &mut out);
         let again = Response::parse(&out, 2 * LIMIT, Method::Safe, &mut fields).expect("a good head");
         let again = again.expect("a whole head");

@@ -93,6 +93,12 @@ impl Late {
         poll_read(self.ready()?, cx, buffer)
     }
 
+    /// Whether there are bytes to read just now. Takes one of them.
+    pub(crate) fn has_bytes(&self) -> bool {
+        let now = self.socket().and_then(|socket| read_now(&socket, &mut [0]));
+        matches!(now, Ok(Some(1..)))
+    }
+
     /// For calls that do not wait.
     fn socket(&self) -> io::Result<BorrowedFd<'_>> {
         match self {
@@ -198,7 +204,7 @@ impl Outbox {
     }
 }
 
-/// Whether the kernel will take it later; a connection that is still being made says `NotConnected`.
+/// Whether the kernel will take it later.
 fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

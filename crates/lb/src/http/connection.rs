@@ -83,7 +83,9 @@ impl Connection {
                     return End::Closed;
                 }
                 Finish::KeepAlive => self.rest(),
-                Finish::Close => return if self.carry.is_empty() { End::Closed } else { End::Linger },
+                // A client that did not ask for the end may be sending its next request just now.
+                Finish::Close if request.keep_alive || self.is_sending() => return End::Linger,
+                Finish::Close => return End::Closed,
                 Finish::Linger => return End::Linger,
                 Finish::Reset => return End::Reset,
                 Finish::Refuse { refusal, close } => {
@@ -95,6 +97,12 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Whether there is something from the client that nobody will read. Closing then would make the kernel throw
+    /// away what it has not sent yet, which may be the whole answer.
+    fn is_sending(&self) -> bool {
+        !self.carry.is_empty() || self.client.has_bytes()
     }
 
     /// Gives back what an unusually large request needed.

@@ -107,6 +107,8 @@ impl Request {
         out.push(b' ');
         let target = part(self.target.0, self.target.1);
         match target.first() {
+            // RFC 9112 section 3.2.4: `OPTIONS http://host` asks about the whole server.
+            None if bytes.get(method_start..).is_some_and(is_options) => out.push(b'*'),
             // `http://host` and `http://host?query`.
             None => out.push(b'/'),
             Some(b'?') => {
@@ -237,8 +239,7 @@ fn parse_line(bytes: &[u8], start: usize) -> Result<Option<Request>, Refusal> {
         }
         _ => Method::Other,
     };
-    let is_options = line.starts_with(b"OPTIONS ");
-    let (authority, target) = parse_target(target, target_start, is_options)?;
+    let (authority, target) = parse_target(target, target_start, is_options(line))?;
     Ok(Some(Request {
         method,
         version,
@@ -253,6 +254,10 @@ fn parse_line(bytes: &[u8], start: usize) -> Result<Option<Request>, Refusal> {
         has_host: false,
         dropped: 0,
     }))
+}
+
+fn is_options(line: &[u8]) -> bool {
+    line.starts_with(b"OPTIONS ")
 }
 
 /// Whether fewer than ten bytes may still become a version.
@@ -357,11 +362,17 @@ impl Connection {
     }
 }
 
+/// Most names in the Connection fields of one head. Each is looked for among all fields; a head of 16 KiB has room
+/// for 8,000, which would cost a thousand times what the request is worth.
+const MOST_NAMED: usize = 32;
+
 /// The fields that some Connection names.
 pub(super) fn named_fields(bytes: &[u8], fields: &[Field]) -> Result<u128, Refusal> {
     let mut dropped = 0;
+    let mut left = MOST_NAMED;
     for connection in fields.iter().filter(|field| known(field.name(bytes)) == Known::Connection) {
         for option in elements(connection.value(bytes)) {
+            left = left.checked_sub(1).ok_or(Refusal::bad("Connection names more than 32 fields"))?;
             // These are for everyone who handles the message: who wants them gone wants to confuse the next.
             if [&b"host"[..], b"content-length", b"transfer-encoding", b"x-forwarded-for"]
                 .iter()

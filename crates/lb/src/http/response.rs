@@ -33,8 +33,6 @@ pub struct Manner {
     pub version: Version,
     /// Whether its connection ends with this answer.
     pub close: bool,
-    /// Whether the client gets the content of chunks only (HTTP/1.0).
-    pub plain: bool,
 }
 
 impl Response {
@@ -70,13 +68,15 @@ impl Response {
         // From the space after the version: status, phrase, CRLF.
         out.extend_from_slice(b"HTTP/1.1");
         out.extend_from_slice(bytes.get(8..self.fields_start).unwrap_or_default());
-        let coding = if manner.plain { self.coding.map_or(0, |index| 1 << index) } else { 0 };
+        // RFC 9112 section 6.1: not to a client of HTTP/1.0, not even about a body that does not come.
+        let to_old = manner.version == Version::V10;
+        let coding = self.coding.filter(|_| to_old).map_or(0, |index| 1 << index);
         write_kept(bytes, fields, self.dropped | coding, out);
         if self.status == 101 {
             out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
         } else if manner.close && !self.is_interim() {
             out.extend_from_slice(b"Connection: close\r\n");
-        } else if manner.version == Version::V10 {
+        } else if to_old {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
         out.extend_from_slice(b"\r\n");

@@ -15,7 +15,7 @@ use super::body::Body;
 use super::connection::Connection;
 use super::exchange::is_end;
 use super::refusal::{Refusal, Status};
-use super::request::{Request, Version};
+use super::request::{Method, Request, Version};
 use super::response::{Manner, Response};
 use crate::slot::Signal;
 use crate::stream::{self, Outbox};
@@ -53,6 +53,8 @@ pub(super) struct Talk {
     down: Download,
     /// A part of the answer's head.
     carry: Vec<u8>,
+    /// Whether the server has said anything.
+    heard: bool,
     /// Whether the server may be asked again on this connection.
     keep: bool,
     /// Whether this is the client's last answer.
@@ -91,6 +93,7 @@ impl Talk {
             up_out: Outbox::default(),
             down: Download::Head,
             carry: Vec::new(),
+            heard: false,
             keep: true,
             close: false,
             plain: false,
@@ -122,7 +125,7 @@ impl Talk {
 
     /// The connection, if it can be used again.
     pub(super) fn into_kept(self) -> Option<TcpStream> {
-        (self.keep && self.up == Upload::Done).then_some(self.server)
+        (self.keep && self.up == Upload::Done && self.up_out.is_empty()).then_some(self.server)
     }
 
     pub(super) fn stream(&self) -> &TcpStream {
@@ -173,9 +176,7 @@ impl Talk {
             Signal::Timeout => refuse(Status::GatewayTimeout, "the server did not answer in time"),
             Signal::Cut => refuse(Status::Unavailable, "the server was stopped"),
             // Its answer may still come; who can be asked again is.
-            Signal::ServerDown if unanswered && self.carry.is_empty() && self.request.is_safe() => {
-                Some(End::Abandoned)
-            }
+            Signal::ServerDown if !self.heard && self.request.is_safe() => Some(End::Abandoned),
             Signal::ServerDown => None,
         }
     }
@@ -269,7 +270,7 @@ impl Talk {
                     None => continue,
                 }
             }
-            self.moved = true;
+            (self.moved, self.heard) = (true, true);
             let bytes = scratch.get(..kept + read.unwrap_or(0)).unwrap_or_default();
             if let Some(end) = self.on_bytes(connection, bytes) {
                 return Some(end);
@@ -280,7 +281,7 @@ impl Talk {
     /// The server has closed, `cleanly` or not.
     fn on_end(&mut self, cleanly: bool) -> Option<End> {
         match self.down {
-            Download::Head if self.carry.is_empty() => Some(End::Silent),
+            Download::Head if !self.heard => Some(End::Silent),
             Download::Head => {
                 Some(self.refuse(Refusal::new(Status::BadGateway, "the server's answer broke off")))
             }
@@ -333,7 +334,7 @@ impl Talk {
             if response.is_interim() {
                 // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
                 if version == Version::V11 {
-                    let manner = Manner { version, close: false, plain: false };
+                    let manner = Manner { version, close: false };
                     response.write(bytes, fields.list(), manner, &mut output);
                 }
                 bytes = rest;
@@ -352,7 +353,7 @@ impl Talk {
                         )),
                     );
                 }
-                let manner = Manner { version, close: false, plain: false };
+                let manner = Manner { version, close: false };
                 response.write(bytes, fields.list(), manner, &mut output);
                 return self.send(connection, &output, rest).or(Some(End::Upgraded));
             }
@@ -365,7 +366,7 @@ impl Talk {
                 || self.up != Upload::Done
                 || local.worker.closing.get();
             self.carry = Vec::new();
-            let manner = Manner { version, close: self.close, plain: self.plain };
+            let manner = Manner { version, close: self.close };
             response.write(bytes, fields.list(), manner, &mut output);
             let head = output.len();
             let taken = if self.plain {
@@ -378,7 +379,8 @@ impl Talk {
                     self.refuse(Refusal::new(Status::BadGateway, "the server's answer is framed wrongly")),
                 );
             };
-            self.keep = response.keep_alive && taken == rest.len();
+            // A server that wrongly sends a body to HEAD would have it taken for the next request's answer.
+            self.keep = response.keep_alive && taken == rest.len() && self.request.method != Method::Head;
             self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
             let mut behind = if self.plain { &[][..] } else { rest.get(..taken).unwrap_or_default() };
             if behind.len() <= COPIED_BODY && output.len() == head {

@@ -32,6 +32,8 @@ fn targets_are_written_in_origin_form() {
         ("GET http://a?q HTTP/1.1\r\nHost: A:80\r\n\r\n", "GET /?q HTTP/1.1\r\nHost: A:80\r\n"),
         ("GET HTTP://a/b?c HTTP/1.0\r\n\r\n", "GET /b?c HTTP/1.1\r\nHost: a\r\n"),
         ("GET /b HTTP/1.0\r\n\r\n", "GET /b HTTP/1.1\r\nHost: default\r\n"),
+        ("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n"),
+        ("OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\n"),
         ("OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost:\r\n"),
         ("\r\nPURGE /x HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", "PURGE /x HTTP/1.1\r\nHost: [::1]:8000\r\n"),
     ];
@@ -107,13 +109,29 @@ fn an_answer_without_a_body_does_not_speak_of_one() {
     let mut fields = Fields::new();
     let response = Response::parse(bytes, LIMIT, Method::Safe, &mut fields).unwrap().unwrap();
     let mut out = Vec::new();
-    response.write(
-        bytes,
-        fields.list(),
-        Manner { version: Version::V11, close: true, plain: false },
-        &mut out,
-    );
+    response.write(bytes, fields.list(), Manner { version: Version::V11, close: true }, &mut out);
     assert_eq!(out, b"HTTP/1.1 204 No Content\r\nX: y\r\nConnection: close\r\n\r\n");
+}
+
+#[test]
+fn a_client_of_http_1_0_does_not_hear_of_transfer_codings() {
+    let bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n";
+    for method in [Method::Safe, Method::Head] {
+        let mut fields = Fields::new();
+        let response = Response::parse(bytes, LIMIT, method, &mut fields).unwrap().unwrap();
+        let mut out = Vec::new();
+        response.write(bytes, fields.list(), Manner { version: Version::V10, close: true }, &mut out);
+        assert_eq!(out, b"HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\n");
+    }
+}
+
+#[test]
+fn connection_names_a_few_fields_not_thousands() {
+    let head = |names: usize| {
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close{}\r\n\r\n", ", x".repeat(names))
+    };
+    assert!(parse(&head(30)).is_ok());
+    assert_eq!(parse(&head(40)).unwrap_err().status, Status::BadRequest);
 }
 
 fn decode(chunked: &mut Chunked, input: &[u8]) -> Result<(usize, Vec<u8>), &'static str> {

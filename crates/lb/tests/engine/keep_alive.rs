@@ -126,3 +126,53 @@ fn bytes_after_an_answer_are_nobodys() {
     client.stream().read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
 }
+
+#[test]
+fn a_body_that_head_should_not_have_is_nobodys_answer() {
+    let (head_answered, next_asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (answered, asked) = (Arc::clone(&head_answered), Arc::clone(&next_asked));
+    let origin = Origin::with(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.line().starts_with("HEAD") {
+                let _ = peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n");
+                // The wrong body comes when the next request may already be under way.
+                wait_until("the next request", || asked.load(Ordering::SeqCst) > 0);
+                let _ = peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+                answered.fetch_add(1, Ordering::SeqCst);
+            } else {
+                wait_until("the wrong body", || answered.load(Ordering::SeqCst) > 0);
+                let _ = peer.write(&with_length("mine"));
+            }
+        }
+    });
+    let rig = Rig::start(service(&[origin.at]));
+    let mut client = rig.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer_to("HEAD").unwrap().status, 200);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    next_asked.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(client.answer().unwrap().body, "mine");
+}
+
+#[test]
+fn a_server_that_began_to_answer_has_the_request() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let origin = Origin::with(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.line().starts_with("DELETE") {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = peer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+                return;
+            }
+            let _ = peer.write(&with_length("ok"));
+        }
+    });
+    let rig = Rig::start(service(&[origin.at]));
+    let mut client = rig.client();
+    client.get("/").unwrap();
+    client.send("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().unwrap().status, 103);
+    assert_eq!(client.answer().unwrap().status, 502);
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+}
