@@ -1,8 +1,8 @@
 //! Serves the control API on its socket, on a thread and a runtime of its own, so that it answers while the
 //! balancer is loaded.
 //!
-//! Answers that take time run on a few blocking threads. Everything has a limit: connections, the size of
-//! a body, the time for a request's head.
+//! Everything has a limit: connections, their lives, the time for a request's head. What is answered to which request
+//! is in `routes`.
 
 use std::io;
 use std::sync::Arc;
@@ -10,31 +10,24 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::routes::router;
 use crate::socket::ControlSocket;
-use crate::types::{Changed, Problem, SetServer, Status, Switched, Switchover};
+use crate::types::{Changed, SetServer, Status, Switched, Switchover};
 
-/// Largest body of a request, bytes.
-const LARGEST_BODY: usize = 64 * 1024;
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 64;
 /// Threads for answers that take time.
 const BLOCKING_THREADS: usize = 8;
 /// Time for a request's head, and longest idle time of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest life of a connection: a client that sends half a body, or does not read its answer, must not keep a place
+/// for ever. Longer than any answer takes.
+const LONGEST_LIFE: Duration = Duration::from_secs(30);
 
 /// What the API can ask of a node. Calls may block; each is bounded by the one who answers.
 pub trait Control: Send + Sync + 'static {
@@ -150,8 +143,10 @@ async fn serve(listener: tokio::net::UnixListener, router: Router, mut stopped: 
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a control connection ended");
+            match tokio::time::timeout(LONGEST_LIFE, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a control connection ended"),
+                Err(_) => tracing::debug!("a control connection took too long"),
             }
             drop(slot);
         });
@@ -172,119 +167,64 @@ async fn accept(
     Ok((stream, slot))
 }
 
-fn router(control: Arc<dyn Control>) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/groups/{group}/switchover", post(switchover))
-        .route("/v1/servers/{server}", post(set_server))
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(middleware::from_fn(log))
-        .with_state(control)
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
 
-async fn status(State(control): State<Arc<dyn Control>>) -> Response {
-    answer(move || Ok::<_, Refusal>(control.status())).await
-}
+    use relevo_model::NodeName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
 
-async fn switchover(
-    State(control): State<Arc<dyn Control>>,
-    Path(group): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let wish = match parse::<Switchover>(body, Some(Switchover::default())) {
-        Ok(wish) => wish,
-        Err(problem) => return problem,
-    };
-    answer(move || control.switchover(&group, wish)).await
-}
+    use super::*;
 
-async fn set_server(
-    State(control): State<Arc<dyn Control>>,
-    Path(server): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let wish = match parse::<SetServer>(body, None) {
-        Ok(wish) => wish,
-        Err(problem) => return problem,
-    };
-    answer(move || control.set_server(&server, wish)).await
-}
+    struct Idle;
 
-async fn no_such_route(request: Request) -> Response {
-    let text = format!(
-        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover and POST /v1/servers/SERVER",
-        request.uri().path()
-    );
-    problem(StatusCode::NOT_FOUND, text)
-}
-
-async fn wrong_method(request: Request) -> Response {
-    problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} does not take {}", request.uri().path(), request.method()),
-    )
-}
-
-async fn log(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
-    tracing::debug!(%method, path, status = response.status().as_u16(), "control request");
-    response
-}
-
-/// Reads a body; an empty one is `empty`, where that is allowed.
-#[expect(clippy::result_large_err, reason = "the error is the answer")]
-fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, empty: Option<T>) -> Result<T, Response> {
-    let body = body.map_err(|rejection| {
-        let status = rejection.status();
-        let text = if status == StatusCode::PAYLOAD_TOO_LARGE {
-            format!("the body is too large: at most {LARGEST_BODY} bytes")
-        } else {
-            rejection.body_text()
-        };
-        problem(status, text)
-    })?;
-    match empty {
-        Some(empty) if body.iter().all(u8::is_ascii_whitespace) => Ok(empty),
-        Some(_) | None => serde_json::from_slice(&body).map_err(|error| {
-            problem(StatusCode::BAD_REQUEST, format!("the body is not what is expected here: {error}"))
-        }),
-    }
-}
-
-async fn answer<T: Serialize + Send + 'static>(
-    ask: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Response {
-    match tokio::task::spawn_blocking(ask).await {
-        Ok(Ok(value)) => json(StatusCode::OK, &value),
-        Ok(Err(refusal)) => {
-            let status = match &refusal {
-                Refusal::Wrong(_) => StatusCode::BAD_REQUEST,
-                Refusal::Unknown(_) => StatusCode::NOT_FOUND,
-                Refusal::Conflict(_) => StatusCode::CONFLICT,
-                Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            problem(status, refusal.to_string())
+    impl Control for Idle {
+        fn status(&self) -> Status {
+            let (cluster, version) = (String::new(), String::new());
+            Status {
+                cluster,
+                node: NodeName::new("a"),
+                version,
+                pid: 1,
+                since: 0,
+                groups: Vec::new(),
+                services: Vec::new(),
+            }
         }
-        Err(_) => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the node could not answer; its log says more".to_owned(),
-        ),
-    }
-}
 
-fn problem(status: StatusCode, error: String) -> Response {
-    json(status, &Problem { error })
-}
-
-fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(mut body) => {
-            body.push(b'\n');
-            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        fn switchover(&self, _: &str, _: Switchover) -> Result<Switched, Refusal> {
+            Err(Refusal::Failed(String::new()))
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+
+        fn set_server(&self, _: &str, _: SetServer) -> Result<Changed, Refusal> {
+            Err(Refusal::Failed(String::new()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_in_the_middle_of_a_body_loses_its_place() {
+        let path = std::env::temp_dir().join(format!("relevo-places-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(serve(listener, router(Arc::new(Idle)), stopped));
+        let mut stuck = Vec::new();
+        for _ in 0..MOST_CONNECTIONS {
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            let half = b"POST /v1/servers/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{";
+            stream.write_all(half).await.unwrap();
+            stuck.push(stream);
+        }
+        let real = Instant::now();
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"GET /v1/status HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        let answered = tokio::time::timeout(2 * LONGEST_LIFE, stream.read_to_string(&mut answer)).await;
+        answered.expect("an answer after the others lost their places").unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        assert!(real.elapsed() < LONGEST_LIFE, "this clock is paused");
+        let _ = stop.send(());
+        server.await.unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -146,8 +146,10 @@ pub struct ServerStatus {
     pub failures: u64,
 }
 
-/// Asks for a group to move, `POST /v1/groups/{group}/switchover`.
+/// Asks for a group to move, `POST /v1/groups/{group}/switchover`. A field that is not known is refused: without a
+/// misspelt one the wish would be another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Switchover {
     /// Who shall become active; `None`: whoever is next.
     pub to: Option<NodeName>,
@@ -165,7 +167,9 @@ pub struct Switched {
 }
 
 /// Asks for a server's administrative state, `POST /v1/servers/{server}`; without `service`, in every service that has it.
+/// A field that is not known is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SetServer {
     /// Only in this service.
     pub service: Option<ServiceName>,

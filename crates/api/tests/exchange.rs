@@ -149,6 +149,22 @@ fn strange_requests_get_a_problem_in_json() {
             "413",
             "at most 65536 bytes",
         ),
+        (
+            format!(
+                "POST /v1/servers/a HTTP/1.1\r\n{close}Content-Length: 34\r\n\r\n{}",
+                r#"{"admin":"stop","servcie":"shop" }"#
+            ),
+            "400",
+            "unknown field `servcie`",
+        ),
+        (
+            format!(
+                "POST /v1/servers/%ff HTTP/1.1\r\n{close}Content-Length: 17\r\n\r\n{}",
+                r#"{"admin":"drain"}"#
+            ),
+            "400",
+            "UTF-8",
+        ),
     ];
     for (request, status, words) in cases {
         let answer = node.raw(&request);
