@@ -188,10 +188,23 @@ fn go_on(lab: &Lab) {
     if let Some(url) = lab.url() {
         anstream::println!("  {}", paint(TITLE, &url));
     }
+    if let Some(folder) = folder_beyond_path() {
+        anstream::println!("  {}", paint(HINT, &format!("export PATH=\"{}:$PATH\"", folder.display())));
+    }
+    let width = rows.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     for (command, about) in rows {
-        anstream::println!("  {:<60}{}", paint(HINT, command), paint(FAINT, about));
+        let gap = " ".repeat(width - command.len() + 2);
+        anstream::println!("  {}{gap}{}", paint(HINT, command), paint(FAINT, about));
     }
     println!();
+}
+
+/// Where this program is, if typing `relevo` would not find it.
+fn folder_beyond_path() -> Option<std::path::PathBuf> {
+    let folder = std::env::current_exe().ok()?.parent()?.to_path_buf();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|entry| entry.join("relevo").is_file());
+    (!found).then_some(folder)
 }
 
 fn title(text: &str) {
