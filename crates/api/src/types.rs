@@ -136,7 +136,7 @@ pub struct ServerStatus {
     pub admin: AdminState,
     /// Since when `health` is so.
     pub since: u64,
-    /// The evidence: what the deciding check saw, in words.
+    /// The evidence: what the last check that speaks for `health` saw, in words.
     pub reason: String,
     /// Connections to it now.
     pub connections: u64,

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_header: 16 * 1024,
         servers: servers.iter().enumerate().map(server).collect::<Result<_, _>>()?,
     };
-    let engine = Engine::start(Settings { workers: workers.parse()?, cpu_pin: None }, &[service])?;
+    let engine = Engine::start(Settings { workers: workers.parse()?, ..Settings::default() }, &[service])?;
     loop {
         std::thread::sleep(10 * second);
         for service in engine.snapshot() {

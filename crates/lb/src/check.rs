@@ -90,6 +90,9 @@ impl Checks {
         for service in 0..checks.machines.len() {
             for server in 0..checks.machines.get(service).map_or(0, Vec::len) {
                 checks.schedule(service, server);
+                if checks.services.get(service).is_some_and(|shared| shared.is_stopped(server)) {
+                    checks.tell(service, server, Input::Pause);
+                }
             }
         }
         checks
@@ -152,13 +155,16 @@ impl Checks {
     fn changed(&mut self, service: usize, server: usize, (from, to): (State, State), reason: String) {
         let Some(shared) = self.services.get(service).map(Arc::clone) else { return };
         let name = shared.config.servers.get(server).map_or("?", |server| server.name.as_str());
-        if to == State::Down {
+        if from == to {
+            tracing::debug!(service = %shared.config.name, server = name, ?to, %reason, "other evidence");
+        } else if to == State::Down {
             tracing::warn!(service = %shared.config.name, server = name, %reason, "server is down");
         } else {
             tracing::info!(service = %shared.config.name, server = name, ?from, ?to, %reason, "server's health changed");
         }
         shared.set_health(server, to, clock::now(), reason);
-        if to == State::Down
+        if from != to
+            && to == State::Down
             && let Ok(server) = u16::try_from(server)
         {
             for worker in &self.workers {

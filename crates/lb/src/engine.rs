@@ -27,6 +27,9 @@ pub struct Settings {
     pub workers: usize,
     /// The CPU of each worker, used in turn; `None`: the kernel places them.
     pub cpu_pin: Option<Vec<usize>>,
+    /// What the operator wanted of servers before; it holds from the first request on. Servers that are not here are
+    /// [`Admin::Ready`].
+    pub admin: Vec<(ServiceName, ServerName, Admin)>,
 }
 
 /// The running data plane. Dropping it stops it at once; [`Engine::shutdown`] lets requests finish.
@@ -86,8 +89,16 @@ impl Engine {
         let mut listening = Vec::new();
         for (index, service) in services.iter().enumerate() {
             let (at, sockets) = listen(service, workers)?;
-            listening
-                .push((Shared::new(service.clone(), index, at, first_key, workers, clock::now()), sockets));
+            let shared = Shared::new(service.clone(), index, at, first_key, workers, clock::now());
+            let of_this = settings.admin.iter().filter(|(name, ..)| *name == service.name);
+            for (_, server, admin) in of_this {
+                for (index, _) in
+                    service.servers.iter().enumerate().filter(|(_, config)| config.name == *server)
+                {
+                    shared.set_admin(index, *admin);
+                }
+            }
+            listening.push((shared, sockets));
             first_key += service.servers.len() + 1;
         }
         let listening: Vec<_> =

@@ -141,7 +141,11 @@ impl Shared {
     pub(crate) fn set_health(&self, server: usize, health: State, since: Time, reason: String) {
         let mut servers = self.lock();
         if let Some(state) = servers.get_mut(server) {
-            (state.health, state.since, state.reason) = (health, since, reason);
+            state.reason = reason;
+            if state.health == health {
+                return;
+            }
+            (state.health, state.since) = (health, since);
         }
         self.rebuild(&servers);
     }
@@ -152,6 +156,11 @@ impl Shared {
         let before = servers.get_mut(server).map(|state| std::mem::replace(&mut state.admin, admin));
         self.rebuild(&servers);
         before
+    }
+
+    /// Whether the operator has stopped this server.
+    pub(crate) fn is_stopped(&self, server: usize) -> bool {
+        self.lock().get(server).is_some_and(|state| state.admin == Admin::Stop)
     }
 
     pub(crate) fn snapshot(&self) -> ServiceSnapshot {

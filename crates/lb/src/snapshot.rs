@@ -43,7 +43,7 @@ pub struct ServerSnapshot {
     pub admin: Admin,
     /// Since when `health` is so (`CLOCK_BOOTTIME`).
     pub since: Time,
-    /// The evidence: what the deciding check saw, in words.
+    /// The evidence: what the last check that speaks for `health` saw, in words.
     pub reason: String,
     /// Requests (mode `http`) or connections (mode `tcp`) that it is working on.
     pub connections: u64,

@@ -86,7 +86,7 @@ fn a_warm_request_allocates_nothing() {
         max_header: 16 * 1024,
         servers: origins.iter().enumerate().map(server).collect(),
     };
-    let engine = Engine::start(Settings { workers: 1, cpu_pin: None }, &[service]).unwrap();
+    let engine = Engine::start(Settings { workers: 1, ..Settings::default() }, &[service]).unwrap();
     let mut client = TcpStream::connect(engine.snapshot()[0].listen[0]).unwrap();
     client.set_read_timeout(Some(20 * second)).unwrap();
     let mut ask = |requests: usize| {

@@ -77,7 +77,7 @@ impl Control for Node {
 
 impl Node {
     /// Tells the balancer what the operator wants of these servers.
-    pub(crate) fn set_admin(&self, servers: &[(ServiceName, ServerName)], admin: AdminState) {
+    fn set_admin(&self, servers: &[(ServiceName, ServerName)], admin: AdminState) {
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
         if let Balancer::Running(balancer) = &*balancer {
             for (service, server) in servers {

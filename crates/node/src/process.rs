@@ -11,7 +11,7 @@ use relevo_api::server::Server;
 use relevo_api::socket::{BindError, ControlSocket};
 use relevo_lb::Engine;
 use relevo_model::cluster::Role;
-use relevo_model::{ClusterFile, Diagnostic, NodeName};
+use relevo_model::{ClusterFile, Diagnostic, NodeName, ServerName, ServiceName};
 
 use crate::control::{Balancer, Node, listed};
 use crate::director::{self, Director};
@@ -170,9 +170,9 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
         true => Some(Director::prepare(&cluster, &name)?),
         false => None,
     };
-    let settings = relevo_lb::Settings { workers: options.workers, cpu_pin: None };
+    let admin = remembered(&cluster, &state);
+    let settings = relevo_lb::Settings { workers: options.workers, admin, ..relevo_lb::Settings::default() };
     let balancer = Engine::start(settings, &cluster.services)?;
-    let wanted = state.admin();
     let node = Node {
         cluster,
         name,
@@ -181,15 +181,30 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
         director: RwLock::new(None),
         balancer: RwLock::new(Balancer::Running(balancer)),
     };
-    for (service, server, admin) in wanted {
-        tracing::info!(%service, %server, admin = words::admin(admin), "server set as before the restart");
-        node.set_admin(&[(service, server)], admin);
-    }
     if let Some(director) = director {
         let director = director.start()?;
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
     }
     Ok(node)
+}
+
+/// What the operator wanted of servers before the restart.
+fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(ServiceName, ServerName, relevo_lb::Admin)> {
+    let is_there = |service: &ServiceName, server: &ServerName| {
+        let mut services = cluster.services.iter().filter(|one| one.name == *service);
+        services.any(|one| one.servers.iter().any(|one| one.name == *server))
+    };
+    let mut list = Vec::new();
+    for (service, server, admin) in state.admin() {
+        let wish = words::admin(admin);
+        if is_there(&service, &server) {
+            tracing::info!(%service, %server, admin = wish, "server set as before the restart");
+            list.push((service, server, words::to_lb(admin)));
+        } else {
+            tracing::warn!(%service, %server, admin = wish, "a server of the state folder is not in the cluster file; it is remembered");
+        }
+    }
+    list
 }
 
 /// Gives the addresses away while the balancer still answers, then lets requests in progress end.

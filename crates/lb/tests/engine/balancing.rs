@@ -139,6 +139,8 @@ fn a_server_that_fails_its_check_gets_nothing_until_it_recovers() {
     rig.wait_health(2, Health::Up);
     assert_eq!(rig.server(1).reason, "GET /check answered 503");
     assert_eq!(rig.bodies(3), ["well"; 3]);
+    status.store(500, Ordering::SeqCst);
+    wait_until("the evidence is new", || rig.server(1).reason == "GET /check answered 500");
     status.store(204, Ordering::SeqCst);
     rig.wait_health(1, Health::Up);
     let mut bodies = rig.bodies(2);
@@ -183,6 +185,27 @@ fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
     rig.engine.set_admin(Some("web"), "server1", Admin::Ready);
     assert!(rig.bodies(2).contains(&"draining".to_owned()));
     assert_eq!(rig.engine.set_admin(Some("web"), "server9", Admin::Drain), []);
+}
+
+#[test]
+fn what_was_wanted_before_holds_from_the_first_request_on() {
+    let origins = three();
+    let mut service = service(&[origins[0].at, origins[1].at, origins[2].at]);
+    service.check.kind = CheckKind::Connect;
+    let wish = |server: &str, admin| (service.name.clone(), server.into(), admin);
+    let admin =
+        vec![wish("server1", Admin::Stop), wish("server2", Admin::Drain), wish("nobody", Admin::Stop)];
+    let settings = Settings { workers: 2, admin, ..Settings::default() };
+    let engine = Engine::start(settings, &[service]).unwrap();
+    let rig = Rig { at: engine.snapshot()[0].listen[0], engine };
+    for _ in 0..10 {
+        assert_eq!(rig.get("/").body, "three");
+    }
+    rig.wait_health(2, Health::Up);
+    assert_eq!(origins[0].accepted(), 0, "a stopped server is not even checked");
+    wait_until("it is said why", || rig.server(1).reason == "stopped by the operator, not checked");
+    rig.engine.set_admin(None, "server1", Admin::Ready);
+    rig.wait_health(1, Health::Up);
 }
 
 #[test]
@@ -242,22 +265,23 @@ fn a_port_in_use_is_named_before_anything_is_started() {
     let mut service = service(&[server.at]);
     service.listen[0].at.set_port(other.local_addr().unwrap().port());
     let at = service.listen[0].at;
-    let error = Engine::start(Settings { workers: 1, cpu_pin: None }, &[service.clone()]).unwrap_err();
+    let error =
+        Engine::start(Settings { workers: 1, ..Settings::default() }, &[service.clone()]).unwrap_err();
     assert!(matches!(&error, StartError::AddressInUse { at: found, .. } if *found == at), "{error:?}");
     assert!(error.to_string().contains(&at.to_string()), "{error}");
 
     // Also when the other one is an engine, which shares its port among its own workers.
     drop(other);
-    let first = Engine::start(Settings { workers: 2, cpu_pin: None }, &[service.clone()]).unwrap();
+    let first = Engine::start(Settings { workers: 2, ..Settings::default() }, &[service.clone()]).unwrap();
     assert!(matches!(
-        Engine::start(Settings { workers: 2, cpu_pin: None }, &[service.clone()]),
+        Engine::start(Settings { workers: 2, ..Settings::default() }, &[service.clone()]),
         Err(StartError::AddressInUse { .. })
     ));
     first.shutdown(Duration::ZERO);
     // And twice in one file.
     let mut twin = service.clone();
     twin.name = "twin".into();
-    let both = Engine::start(Settings { workers: 1, cpu_pin: None }, &[service, twin]);
+    let both = Engine::start(Settings { workers: 1, ..Settings::default() }, &[service, twin]);
     assert!(matches!(both, Err(StartError::AddressInUse { service, .. }) if *service == *"twin"));
 }
 
@@ -267,7 +291,8 @@ fn an_address_that_is_not_here_can_be_listened_on() {
     let mut service = service(&[server.at]);
     // TEST-NET-1 (RFC 5737): no machine has it.
     service.listen[0].at.set_ip(Ipv4Addr::new(192, 0, 2, 1));
-    Engine::start(Settings { workers: 1, cpu_pin: Some(vec![0]) }, &[service]).unwrap();
+    Engine::start(Settings { workers: 1, cpu_pin: Some(vec![0]), ..Settings::default() }, &[service])
+        .unwrap();
 }
 
 #[test]

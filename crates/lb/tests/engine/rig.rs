@@ -314,7 +314,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(service: Service) -> Self {
-        let engine = Engine::start(Settings { workers: 2, cpu_pin: None }, &[service]).unwrap();
+        let engine = Engine::start(Settings { workers: 2, ..Settings::default() }, &[service]).unwrap();
         let at = engine.snapshot()[0].listen[0];
         Self { engine, at }
     }

@@ -59,7 +59,7 @@ pub enum Output {
         /// Counts up.
         number: u64,
     },
-    /// The health changed.
+    /// The health changed, or only the evidence for it.
     Changed {
         /// What it was.
         from: State,
@@ -124,7 +124,7 @@ impl Server {
         self.since
     }
 
-    /// Why: what the deciding probe saw.
+    /// Why: what the last probe that speaks for the state saw.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -148,7 +148,7 @@ impl Server {
             Input::Resume => {
                 if self.next.is_none() && self.in_flight.is_none() {
                     self.next = Some(now);
-                    self.reason = "not checked yet".to_owned();
+                    self.change(now, State::Unknown, "not checked yet".to_owned());
                 }
             }
         }
@@ -192,7 +192,8 @@ impl Server {
             State::Down => self.settings.rise,
         };
         if seen == self.state {
-            self.against = 0;
+            // It may be down for another reason than at first.
+            self.change(now, seen, reason);
         } else {
             self.against += 1;
             if self.against >= needed {
@@ -223,13 +224,15 @@ impl Server {
 
     fn change(&mut self, now: Time, to: State, reason: String) {
         self.against = 0;
-        self.reason = reason;
-        if self.state != to {
-            let from = self.state;
-            self.state = to;
-            self.since = now;
-            self.outputs.push_back(Output::Changed { from, to, reason: self.reason.clone() });
+        if self.state == to && self.reason == reason {
+            return;
         }
+        if self.state != to {
+            self.since = now;
+        }
+        let from = std::mem::replace(&mut self.state, to);
+        self.outputs.push_back(Output::Changed { from, to, reason: reason.clone() });
+        self.reason = reason;
     }
 
     /// The shortest time between two probes' starts.

@@ -117,9 +117,25 @@ fn a_late_result_of_a_paused_check_is_ignored() {
     server.handle_input(Time::ZERO, Input::Pause);
     server.handle_input(Time::ZERO, Input::Probed { number: 1, result: good() });
     assert_eq!((server.state(), server.poll_timeout()), (State::Unknown, None));
+    let unknown = |reason: &str| {
+        Some(Output::Changed { from: State::Unknown, to: State::Unknown, reason: reason.to_owned() })
+    };
+    assert_eq!(server.poll_output(), unknown("stopped by the operator, not checked"));
     server.handle_input(Time::from_millis(70), Input::Resume);
+    assert_eq!(server.poll_output(), unknown("not checked yet"));
     assert_eq!(probe(&mut server, good()).0, Time::from_millis(70));
     assert_eq!(server.state(), State::Up);
+}
+
+#[test]
+fn the_evidence_is_the_latest() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    let (at, _) = probe(&mut server, bad());
+    let answers = ProbeResult::Bad("GET / answered 500".to_owned());
+    let (_, changes) = probe(&mut server, answers.clone());
+    assert_eq!(changes, [(State::Down, State::Down, "GET / answered 500".to_owned())]);
+    assert_eq!(probe(&mut server, answers).1, []);
+    assert_eq!((server.reason(), server.since()), ("GET / answered 500", at), "down since the first");
 }
 
 #[derive(Clone, Debug)]
