@@ -10,7 +10,6 @@
 //! Everything else gets 502: the balancer cannot know whether the server has done it.
 
 use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
 
 use relevo_proto::balance::Tried;
@@ -172,9 +171,4 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
             }
         }
     })
-}
-
-/// What a read from a server gave, without the difference between its two ways to end.
-pub(super) fn is_end(read: &io::Result<usize>) -> bool {
-    !matches!(read, Ok(count) if *count > 0)
 }

@@ -8,9 +8,12 @@ pub mod chunked;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub mod fields;
+mod framing;
+mod hop;
 pub(crate) mod linger;
 pub mod refusal;
 pub mod request;
+mod request_line;
 pub mod response;
 pub(crate) mod talk;
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! A request's head: checked, understood, and written anew for the server.
 
 use super::body::Body;
-use super::chunked::Chunked;
-use super::fields::{Field, Fields, elements, is_token};
+use super::fields::{Field, Fields};
+use super::framing::Framing;
+use super::hop::{Connection, Known, known, named_fields, write_kept};
 use super::refusal::{Refusal, Status};
+use super::request_line::{self, Place, is_authority, is_options, same_authority};
+pub use super::request_line::{Method, Version};
 
 /// What the engine must know of a request. Places are those in the bytes that were parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,33 +24,10 @@ pub struct Request {
     /// Where the head ends.
     pub length: usize,
     method_end: usize,
-    target: (usize, usize),
-    authority: Option<(usize, usize)>,
-    fields_start: usize,
+    target: Place,
+    authority: Option<Place>,
     has_host: bool,
     dropped: u128,
-}
-
-/// The versions that are spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0.
-    V10,
-    /// HTTP/1.1.
-    V11,
-}
-
-/// Methods by what may be done with them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// HEAD: the answer has no body.
-    Head,
-    /// GET and OPTIONS: safe (RFC 9110 section 9.2.1).
-    Safe,
-    /// PUT and DELETE: idempotent (RFC 9110 section 9.2.2).
-    Idempotent,
-    /// All others: never sent twice.
-    Other,
 }
 
 /// What the balancer adds to a request.
@@ -70,12 +50,24 @@ impl Request {
         let more = || if bytes.len() >= limit { Err(too_large) } else { Ok(None) };
         // RFC 9112 section 2.2: one empty line before the request line is ignored.
         let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-        let Some(mut request) = parse_line(bytes, start)? else { return more() };
-        let Some(end) = fields.parse(bytes, request.fields_start)? else { return more() };
-        if end > limit {
+        let Some(line) = request_line::parse(bytes, start)? else { return more() };
+        let Some(length) = fields.parse(bytes, line.end)? else { return more() };
+        if length > limit {
             return Err(too_large);
         }
-        request.length = end;
+        let mut request = Self {
+            method: line.method,
+            version: line.version,
+            keep_alive: false,
+            body: Body::NONE,
+            websocket: false,
+            length,
+            method_end: line.method_end,
+            target: line.target,
+            authority: line.authority,
+            has_host: false,
+            dropped: 0,
+        };
         request.read_fields(bytes, fields.list())?;
         Ok(Some(request))
     }
@@ -196,267 +188,4 @@ impl Request {
             websocket && connection.upgrade && self.version == Version::V11 && self.body == Body::NONE;
         Ok(())
     }
-}
-
-/// The request line (RFC 9112 section 3): exactly one space between its three parts.
-fn parse_line(bytes: &[u8], start: usize) -> Result<Option<Request>, Refusal> {
-    let line = bytes.get(start..).unwrap_or_default();
-    let Some(method_length) = line.iter().position(|byte| !is_token(*byte)) else { return Ok(None) };
-    if line.get(method_length) != Some(&b' ') || method_length == 0 {
-        // A lone CR may be the first half of an empty line.
-        return if line == b"\r" {
-            Ok(None)
-        } else {
-            Err(Refusal::bad("the request does not begin with a method"))
-        };
-    }
-    let target_start = start + method_length + 1;
-    let rest = bytes.get(target_start..).unwrap_or_default();
-    let Some(target_length) = rest.iter().position(|byte| !(0x21..=0x7e).contains(byte)) else {
-        return Ok(None);
-    };
-    let target = rest.get(..target_length).unwrap_or_default();
-    if rest.get(target_length) != Some(&b' ') || target.is_empty() || target.contains(&b'#') {
-        return Err(Refusal::bad("the request's target has a character that is not allowed there"));
-    }
-    let after = rest.get(target_length + 1..).unwrap_or_default();
-    let version = match after.get(..10) {
-        None if is_start_of_version(after) => return Ok(None),
-        Some(b"HTTP/1.1\r\n") => Version::V11,
-        Some(b"HTTP/1.0\r\n") => Version::V10,
-        Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n']) => {
-            return Err(Refusal::new(Status::VersionNotSupported, "HTTP/1.0 and HTTP/1.1 are spoken here"));
-        }
-        None | Some(_) => return Err(Refusal::bad("the request line does not end in an HTTP version")),
-    };
-    let method = match line.get(..method_length).unwrap_or_default() {
-        b"GET" | b"OPTIONS" => Method::Safe,
-        b"HEAD" => Method::Head,
-        b"PUT" | b"DELETE" => Method::Idempotent,
-        b"CONNECT" => return Err(Refusal::new(Status::NotImplemented, "this is not a forward proxy")),
-        b"TRACE" => {
-            return Err(Refusal::new(Status::MethodNotAllowed, "TRACE would show the request's credentials"));
-        }
-        _ => Method::Other,
-    };
-    let (authority, target) = parse_target(target, target_start, is_options(line))?;
-    Ok(Some(Request {
-        method,
-        version,
-        keep_alive: false,
-        body: Body::NONE,
-        websocket: false,
-        length: 0,
-        method_end: start + method_length,
-        target,
-        authority,
-        fields_start: target_start + target_length + 11,
-        has_host: false,
-        dropped: 0,
-    }))
-}
-
-fn is_options(line: &[u8]) -> bool {
-    line.starts_with(b"OPTIONS ")
-}
-
-/// Whether fewer than ten bytes may still become a version.
-fn is_start_of_version(bytes: &[u8]) -> bool {
-    let digits: [u8; 10] = *b"HTTP/d.d\r\n";
-    bytes
-        .iter()
-        .zip(digits)
-        .all(|(byte, wanted)| if wanted == b'd' { byte.is_ascii_digit() } else { *byte == wanted })
-}
-
-type Place = (usize, usize);
-
-/// The target's forms (RFC 9112 section 3.2): `/path`, `http://host/path`, and `*` for OPTIONS.
-fn parse_target(target: &[u8], start: usize, is_options: bool) -> Result<(Option<Place>, Place), Refusal> {
-    let end = start + target.len();
-    match target {
-        [b'/', ..] => return Ok((None, (start, end))),
-        b"*" if is_options => return Ok((None, (start, end))),
-        _ => {}
-    }
-    const SCHEME: usize = b"http://".len();
-    let (scheme, rest) = target.split_at(SCHEME.min(target.len()));
-    if !scheme.eq_ignore_ascii_case(b"http://") {
-        return Err(Refusal::bad("the request's target is neither a path nor an http URL"));
-    }
-    let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    let authority = rest.get(..length).unwrap_or_default();
-    if authority.is_empty() || !authority.iter().all(|byte| is_authority(*byte)) {
-        return Err(Refusal::bad("the URL in the request's target names no host"));
-    }
-    let path = start + SCHEME + length;
-    Ok((Some((start + SCHEME, path)), (path, end)))
-}
-
-/// Bytes of a host with an optional port (RFC 3986 section 3.2.2); no user information.
-const fn is_authority(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\''
-        | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b':' | b'[' | b']')
-}
-
-fn same_authority(a: &[u8], b: &[u8]) -> bool {
-    let plain = |authority: &[u8]| authority.len() - if authority.ends_with(b":80") { 3 } else { 0 };
-    a.get(..plain(a)).unwrap_or_default().eq_ignore_ascii_case(b.get(..plain(b)).unwrap_or_default())
-}
-
-/// Fields that mean something to one hop, or to framing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    Host,
-    ContentLength,
-    TransferEncoding,
-    Connection,
-    Upgrade,
-    /// For one hop only (RFC 9110 section 7.6.1).
-    Hop,
-    Expect,
-    Other,
-}
-
-/// Finds a name by its length first: most fields are none of these.
-pub(super) fn known(name: &[u8]) -> Known {
-    let is = |text: &[u8]| name.eq_ignore_ascii_case(text);
-    match name.len() {
-        2 if is(b"te") => Known::Hop,
-        4 if is(b"host") => Known::Host,
-        6 if is(b"expect") => Known::Expect,
-        7 if is(b"upgrade") => Known::Upgrade,
-        10 if is(b"connection") => Known::Connection,
-        10 if is(b"keep-alive") => Known::Hop,
-        14 if is(b"content-length") => Known::ContentLength,
-        14 if is(b"http2-settings") => Known::Hop,
-        16 if is(b"proxy-connection") => Known::Hop,
-        17 if is(b"transfer-encoding") => Known::TransferEncoding,
-        _ => Known::Other,
-    }
-}
-
-/// The options of Connection (RFC 9110 section 7.6.1).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Connection {
-    pub(super) close: bool,
-    pub(super) keep_alive: bool,
-    pub(super) upgrade: bool,
-    /// It names other fields, which are then for this hop only.
-    pub(super) named: bool,
-}
-
-impl Connection {
-    pub(super) fn read(&mut self, value: &[u8]) {
-        for option in elements(value) {
-            if option.eq_ignore_ascii_case(b"close") {
-                self.close = true;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade = true;
-            } else {
-                self.named = true;
-            }
-        }
-    }
-}
-
-/// Most names in the Connection fields of one head. Each is looked for among all fields; a head of 16 KiB has room
-/// for 8,000, which would cost a thousand times what the request is worth.
-const MOST_NAMED: usize = 32;
-
-/// The fields that some Connection names.
-pub(super) fn named_fields(bytes: &[u8], fields: &[Field]) -> Result<u128, Refusal> {
-    let mut dropped = 0;
-    let mut left = MOST_NAMED;
-    for connection in fields.iter().filter(|field| known(field.name(bytes)) == Known::Connection) {
-        for option in elements(connection.value(bytes)) {
-            left = left.checked_sub(1).ok_or(Refusal::bad("Connection names more than 32 fields"))?;
-            // These are for everyone who handles the message: who wants them gone wants to confuse the next.
-            if [&b"host"[..], b"content-length", b"transfer-encoding", b"x-forwarded-for"]
-                .iter()
-                .any(|name| option.eq_ignore_ascii_case(name))
-            {
-                return Err(Refusal::bad("Connection names a field that is not for one hop"));
-            }
-            for (index, field) in fields.iter().enumerate() {
-                if field.name(bytes).eq_ignore_ascii_case(option) {
-                    dropped |= 1 << index;
-                }
-            }
-        }
-    }
-    Ok(dropped)
-}
-
-/// What the framing fields say together (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Framing {
-    pub(super) length: Option<u64>,
-    pub(super) chunked: bool,
-}
-
-impl Framing {
-    /// Only digits, and only once: even equal repetitions are refused, though RFC 9110 section 8.6 lets them pass.
-    pub(super) fn content_length(&mut self, value: &[u8]) -> Result<(), &'static str> {
-        let mut length: u64 = 0;
-        for byte in value {
-            length = match byte {
-                b'0'..=b'9' => length
-                    .checked_mul(10)
-                    .and_then(|length| length.checked_add(u64::from(byte - b'0')))
-                    .ok_or("the Content-Length is too large")?,
-                _ => return Err("the Content-Length is not a number"),
-            };
-        }
-        if value.is_empty() || self.length.replace(length).is_some() {
-            return Err("there is not exactly one Content-Length");
-        }
-        Ok(())
-    }
-
-    /// RFC 9112 section 6.1: chunked once, as the last; other codings are not implemented.
-    pub(super) fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
-        if std::mem::replace(&mut self.chunked, true) {
-            return Err(Refusal::bad("more than one Transfer-Encoding"));
-        }
-        if value.eq_ignore_ascii_case(b"chunked") {
-            return Ok(());
-        }
-        let is_chunked = |element: &&[u8]| element.eq_ignore_ascii_case(b"chunked");
-        let last = elements(value).last().is_some_and(|element| is_chunked(&element));
-        if last && elements(value).count() > 1 && elements(value).filter(is_chunked).count() == 1 {
-            return Err(Refusal::new(
-                Status::NotImplemented,
-                "chunked is the only transfer coding spoken here",
-            ));
-        }
-        Err(Refusal::bad("the Transfer-Encoding is not chunked"))
-    }
-
-    fn request_body(self, version: Version) -> Result<Body, Refusal> {
-        match (self.chunked, self.length) {
-            (true, Some(_)) => Err(Refusal::bad("both Transfer-Encoding and Content-Length")),
-            (true, None) if version == Version::V10 => Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding")),
-            (true, None) => Ok(Body::Chunked(Chunked::new())),
-            (false, length) => Ok(Body::Length(length.unwrap_or(0))),
-        }
-    }
-}
-
-/// Copies the field lines that stay, neighbours in one piece.
-pub(super) fn write_kept(bytes: &[u8], fields: &[Field], dropped: u128, out: &mut Vec<u8>) {
-    let (Some(first), Some(last)) = (fields.first(), fields.last()) else { return };
-    let mut from = first.start as usize;
-    let mut copy = |from: usize, to: usize| out.extend_from_slice(bytes.get(from..to).unwrap_or_default());
-    let mut left = dropped;
-    while left != 0 {
-        let index = left.trailing_zeros() as usize;
-        left &= left - 1;
-        let Some(field) = fields.get(index) else { break };
-        copy(from, field.start as usize);
-        from = field.end as usize;
-    }
-    copy(from, last.end as usize);
 }

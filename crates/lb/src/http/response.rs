@@ -3,7 +3,9 @@
 use super::body::Body;
 use super::chunked::Chunked;
 use super::fields::{Field, Fields};
-use super::request::{Connection, Framing, Known, Method, Version, known, named_fields, write_kept};
+use super::framing::Framing;
+use super::hop::{Connection, Known, known, named_fields, write_kept};
+use super::request_line::{Method, Version};
 
 /// What the engine must know of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

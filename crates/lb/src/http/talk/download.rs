@@ -1,0 +1,184 @@
+//! The way down: the answer's head, written anew, and its body.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::{Download, End, Talk, Upload};
+use crate::http::body::Body;
+use crate::http::connection::Connection;
+use crate::http::refusal::{Refusal, Status};
+use crate::http::request::{Method, Version};
+use crate::http::response::{Manner, Response};
+use crate::stream;
+
+/// Bodies up to this size are copied behind the head, so that one plain write sends both.
+const COPIED_BODY: usize = 16 * 1024;
+
+impl Talk {
+    pub(super) fn download(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
+        let local = std::rc::Rc::clone(&connection.presence.local);
+        loop {
+            if !connection.out.is_empty() {
+                match connection.out.poll_flush_late(&mut connection.client, cx) {
+                    Poll::Pending => return None,
+                    Poll::Ready(Ok(())) => self.moved = true,
+                    Poll::Ready(Err(_)) => return Some(End::ClientGone),
+                }
+            }
+            if self.down == Download::Done {
+                return Some(End::Complete { close: self.close });
+            }
+            let mut scratch = local.worker.scratch.borrow_mut();
+            let kept = self.carry.len();
+            if let Some(start) = scratch.get_mut(..kept) {
+                start.copy_from_slice(&self.carry);
+            }
+            let read =
+                match stream::poll_read(&mut self.server, cx, scratch.get_mut(kept..).unwrap_or_default()) {
+                    Poll::Pending => return None,
+                    Poll::Ready(read) => read,
+                };
+            if is_end(&read) {
+                match self.on_end(read.is_ok()) {
+                    Some(end) => return Some(end),
+                    None => continue,
+                }
+            }
+            (self.moved, self.heard) = (true, true);
+            let bytes = scratch.get(..kept + read.unwrap_or(0)).unwrap_or_default();
+            if let Some(end) = self.on_bytes(connection, bytes) {
+                return Some(end);
+            }
+        }
+    }
+
+    /// The server has closed, `cleanly` or not.
+    fn on_end(&mut self, cleanly: bool) -> Option<End> {
+        match self.down {
+            Download::Head if !self.heard => Some(End::Silent),
+            Download::Head => {
+                Some(self.refuse(Refusal::new(Status::BadGateway, "the server's answer broke off")))
+            }
+            Download::Body(Body::UntilClose) if cleanly => {
+                self.down = Download::Done;
+                None
+            }
+            Download::Body(_) | Download::Done => Some(End::Cut),
+        }
+    }
+
+    fn on_bytes(&mut self, connection: &mut Connection, bytes: &[u8]) -> Option<End> {
+        let Download::Body(mut body) = self.down else { return self.on_head(connection, bytes) };
+        let sent = if self.plain {
+            let mut output = connection.presence.local.worker.output.borrow_mut();
+            output.clear();
+            match body.take_data(bytes, |data| output.extend_from_slice(data)) {
+                Ok(count) => self.keep &= count == bytes.len(),
+                Err(_) => return Some(End::Cut),
+            }
+            connection.out.send_late(&connection.client, [&output, &[]], false)
+        } else {
+            let Ok(count) = body.take(bytes) else { return Some(End::Cut) };
+            self.keep &= count == bytes.len();
+            connection.out.send_late(&connection.client, [bytes.get(..count).unwrap_or_default(), &[]], false)
+        };
+        self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
+        sent.is_err().then_some(End::ClientGone)
+    }
+
+    fn on_head(&mut self, connection: &mut Connection, mut bytes: &[u8]) -> Option<End> {
+        let local = std::rc::Rc::clone(&connection.presence.local);
+        let limit = local.shared.config.max_header;
+        let mut fields = local.worker.fields.borrow_mut();
+        let mut output = local.worker.output.borrow_mut();
+        output.clear();
+        let version = self.request.version;
+        loop {
+            let response = match Response::parse(bytes, limit, self.request.method, &mut fields) {
+                Err(broken) => return Some(self.refuse(Refusal::new(Status::BadGateway, broken.0))),
+                Ok(None) => {
+                    self.carry.clear();
+                    self.carry.extend_from_slice(bytes);
+                    // Interim answers that stood before it.
+                    return self.send(connection, &output, &[]);
+                }
+                Ok(Some(response)) => response,
+            };
+            let rest = bytes.get(response.length..).unwrap_or_default();
+            if response.is_interim() {
+                // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
+                if version == Version::V11 {
+                    let manner = Manner { version, close: false };
+                    response.write(bytes, fields.list(), manner, &mut output);
+                }
+                bytes = rest;
+                if bytes.is_empty() {
+                    self.carry.clear();
+                    return self.send(connection, &output, &[]);
+                }
+                continue;
+            }
+            if response.status == 101 {
+                if !self.request.websocket {
+                    return Some(
+                        self.refuse(Refusal::new(
+                            Status::BadGateway,
+                            "the server switches protocols unasked",
+                        )),
+                    );
+                }
+                let manner = Manner { version, close: false };
+                response.write(bytes, fields.list(), manner, &mut output);
+                return self.send(connection, &output, rest).or(Some(End::Upgraded));
+            }
+            let mut body = response.body;
+            let is_chunked = matches!(body, Body::Chunked(_));
+            self.plain = is_chunked && version == Version::V10;
+            self.close = !self.request.keep_alive
+                || self.plain
+                || body == Body::UntilClose
+                || self.up != Upload::Done
+                || local.worker.closing.get();
+            self.carry = Vec::new();
+            let manner = Manner { version, close: self.close };
+            response.write(bytes, fields.list(), manner, &mut output);
+            let head = output.len();
+            let taken = if self.plain {
+                body.take_data(rest, |data| output.extend_from_slice(data))
+            } else {
+                body.take(rest)
+            };
+            let Ok(taken) = taken else {
+                return Some(
+                    self.refuse(Refusal::new(Status::BadGateway, "the server's answer is framed wrongly")),
+                );
+            };
+            // A server that wrongly sends a body to HEAD would have it taken for the next request's answer.
+            self.keep = response.keep_alive && taken == rest.len() && self.request.method != Method::Head;
+            self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
+            let mut behind = if self.plain { &[][..] } else { rest.get(..taken).unwrap_or_default() };
+            if behind.len() <= COPIED_BODY && output.len() == head {
+                output.extend_from_slice(behind);
+                behind = &[];
+            }
+            return self.send(connection, &output, behind);
+        }
+    }
+
+    fn send(&self, connection: &mut Connection, first: &[u8], second: &[u8]) -> Option<End> {
+        if first.is_empty() && second.is_empty() {
+            return None;
+        }
+        let last = self.close && self.down == Download::Done;
+        connection
+            .out
+            .send_late(&connection.client, [first, second], last)
+            .is_err()
+            .then_some(End::ClientGone)
+    }
+}
+
+/// What a read from a server gave, without the difference between its two ways to end.
+fn is_end(read: &io::Result<usize>) -> bool {
+    !matches!(read, Ok(count) if *count > 0)
+}

@@ -1,0 +1,186 @@
+//! A request and its answer on one server connection, both ways at the same time.
+//!
+//! ```text
+//!   client ──carry, scratch──► body.take ──► up ──► server        until the body is complete
+//!   client ◄──────── out ◄──── body.take ◄─scratch── server       head, then body
+//! ```
+//! Buffers are bounded: nothing is read from one side while the other has not taken what came before.
+
+mod download;
+mod upload;
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::body::Body;
+use super::connection::Connection;
+use super::refusal::{Refusal, Status};
+use super::request::Request;
+use crate::slot::Signal;
+use crate::stream::Outbox;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client has the whole answer. `close`: it was told that this was the last one.
+    Complete { close: bool },
+    /// The server closed without a byte.
+    Silent,
+    /// The server went down without a byte.
+    Abandoned,
+    /// Nothing was sent to the client: answer this.
+    Refuse(Refusal),
+    /// The answer broke off.
+    Cut,
+    /// The client left, or does not take what it asked for.
+    ClientGone,
+    /// 101: both sides speak another protocol.
+    Upgraded,
+}
+
+/// The state of both ways.
+#[derive(Debug)]
+pub(super) struct Talk {
+    server: TcpStream,
+    request: Request,
+    up: Upload,
+    up_body: Body,
+    up_out: Outbox,
+    down: Download,
+    /// A part of the answer's head.
+    carry: Vec<u8>,
+    /// Whether the server has said anything.
+    heard: bool,
+    /// Whether the server may be asked again on this connection.
+    keep: bool,
+    /// Whether this is the client's last answer.
+    close: bool,
+    /// Whether the client gets the content of chunks only.
+    plain: bool,
+    /// Whether something was moved since the deadline was set; true at first.
+    moved: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upload {
+    /// The client has more to send; if `waiting`, we could take it.
+    Running {
+        waiting: bool,
+    },
+    Done,
+    /// The server does not want the rest.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Download {
+    Head,
+    Body(Body),
+    Done,
+}
+
+impl Talk {
+    pub(super) fn new(server: TcpStream, request: &Request) -> Self {
+        Self {
+            server,
+            request: *request,
+            up: if request.body.is_done() { Upload::Done } else { Upload::Running { waiting: false } },
+            up_body: request.body,
+            up_out: Outbox::default(),
+            down: Download::Head,
+            carry: Vec::new(),
+            heard: false,
+            keep: true,
+            close: false,
+            plain: false,
+            moved: true,
+        }
+    }
+
+    /// Sends the head, with what is there of the body in the same write.
+    pub(super) fn start(&mut self, connection: &mut Connection) -> io::Result<()> {
+        if self.up == Upload::Done {
+            return self.up_out.send(&self.server, [&connection.head, &[]]);
+        }
+        // Wrong chunks are found again, and refused, by the upload.
+        let mut body = self.up_body;
+        let count = body.take(connection.carry.bytes()).unwrap_or(0);
+        let first = connection.carry.bytes().get(..count).unwrap_or_default();
+        self.up_out.send(&self.server, [&connection.head, first])?;
+        if count > 0 {
+            self.up_body = body;
+            connection.carry.consume(count);
+        }
+        Ok(())
+    }
+
+    /// Whether the request was sent to its end.
+    pub(super) fn is_uploaded(&self) -> bool {
+        self.up == Upload::Done
+    }
+
+    /// The connection, if it can be used again.
+    pub(super) fn into_kept(self) -> Option<TcpStream> {
+        (self.keep && self.up == Upload::Done && self.up_out.is_empty()).then_some(self.server)
+    }
+
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.server
+    }
+
+    pub(super) fn stream_mut(&mut self) -> &mut TcpStream {
+        &mut self.server
+    }
+
+    pub(super) fn take_outbox(&mut self) -> Outbox {
+        std::mem::take(&mut self.up_out)
+    }
+
+    /// Moves what can be moved.
+    pub(super) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<End> {
+        connection.presence.slot.set_waker(cx.waker());
+        let signal = connection.presence.slot.take_signal();
+        if let Some(end) = self.on_signal(signal, connection) {
+            return Poll::Ready(end);
+        }
+        if (self.up != Upload::Done || !self.up_out.is_empty())
+            && let Some(end) = self.upload(connection, cx)
+        {
+            return Poll::Ready(end);
+        }
+        if let Some(end) = self.download(connection, cx) {
+            return Poll::Ready(end);
+        }
+        if std::mem::take(&mut self.moved) {
+            let timeouts = &connection.presence.local.shared.config.timeouts;
+            let client_owes = !connection.out.is_empty() || self.up == Upload::Running { waiting: true };
+            connection.presence.set_deadline(if client_owes { timeouts.client } else { timeouts.server });
+        }
+        Poll::Pending
+    }
+
+    fn on_signal(&self, signal: Signal, connection: &Connection) -> Option<End> {
+        let unanswered = self.down == Download::Head;
+        let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
+        match signal {
+            Signal::None | Signal::Closing => None,
+            Signal::Timeout if !connection.out.is_empty() => Some(End::ClientGone),
+            Signal::Timeout | Signal::Cut if !unanswered => Some(End::Cut),
+            Signal::Timeout if self.up == (Upload::Running { waiting: true }) => {
+                refuse(Status::RequestTimeout, "the request's body did not arrive in time")
+            }
+            Signal::Timeout => refuse(Status::GatewayTimeout, "the server did not answer in time"),
+            Signal::Cut => refuse(Status::Unavailable, "the server was stopped"),
+            // Its answer may still come; who can be asked again is.
+            Signal::ServerDown if !self.heard && self.request.is_safe() => Some(End::Abandoned),
+            Signal::ServerDown => None,
+        }
+    }
+
+    /// A refusal, if the client has got nothing of an answer yet.
+    fn refuse(&self, refusal: Refusal) -> End {
+        if self.down == Download::Head { End::Refuse(refusal) } else { End::Cut }
+    }
+}

@@ -1,0 +1,70 @@
+//! The way up: the request's body, as it comes from the client.
+
+use std::task::{Context, Poll};
+
+use super::{End, Talk, Upload};
+use crate::http::connection::Connection;
+use crate::http::refusal::Refusal;
+use crate::stream::Outbox;
+
+impl Talk {
+    pub(super) fn upload(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
+        let Connection { presence, client, carry, .. } = connection;
+        loop {
+            if !self.up_out.is_empty() {
+                match self.up_out.poll_flush(&mut self.server, cx) {
+                    Poll::Pending => {
+                        if self.up != Upload::Done {
+                            self.up = Upload::Running { waiting: false };
+                        }
+                        return None;
+                    }
+                    Poll::Ready(Ok(())) => self.moved = true,
+                    Poll::Ready(Err(_)) => {
+                        // It may have answered before it closed: go on reading.
+                        self.up = Upload::Refused;
+                        self.up_out = Outbox::default();
+                    }
+                }
+            }
+            if matches!(self.up, Upload::Done | Upload::Refused) {
+                return None;
+            }
+            if self.up_body.is_done() {
+                self.up = Upload::Done;
+                return None;
+            }
+            let sent = if carry.is_empty() {
+                let mut scratch = presence.local.worker.scratch.borrow_mut();
+                let read = match client.poll_read(cx, &mut scratch) {
+                    Poll::Pending => {
+                        self.up = Upload::Running { waiting: true };
+                        return None;
+                    }
+                    Poll::Ready(read) => read,
+                };
+                let Ok(count @ 1..) = read else { return Some(End::ClientGone) };
+                let bytes = scratch.get(..count).unwrap_or_default();
+                let (body, rest) = match self.up_body.take(bytes) {
+                    Ok(count) => bytes.split_at(count),
+                    Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
+                };
+                carry.push(rest);
+                self.up_out.send(&self.server, [body, &[]])
+            } else {
+                let count = match self.up_body.take(carry.bytes()) {
+                    Ok(count) => count,
+                    Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
+                };
+                let result =
+                    self.up_out.send(&self.server, [carry.bytes().get(..count).unwrap_or_default(), &[]]);
+                carry.consume(count);
+                result
+            };
+            self.moved = true;
+            if sent.is_err() {
+                self.up = Upload::Refused;
+            }
+        }
+    }
+}
