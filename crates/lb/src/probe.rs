@@ -22,6 +22,10 @@ pub(crate) async fn run(at: SocketAddrV4, check: &Check) -> ProbeResult {
     };
     match tokio::time::timeout(check.timeout, probe).await {
         Ok(Ok(result)) => result,
+        Ok(Err(error)) if is_ours(&error) => {
+            tracing::debug!(%at, %error, "no check: this process lacks the means");
+            ProbeResult::NotAsked
+        }
         Ok(Err(error)) => ProbeResult::Bad(words(&error)),
         Err(_) => ProbeResult::TimedOut(check.timeout),
     }
@@ -59,6 +63,12 @@ fn status(answer: &[u8]) -> Option<u16> {
     std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok()
 }
 
+/// Whether it is the balancer that has no descriptors, ports or memory left: socket(2), connect(2).
+fn is_ours(error: &io::Error) -> bool {
+    use nix::libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    matches!(error.raw_os_error(), Some(EADDRNOTAVAIL | EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}
+
 /// An error as an operator says it.
 fn words(error: &io::Error) -> String {
     let known = [
@@ -69,4 +79,18 @@ fn words(error: &io::Error) -> String {
     ];
     let word = known.iter().find(|(kind, _)| *kind == error.kind());
     word.map_or_else(|| error.to_string(), |(_, word)| (*word).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_balancer_lacks_is_not_the_servers_fault() {
+        use nix::libc::{ECONNREFUSED, EHOSTUNREACH, EMFILE};
+        assert!(is_ours(&io::Error::from_raw_os_error(EMFILE)));
+        for theirs in [ECONNREFUSED, EHOSTUNREACH] {
+            assert!(!is_ours(&io::Error::from_raw_os_error(theirs)));
+        }
+    }
 }

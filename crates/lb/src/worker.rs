@@ -24,6 +24,9 @@ use crate::{clock, http, tcp};
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
 const SCRATCH: usize = 128 * 1024;
 
+/// Shortest time between two lines in the log about connections that cannot be accepted.
+const COMPLAIN: Duration = Duration::from_secs(10);
+
 /// What the engine tells a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -203,6 +206,7 @@ async fn accept(
     listener: AsyncFd<TcpListener>,
     mut stop: tokio::sync::watch::Receiver<()>,
 ) {
+    let mut complained: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -222,7 +226,10 @@ async fn accept(
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Out of descriptors or memory: let some connections end.
-                tracing::warn!(service = %local.shared.config.name, %error, "cannot accept a connection");
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
+                    complained = Some(Instant::now());
+                    tracing::warn!(service = %local.shared.config.name, %error, "cannot accept connections; they wait");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -258,12 +258,13 @@ fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunE
     Ok(node.name.clone())
 }
 
-/// Takes all the open files that the system allows; says so if they are fewer than the clients alone may need.
+/// Takes all the open files that the system allows; says so if they are fewer than the service may need: one for each
+/// client and one for its server.
 fn raise_open_files(cluster: &ClusterFile) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     let soft = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
     let connections: u64 = cluster.services.iter().map(|service| service.max_connections as u64).sum();
-    let needed = connections.saturating_add(256);
+    let needed = connections.saturating_mul(2).saturating_add(256);
     if soft < needed {
         tracing::warn!(
             allowed = soft,

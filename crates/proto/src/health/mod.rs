@@ -10,7 +10,8 @@
 //! server is found sooner, but it does not count itself. A refused connection in traffic can be the
 //! balancer's own fault (no ports left), and counting it would let the amount of traffic decide.
 //!
-//! A probe that got no answer in time is evidence of failure, with that as its reason. A server that
+//! A probe that got no answer in time is evidence of failure, with that as its reason. A probe that the balancer could
+//! not even start, for want of sockets, is no evidence: clients that use up all sockets must not take the servers down. A server that
 //! nobody has probed is [`State::Unknown`], which is neither up nor down; [`crate::balance`] says what
 //! that means for traffic. Not here: sockets, and the probe itself.
 

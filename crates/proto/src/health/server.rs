@@ -31,6 +31,8 @@ pub enum ProbeResult {
     Bad(String),
     /// It did not answer in time.
     TimedOut(Duration),
+    /// It was not asked: the balancer has no sockets or ports left. That says nothing about the server.
+    NotAsked,
 }
 
 /// Something happened.
@@ -179,13 +181,27 @@ impl Server {
     }
 
     fn on_result(&mut self, now: Time, result: ProbeResult) {
-        let (seen, reason) = match result {
-            ProbeResult::Good(reason) => (State::Up, reason),
-            ProbeResult::Bad(reason) => (State::Down, reason),
+        let seen = match result {
+            ProbeResult::Good(reason) => Some((State::Up, reason)),
+            ProbeResult::Bad(reason) => Some((State::Down, reason)),
             ProbeResult::TimedOut(after) => {
-                (State::Down, format!("no answer within {} ms", after.as_millis()))
+                Some((State::Down, format!("no answer within {} ms", after.as_millis())))
             }
+            ProbeResult::NotAsked => None,
         };
+        if let Some((seen, reason)) = seen {
+            self.count(now, seen, reason);
+        }
+        let started = self.last_start.unwrap_or(now);
+        self.next = Some(if self.against > 0 || self.again {
+            // About to change, or traffic doubts it: be quick to know.
+            now.max(started + self.quick())
+        } else {
+            now.max(self.regular_after(started))
+        });
+    }
+
+    fn count(&mut self, now: Time, seen: State, reason: String) {
         let needed = match self.state {
             State::Unknown => 1,
             State::Up => self.settings.fall,
@@ -200,13 +216,6 @@ impl Server {
                 self.change(now, seen, reason);
             }
         }
-        let started = self.last_start.unwrap_or(now);
-        self.next = Some(if self.against > 0 || self.again {
-            // About to change, or traffic doubts it: be quick to know.
-            now.max(started + self.quick())
-        } else {
-            now.max(self.regular_after(started))
-        });
     }
 
     fn on_traffic_failed(&mut self, now: Time) {

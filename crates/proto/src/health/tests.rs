@@ -138,6 +138,22 @@ fn the_evidence_is_the_latest() {
     assert_eq!((server.reason(), server.since()), ("GET / answered 500", at), "down since the first");
 }
 
+#[test]
+fn a_probe_that_was_not_made_says_nothing() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    assert_eq!(probe(&mut server, ProbeResult::NotAsked).1, []);
+    assert_eq!(server.state(), State::Unknown);
+    probe(&mut server, good());
+    for _ in 0..10 {
+        assert_eq!(probe(&mut server, ProbeResult::NotAsked).1, []);
+    }
+    // Nor does it break a row.
+    assert_eq!(probe(&mut server, bad()).1, []);
+    assert_eq!(probe(&mut server, ProbeResult::NotAsked).1, []);
+    assert_eq!(probe(&mut server, bad()).1, []);
+    assert_eq!(probe(&mut server, bad()).1.len(), 1);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
