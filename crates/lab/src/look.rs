@@ -18,7 +18,7 @@ use crate::status::{
     HeldAddress, LabStatus, LinkStatus, MainState, NodeKind, NodeStatus, PlugStatus, PortState, PortStatus,
     ProcessState, SwitchStatus,
 };
-use crate::topology::{BRIDGE, is_director};
+use crate::topology::{BRIDGE, EDGE, TRUNK, TRUNK_AT_EDGE, is_director};
 use crate::{Lab, LabError, Result};
 
 /// Longest wait for a director's answer: a frozen one gives none.
@@ -167,11 +167,20 @@ fn switch(lab: &Lab, inventory: &Inventory, switch: &Switch) -> SwitchStatus {
         let read = |path: &str| fs::read_to_string(devices.join(path)).unwrap_or_default().trim().to_owned();
         let id = read(&format!("{BRIDGE}/bridge/bridge_id"));
         root = switch.stp && on && !id.is_empty() && id == read(&format!("{BRIDGE}/bridge/root_id"));
-        let listed = fs::read_dir(devices.join(BRIDGE).join("brif"));
-        for entry in listed.into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let state = port_state(&read(&format!("{name}/brport/state")));
-            ports.push(PortStatus { name, state });
+        let state_of = |port: &str| port_state(&read(&format!("{port}/brport/state")));
+        for bridge in [BRIDGE, EDGE] {
+            let listed = fs::read_dir(devices.join(bridge).join("brif"));
+            for entry in listed.into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if [TRUNK, TRUNK_AT_EDGE].contains(&name.as_str()) {
+                    continue;
+                }
+                // What a machine's port passes goes no further than the port between the two bridges lets it.
+                let own = state_of(&name);
+                let passes_on = bridge == EDGE && own == PortState::Forwarding;
+                let state = if passes_on { state_of(TRUNK) } else { own };
+                ports.push(PortStatus { name, state });
+            }
         }
         ports.sort_by(|a, b| a.name.cmp(&b.name));
     }

@@ -17,6 +17,14 @@ use crate::{LabError, Result};
 const INTERFACE_NAME_MAX: usize = 15;
 /// The bridge of every switch, in the switch's own namespace.
 pub(crate) const BRIDGE: &str = "bridge";
+/// The second bridge of a switch that speaks STP: machines are plugged into it. It speaks no STP, so its ports pass
+/// traffic as soon as a cable is in, as the edge ports of a real switch do. The kernel's own STP has no such ports,
+/// and does not let anybody else set their state. No machine's name has a `~`, so no port is called like this.
+pub(crate) const EDGE: &str = "edge~";
+/// The cable between the two bridges of a switch: its port on the bridge that speaks STP ...
+pub(crate) const TRUNK: &str = "trunk~";
+/// ... and its port on the other one.
+pub(crate) const TRUNK_AT_EDGE: &str = "trunk~edge";
 /// The VXLAN device of a switch.
 const TUNNEL: &str = "vxlan";
 /// The interface under the VXLAN device.
@@ -24,6 +32,9 @@ const UPLINK: &str = "uplink";
 /// MTU of a network that crosses a VXLAN: Ethernet's 1500 less 50 bytes of VXLAN, UDP, IPv4 and Ethernet headers
 /// (RFC 7348 section 5). All its ports and machines get it, so that nothing is ever fragmented.
 const TUNNELLED_MTU: u32 = 1450;
+
+/// A bridge that speaks no STP: its ports pass traffic at once.
+const PLAIN: &str = "stp_state 0 forward_delay 0";
 
 /// What a namespace is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,12 +144,20 @@ impl Topology {
                     "stp_state 1 priority {} forward_delay 200 hello_time 100 max_age 600",
                     switch.priority
                 ),
-                false => String::from("stp_state 0 forward_delay 0"),
+                false => PLAIN.to_owned(),
             };
             let _ = writeln!(text, "link add name {BRIDGE}{place} type bridge {stp} mcast_snooping 0");
+            if switch.stp {
+                let mtu = mtu_words(self.trunk_mtu(&switch.name));
+                let _ = writeln!(text, "link add name {EDGE}{place} type bridge {PLAIN} mcast_snooping 0");
+                let _ = writeln!(
+                    text,
+                    "link add name {TRUNK}{mtu}{place} type veth peer name {TRUNK_AT_EDGE}{mtu}{place}"
+                );
+            }
         }
         for cable in &self.cables {
-            let mtu = cable.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
+            let mtu = mtu_words(cable.mtu);
             let (a, b) = (&cable.a, &cable.b);
             let (at_a, at_b) = (netns(&a.space), netns(&b.space));
             let _ = writeln!(
@@ -173,9 +192,9 @@ impl Topology {
         let Some(switch) = self.switches.iter().find(|switch| switch.name.as_str() == name) else {
             return text;
         };
-        for (interface, cost) in self.ports(name) {
-            if let Some(cost) = cost.filter(|_| switch.stp) {
-                let _ = writeln!(text, "link set dev {interface} cost {cost}");
+        for (cable, own) in self.ports(name) {
+            if let Some(cost) = cable.cost.filter(|_| switch.stp) {
+                let _ = writeln!(text, "link set dev {} cost {cost}", own.interface);
             }
         }
         if let Some(tunnel) = &switch.vxlan {
@@ -192,6 +211,9 @@ impl Topology {
     pub(crate) fn switch_interfaces(&self, name: &str, damage: &Damage) -> Vec<(String, bool)> {
         let on = !damage.switches_off.contains(name);
         let mut interfaces = vec![(BRIDGE.to_owned(), on)];
+        if self.has_edge(name) {
+            interfaces.extend([EDGE, TRUNK, TRUNK_AT_EDGE].map(|interface| (interface.to_owned(), on)));
+        }
         for cable in &self.cables {
             for (own, far) in [(&cable.a, &cable.b), (&cable.b, &cable.a)] {
                 if own.space.as_deref() != Some(name) {
@@ -231,23 +253,38 @@ impl Topology {
                 let _ = writeln!(text, "address add {net} broadcast + dev {interface}");
             }
         }
-        for (interface, _) in self.ports(name) {
-            let _ = writeln!(text, "link set dev {interface} master {BRIDGE}");
+        if switch.stp {
+            let _ = writeln!(text, "link set dev {TRUNK} master {BRIDGE}");
+            let _ = writeln!(text, "link set dev {TRUNK_AT_EDGE} master {EDGE}");
+        }
+        for (cable, own) in self.ports(name) {
+            let bridge = if switch.stp && cable.purpose != CableUse::Link { EDGE } else { BRIDGE };
+            let _ = writeln!(text, "link set dev {} master {bridge}", own.interface);
         }
         for (interface, _) in self.switch_interfaces(name, &Damage::default()) {
             let _ = writeln!(text, "link set dev {interface} up");
         }
     }
 
-    /// The bridge ports of a switch, with their costs; the VXLAN and what is under it apart.
-    fn ports<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, Option<u16>)> {
+    /// The cables in the bridge ports of a switch, each with the switch's end; the VXLAN and what is under it apart.
+    fn ports<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Cable, &'a End)> {
         self.cables.iter().flat_map(move |cable| {
             let under_tunnel = cable.purpose == CableUse::Uplink;
             [(&cable.a, under_tunnel), (&cable.b, false)]
                 .into_iter()
                 .filter(move |(end, under)| end.space.as_deref() == Some(name) && !under)
-                .map(|(end, _)| (end.interface.as_str(), cable.cost))
+                .map(move |(end, _)| (cable, end))
         })
+    }
+
+    /// Whether this switch has a bridge of its own for machines.
+    fn has_edge(&self, name: &str) -> bool {
+        self.switches.iter().any(|switch| switch.name.as_str() == name && switch.stp)
+    }
+
+    /// The MTU between the two bridges of a switch: that of its ports.
+    fn trunk_mtu(&self, name: &str) -> Option<u32> {
+        self.ports(name).find_map(|(cable, _)| cable.mtu)
     }
 
     fn link_switches(&mut self, cluster: &ClusterFile, names: &mut Names) {
@@ -385,6 +422,10 @@ fn mtu_of(cluster: &ClusterFile, network: &str) -> Option<u32> {
     of_network.any(|switch| switch.vxlan.is_some()).then_some(TUNNELLED_MTU)
 }
 
+fn mtu_words(mtu: Option<u32>) -> String {
+    mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default()
+}
+
 fn within(cluster: &ClusterFile, network: &str, ip: std::net::Ipv4Addr) -> Ipv4Net {
     let prefix = cluster.network(network).map_or(32, |network| network.subnet.prefix_len());
     Ipv4Net::new(ip, prefix).unwrap_or_else(|_| Ipv4Net::from(ip))
@@ -445,7 +486,8 @@ mod tests {
         assert_eq!(down(&damage, "swout2"), ["vswout1"]);
         assert!(down(&damage, "vswin1").is_empty(), "the other network's cable stays in");
         damage.switches_off.insert("vswout1".into());
-        assert_eq!(down(&damage, "vswout1"), ["bridge", "swout1", "swout2", "bal1", "vswin1"]);
+        let all = ["bridge", "edge~", "trunk~", "trunk~edge", "swout1", "swout2", "bal1", "vswin1"];
+        assert_eq!(down(&damage, "vswout1"), all);
         damage.switches_off.clear();
         assert_eq!(down(&damage, "vswout1"), ["swout2", "bal1"], "other damage stays");
     }

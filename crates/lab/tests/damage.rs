@@ -156,6 +156,20 @@ fn lab_s4_mesh_heals_and_the_vxlan_carries() {
     // Clients cannot reach the servers: directors do not route.
     assert!(!run_in(&lab, "user", &["curl", "-s", "-m", "1", "http://10.0.0.1/"]).status.success());
 
+    // A machine's port neither listens nor learns: a director that is plugged in again hears the others at once.
+    let port = |seen: &LabStatus| {
+        let ports = &seen.switch("vswout2").unwrap().ports;
+        ports.iter().find(|port| port.name == "bal2").unwrap().state
+    };
+    let public = || (name("bal2"), name("public"));
+    let (node, network) = public();
+    lab.fault(Fault::Unplug { node, network }).unwrap();
+    wait_for(&lab, "no carrier", |seen| port(seen) == PortState::Disabled);
+    let (node, network) = public();
+    lab.fault(Fault::Plug { node, network }).unwrap();
+    let seen = wait_for(&lab, "carrier", |seen| port(seen) != PortState::Disabled);
+    assert_eq!(port(&seen), PortState::Forwarding);
+
     let page = Page::start(&lab);
     wait_until("user reaches user2", || Page::answers(&lab, "1"));
     let cut = |a: &str, b: &str| Fault::CutLink { a: name(a), b: name(b) };
@@ -167,6 +181,9 @@ fn lab_s4_mesh_heals_and_the_vxlan_carries() {
     lab.fault(Fault::SwitchOff { switch: name("vswout1") }).unwrap();
     let seen = wait_for(&lab, "the tree grows anew", settled);
     assert!(!seen.switch("vswout1").unwrap().on);
+    assert!(seen.switch("vswout1").unwrap().ports.iter().all(|port| port.state == PortState::Disabled));
+    let carrier = run_in(&lab, "bal1", &["cat", "/sys/class/net/public/carrier"]);
+    assert_eq!(stdout(&carrier), "0\n", "no light from a switch that is off");
     wait_until("user reaches user2 by the last way", || Page::answers(&lab, "1"));
     lab.fault(cut("swout1", "vswout2")).unwrap();
     wait_until("no way is left", || !Page::answers(&lab, "1"));

@@ -170,13 +170,18 @@ fn freeze(facts: &Facts) -> Limits {
     }
 }
 
-/// The takeover is as quick as after a crash. The repair costs time too: a port of a spanning tree that gets its cable
-/// back is deaf for two forward delays, so the director behind it believes that it is alone, and may win when the port
-/// passes traffic at last. Its kernel asks for a client's hardware address once a second, so the client may wait
-/// that long. Meanwhile there are two holders that never meet: not limited.
+/// As quick as a crash. The director sees its carrier go and lets the address go at once, long before the other one
+/// takes it. Back on the network it hears the adverts of the other one and changes nothing (unless it preempts).
 fn unplugged(facts: &Facts) -> Limits {
+    let preempt = facts.group.preempt;
     let limits = unplanned(facts);
-    Limits { gap_ms: limits.gap_ms.map(|gap| gap + 500), takeover_ms: limits.gap_ms, ..Limits::default() }
+    Limits {
+        takeover_ms: limits.gap_ms,
+        two_holders_ms: Some(if preempt { LEASE_MS } else { 0 }),
+        undo_gap_ms: Some(if preempt { 300 } else { 150 }),
+        undo_moves: (!preempt).then_some(0),
+        ..limits
+    }
 }
 
 /// Sticky: nothing happens. With preemption: one planned move back.
@@ -208,7 +213,8 @@ fn servers_all_down(facts: &Facts) -> Limits {
 }
 
 /// The director loses its carrier with the switch, and another one takes over; the client's way to that one may have
-/// to wait for the spanning tree. Two holders: see `unplugged`.
+/// to wait for the spanning tree. Nor is the time with two holders limited: when the power is back, the director's port
+/// is there at once, the ports to other switches listen and learn; meanwhile it believes that it is alone.
 fn switch_dies(_facts: &Facts) -> Limits {
     Limits { gap_ms: Some(STP_MS), ..Limits::default() }
 }
@@ -286,6 +292,12 @@ mod tests {
             assert_eq!(find(planned).unwrap().limits(&facts).gap_median_ms, Some(100));
         }
         assert_eq!(find("director-freeze").unwrap().limits(&facts).two_holders_ms, Some(2000));
+        let unplug = find("director-unplug").unwrap().limits(&facts);
+        assert_eq!((unplug.gap_ms, unplug.gap_median_ms), (crash.gap_ms, crash.gap_median_ms));
+        assert_eq!(
+            (unplug.two_holders_ms, unplug.undo_moves, unplug.undo_gap_ms),
+            (Some(0), Some(0), Some(150))
+        );
     }
 
     #[test]
