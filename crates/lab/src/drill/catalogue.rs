@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use relevo_model::ClusterFile;
+use relevo_model::cluster::Mode;
 
 use super::facts::Facts;
+use super::observation::KEPT;
 use super::scripts;
 use super::stage::{Stage, Stop};
 use crate::report::Limits;
@@ -200,9 +202,14 @@ fn returns(facts: &Facts) -> Limits {
 }
 
 /// The balancer goes to the next server by itself. Only requests that were in progress on the dead server may
-/// fail, and the probe has one or two in progress; kept connections end at the balancer and stay.
-fn server_crash(_facts: &Facts) -> Limits {
-    Limits { gap_ms: Some(300), lost: Some(5), cut: Some(0), two_holders_ms: Some(0), ..Limits::default() }
+/// fail, and the probe has one or two in progress. In mode `http` kept connections end at the balancer and stay; in
+/// mode `tcp` each leads to one server, and those that led to the dead one are cut.
+fn server_crash(facts: &Facts) -> Limits {
+    let cut = match facts.service.mode {
+        Mode::Http => 0,
+        Mode::Tcp => KEPT,
+    };
+    Limits { gap_ms: Some(300), lost: Some(5), cut: Some(cut), two_holders_ms: Some(0), ..Limits::default() }
 }
 
 /// Nobody can answer, but nobody is left waiting: the client is told so at once. When servers return, the
@@ -298,6 +305,16 @@ mod tests {
             (unplug.two_holders_ms, unplug.undo_moves, unplug.undo_gap_ms),
             (Some(0), Some(0), Some(150))
         );
+    }
+
+    #[test]
+    fn connections_to_a_dead_server_are_cut_in_mode_tcp_only() {
+        let mut cluster = s4();
+        let cut =
+            |cluster: &ClusterFile| find("server-crash").unwrap().limits(&Facts::new(cluster).unwrap()).cut;
+        assert_eq!(cut(&cluster), Some(0));
+        cluster.services[0].mode = Mode::Tcp;
+        assert_eq!(cut(&cluster), Some(4));
     }
 
     #[test]

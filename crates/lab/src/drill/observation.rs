@@ -18,6 +18,9 @@ use crate::{Lab, LabError};
 /// How long probes and watches may take to end once they are told to: the probe's deadline and a bit.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
+/// How many connections the probe keeps.
+pub(super) const KEPT: u64 = 4;
+
 /// A running observation. Dropping it ends it.
 #[derive(Debug)]
 pub struct Observation {
@@ -57,7 +60,8 @@ impl Observation {
             observation.open(lab, director, &argv, |seen, event| seen.holdings.push(event))?;
         }
         let client = facts.clients.first().map_or("", |client| client.name.as_str());
-        let argv = words(&[&program, "drill", "probe", "--target", &facts.target.to_string()]);
+        let mut argv = words(&[&program, "drill", "probe", "--target", &facts.target.to_string()]);
+        argv.extend(words(&["--keepalive", &KEPT.to_string()]));
         observation.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
         Ok(observation)
     }
