@@ -161,6 +161,19 @@ fn lab_director_follows_its_link_and_its_address() {
     world.inside("switch", "ip link set port-a up");
     a.wait(GroupState::Backup);
 
+    // Its own address is removed: it gives up at once, and does not wait for the lease to end.
+    wait_for("a hears b again", || a.status().active.is_some_and(|active| active.as_str() == "b"));
+    assert!(a.ask("switchover web a").contains(r#""from":"b","to":"a""#));
+    let watch = Watch::new(&world);
+    let begin = clock::now();
+    world.inside("a", "ip address del 10.77.0.1/24 dev public");
+    a.wait(GroupState::Fault);
+    watch.wait("b", true, begin);
+    assert!(!world.holds("a", VIP));
+    assert_eq!(watch.longest_overlap(begin), Duration::ZERO);
+    world.inside("a", "ip address add 10.77.0.1/24 dev public");
+    a.wait(GroupState::Backup);
+
     // The interface goes away altogether and comes back as another one.
     let old = a.status().addresses[0].interface.clone();
     assert_eq!(old.as_deref(), Some("public"));
@@ -175,6 +188,27 @@ fn lab_director_follows_its_link_and_its_address() {
     });
     assert!(a.ask("switchover web a").contains(r#""from":"b","to":"a""#));
     assert!(world.holds("a", VIP) && !world.holds("b", VIP));
+}
+
+#[test]
+fn lab_director_is_not_held_up_by_others_addresses() {
+    let world = World::new();
+    let (mut a, mut b) = pair(&world);
+    let transitions = [a.status().transitions, b.status().transitions];
+
+    let lines = |verb: &str| -> String {
+        let ips = (0..3000).map(|n| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 99, 0, 1)) + n));
+        ips.map(|ip| format!("address {verb} {ip}/32 dev lo\n")).collect()
+    };
+    let file = std::env::temp_dir().join(world.netns("batch"));
+    std::fs::write(&file, (lines("add") + &lines("del")).repeat(3)).unwrap();
+    world.inside("a", &format!("ip -batch {}", file.display()));
+    let _ = std::fs::remove_file(&file);
+
+    // Also among so much it notices what concerns it.
+    world.inside("a", &format!("ip address del {VIP}/32 dev public"));
+    wait_for("a puts the address on again", || world.holds("a", VIP));
+    assert_eq!([a.status().transitions, b.status().transitions], transitions, "{}", a.log());
 }
 
 #[test]

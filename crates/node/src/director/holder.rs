@@ -1,5 +1,6 @@
 //! One group at work: the machine, its legs, and its addresses in the kernel.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -140,16 +141,20 @@ impl Holder {
         }
     }
 
-    /// Somebody removed an address. If it is held here it is put on again.
-    pub(super) fn restore(&mut self, kernel: &mut Kernel, now: Time, index: u32, ip: Ipv4Addr) {
+    /// Somebody removed addresses. Those that are held here are put on again.
+    pub(super) fn restore(&mut self, kernel: &mut Kernel, now: Time, removed: &BTreeSet<(u32, Ipv4Addr)>) {
         let Some(valid) = self.held else { return };
-        let ours = self.member.addresses.iter().any(|address| {
-            address.ip == ip && self.legs[address.leg].link().is_some_and(|link| link.index == index)
-        });
+        let ours: Vec<(u32, Ipv4Addr)> = self.places().filter(|place| removed.contains(place)).collect();
+        if ours.is_empty() {
+            return;
+        }
         // The message may be older than the last Hold: ask what is true.
         let Ok(present) = kernel.route.addresses() else { return };
-        if ours && !present.iter().any(|address| address.index == index && address.ip == ip) {
-            warn!(group = %self.member.name, "somebody removed {ip}: putting it on again");
+        let gone = |(index, ip)| !present.iter().any(|address| (address.index, address.ip) == (index, ip));
+        let missing: Vec<String> =
+            ours.into_iter().filter(|place| gone(*place)).map(|(_, ip)| ip.to_string()).collect();
+        if !missing.is_empty() {
+            warn!(group = %self.member.name, "somebody removed {}: putting it on again", missing.join(", "));
             self.hold(kernel, now, valid);
             self.announce(kernel);
         }
@@ -202,7 +207,7 @@ impl Holder {
             name: address.name.clone(),
             ip: address.ip,
             network: leg.setup.network.clone(),
-            interface: leg.link().map(|link| link.name.clone()),
+            interface: leg.name().map(ToOwned::to_owned),
         }
     }
 

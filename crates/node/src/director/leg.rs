@@ -15,7 +15,10 @@ use super::setup;
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) setup: setup::Leg,
+    /// The one that was found last.
     interface: Option<Interface>,
+    /// Whether it was not found when last looked for.
+    lost: bool,
     pub(super) socket: Option<VrrpSocket>,
     /// Why it cannot be used; `None` while it can.
     pub(super) trouble: Option<String>,
@@ -36,6 +39,7 @@ impl Leg {
         Ok(Self {
             setup,
             interface: Some(interface),
+            lost: false,
             socket: Some(socket),
             trouble,
             retry: None,
@@ -48,9 +52,14 @@ impl Leg {
         self.trouble.is_none()
     }
 
-    /// The interface, while there is one.
+    /// The interface that was found last.
     pub(super) fn link(&self) -> Option<&Link> {
         self.interface.as_ref().map(|interface| &interface.link)
+    }
+
+    /// The interface's name, while it is there with our own address.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.link().filter(|_| !self.lost).map(|link| link.name.as_str())
     }
 
     /// Looks at the kernel's tables again. An interface that was made anew gets a new socket.
@@ -59,9 +68,12 @@ impl Leg {
         match route.interface(self.setup.ip, self.setup.interface.as_deref()) {
             Ok(found) => self.take(found, now),
             Err(error) => {
-                if self.interface.take().is_some() {
+                // The interface stays known: it may be there still without our own address, and what is held on it
+                // must come off.
+                if !self.lost {
                     warn!(network = %self.setup.network, "lost the interface: {error}");
                 }
+                self.lost = true;
                 self.socket = None;
                 self.trouble = Some(error.to_string());
             }
@@ -69,6 +81,7 @@ impl Leg {
     }
 
     fn take(&mut self, found: Interface, now: Time) {
+        self.lost = false;
         let same = self.link().is_some_and(|link| link.index == found.link.index);
         if !same || self.socket.is_none() {
             match VrrpSocket::open(&found) {

@@ -257,6 +257,7 @@ impl Prepared {
             board: Arc::clone(&board),
             deadline: None,
             hurried: 0,
+            more: false,
         };
         worker.publish();
         let thread = std::thread::Builder::new().name("director".to_owned()).spawn(move || worker.run());

@@ -3,6 +3,8 @@
 //! What waits in the sockets is taken before deadlines count: a process that was stopped for a while must hear those
 //! who took over meanwhile before it decides anything.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -45,6 +47,8 @@ pub(super) struct Worker {
     pub(super) deadline: Option<Time>,
     /// Turns in a row that did not sleep.
     pub(super) hurried: u32,
+    /// Whether the monitor has events that were not taken in the last turn.
+    pub(super) more: bool,
 }
 
 impl Worker {
@@ -69,9 +73,9 @@ impl Worker {
                 holder.fire(&mut self.kernel, now);
             }
             // After the machines had their say: after a stall they give up what the lease took from them.
-            for (index, ip) in removed {
+            if !removed.is_empty() {
                 for holder in &mut self.holders {
-                    holder.restore(&mut self.kernel, now, index, ip);
+                    holder.restore(&mut self.kernel, now, &removed);
                 }
             }
             if stop || self.is_over(now) {
@@ -104,6 +108,7 @@ impl Worker {
     fn wait(&mut self) {
         let deadlines = self.holders.iter().filter_map(Holder::timeout).chain(self.deadline);
         let timeout = deadlines.min().map(|due| due.since(clock::now()));
+        let timeout = if self.more { Some(Duration::ZERO) } else { timeout };
         self.hurried = if timeout.is_some_and(|timeout| timeout.is_zero()) { self.hurried + 1 } else { 0 };
         if self.hurried > MOST_HURRIED {
             // A deadline that does not move would be a mistake in a machine. A real-time thread must not hang a CPU for it.
@@ -155,17 +160,29 @@ impl Worker {
         }
     }
 
-    /// Takes what the kernel reported. Returns the addresses that were removed, by interface.
-    fn take_events(&mut self, now: Time) -> Vec<(u32, std::net::Ipv4Addr)> {
-        let mut removed = Vec::new();
+    /// Takes what the kernel reported, but not so much in one turn that the timers have to wait. Returns the virtual
+    /// addresses that were removed, by interface.
+    ///
+    /// A machine may have thousands of addresses that come and go (containers). Only our own and the virtual ones make
+    /// work: reading the kernel's tables for each of the others would take longer than the adverts can wait.
+    fn take_events(&mut self, now: Time) -> BTreeSet<(u32, Ipv4Addr)> {
+        let mut removed = BTreeSet::new();
         let mut look = false;
+        let mut taken = 0;
         loop {
+            self.more = taken == MOST_EVENTS;
+            if self.more {
+                break;
+            }
+            taken += 1;
             match self.monitor.next(Duration::ZERO) {
                 Ok(None) => break,
-                Ok(Some(Event::AddressAdded(address))) => look |= !self.is_virtual(address.ip),
+                Ok(Some(Event::AddressAdded(address))) => look |= self.is_own(address.ip),
                 Ok(Some(Event::AddressRemoved(address))) => {
-                    look |= !self.is_virtual(address.ip);
-                    removed.push((address.index, address.ip));
+                    look |= self.is_own(address.ip);
+                    if self.is_virtual(address.ip) {
+                        removed.insert((address.index, address.ip));
+                    }
                 }
                 Ok(Some(Event::Link(_) | Event::LinkRemoved(_))) => look = true,
                 Ok(Some(Event::Overrun)) => {
@@ -197,7 +214,12 @@ impl Worker {
         removed
     }
 
-    fn is_virtual(&self, ip: std::net::Ipv4Addr) -> bool {
+    /// Whether it is this node's own on a network of a group: where it is tells which interface to use.
+    fn is_own(&self, ip: Ipv4Addr) -> bool {
+        self.holders.iter().flat_map(|holder| &holder.legs).any(|leg| leg.setup.ip == ip)
+    }
+
+    fn is_virtual(&self, ip: Ipv4Addr) -> bool {
         let mut addresses = self.holders.iter().flat_map(|holder| &holder.member.addresses);
         addresses.any(|address| address.ip == ip)
     }
@@ -220,5 +242,7 @@ impl Drop for Tombstone {
 }
 
 const MOST_HURRIED: u32 = 1000;
+/// Most events taken in one turn. What is left makes the next turn begin at once.
+const MOST_EVENTS: usize = 256;
 /// How long a shutdown waits for successors, unless six adverts take longer.
 const SHUTDOWN: Duration = Duration::from_secs(3);
