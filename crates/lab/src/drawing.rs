@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 
 use relevo_model::ClusterFile;
 
-use crate::status::{LabStatus, MainState, NodeStatus, PortState, SwitchStatus};
+use crate::status::{LabStatus, MainState, NodeStatus, PortState, SwitchStatus, state_word};
+use crate::topology::INTERFACE_NAME_MAX;
 
 /// Draws what was seen of a lab that was made from this cluster file, as lines of text without colours.
 pub fn draw(cluster: &ClusterFile, seen: &LabStatus) -> String {
@@ -116,7 +117,8 @@ fn held_back(seen: &LabStatus, a: &str, b: &str) -> bool {
     let off = |name: &str| seen.switch(name).is_some_and(|switch| !switch.on);
     let closed = |at: &str, far: &str| {
         let ports = seen.switch(at).map_or(&[][..], |switch| &switch.ports);
-        let port = ports.iter().find(|port| port.name == far || far.starts_with(port.name.as_str()));
+        let shortened = |port: &str| port.len() == INTERFACE_NAME_MAX && far.starts_with(port);
+        let port = ports.iter().find(|port| port.name == far || shortened(&port.name));
         port.is_some_and(|port| !matches!(port.state, PortState::Forwarding | PortState::Unknown))
     };
     off(a) || off(b) || closed(a, b) || closed(b, a)
@@ -140,23 +142,24 @@ fn leaf(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Leaf {
     let client = cluster.lab.clients.iter().find(|client| client.name.as_str() == node.name);
     let address = configured.or_else(|| client.map(|client| client.ip));
     let mut notes = Vec::new();
-    let mut addresses = cluster.addresses.iter().filter(|address| address.network.as_str() == network);
-    let may_hold = addresses.any(|address| {
-        cluster.group(&address.group).is_some_and(|group| group.priority_of(&node.name).is_some())
-    });
-    for held in node.addresses.iter().filter(|held| held.is_virtual) {
-        let of_network = cluster.addresses.iter().find(|address| address.ip == held.ip);
-        if of_network.is_some_and(|address| address.network.as_str() == network) {
-            notes.push(format!("◀ ACTIVE, holds {}", held.ip));
-        }
-    }
+    let on_network = |ip: Ipv4Addr| {
+        cluster.addresses.iter().any(|address| address.ip == ip && address.network.as_str() == network)
+    };
+    let held = node.addresses.iter().filter(|held| held.is_virtual && on_network(held.ip));
+    let held: Vec<String> = held.map(|held| held.ip.to_string()).collect();
+    let held = held.join(" and ");
     match &node.main {
-        MainState::Dead { .. } => notes.push(String::from("dead")),
-        MainState::Frozen { .. } => notes.push(String::from("frozen")),
-        MainState::Running { .. } if may_hold && notes.is_empty() => {
-            notes.push(String::from("standing by"));
+        // The kernel keeps the address for a moment: it is a lease. Nobody is active there any more.
+        MainState::Dead { .. } | MainState::Frozen { .. } => {
+            let word = if matches!(node.main, MainState::Dead { .. }) { "dead" } else { "frozen" };
+            notes.push(match held.is_empty() {
+                true => word.to_owned(),
+                false => format!("{word}, {held} leaves with its lease"),
+            });
         }
-        MainState::Running { .. } | MainState::None => {}
+        MainState::Running { .. } if !held.is_empty() => notes.push(format!("◀ ACTIVE, holds {held}")),
+        MainState::Running { .. } => notes.extend(states(cluster, node, network)),
+        MainState::None => {}
     }
     if node.plugs.iter().any(|plug| plug.network == network && !plug.plugged) {
         notes.push(String::from("UNPLUGGED"));
@@ -168,10 +171,59 @@ fn leaf(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Leaf {
     }
 }
 
+/// What a director is for the groups that have addresses on a network, in the words of the table.
+fn states(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Option<String> {
+    let has_address = |group: &&relevo_model::cluster::Group| {
+        cluster.addresses_of(&group.name).any(|address| address.network.as_str() == network)
+    };
+    let groups = cluster.groups.iter().filter(has_address);
+    let groups: Vec<_> = groups.filter(|group| group.priority_of(&node.name).is_some()).collect();
+    let Some(api) = &node.api else { return (!groups.is_empty()).then(|| String::from("does not answer")) };
+    let state = |name: &str| api.groups.iter().find(|own| own.name.as_str() == name).map(|own| own.state);
+    let words: Vec<String> = match groups.as_slice() {
+        [one] => state(&one.name).map(|state| state_word(state).to_owned()).into_iter().collect(),
+        several => {
+            let words = |group: &&&relevo_model::cluster::Group| {
+                state(&group.name).map(|state| format!("{} {}", group.name, state_word(state)))
+            };
+            several.iter().filter_map(|group| words(&group)).collect()
+        }
+    };
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
+    use relevo_api::types::{GroupState, GroupStatus, Status};
+    use relevo_model::NodeName;
+
     use super::*;
     use crate::status::{HeldAddress, LinkStatus, NodeKind, PlugStatus, PortStatus};
+
+    /// What a director says when its only group is in this state.
+    fn api(cluster: &ClusterFile, node: &str, state: GroupState) -> Option<Status> {
+        let group = &cluster.groups[0];
+        let own = GroupStatus {
+            name: group.name.clone(),
+            state,
+            active: None,
+            since: 0,
+            reason: String::new(),
+            priority: 100,
+            transitions: 0,
+            dropped: 0,
+            addresses: Vec::new(),
+        };
+        Some(Status {
+            cluster: cluster.name.clone(),
+            node: NodeName::new(node),
+            version: String::new(),
+            pid: 1,
+            since: 0,
+            groups: vec![own],
+            services: Vec::new(),
+        })
+    }
 
     /// The S4 example as seen when bal1 is active, one link is cut, one held back, and serv3 is dead.
     fn seen(cluster: &ClusterFile) -> LabStatus {
@@ -199,6 +251,8 @@ mod tests {
             machine("user", NodeKind::Client, MainState::None),
             machine("user2", NodeKind::Client, MainState::None),
         ];
+        nodes[0].api = api(cluster, "bal1", GroupState::Active);
+        nodes[1].api = api(cluster, "bal2", GroupState::Backup);
         nodes[0].addresses.push(HeldAddress { ip: cluster.addresses[0].ip, is_virtual: true });
         nodes[3].plugs[0].plugged = false;
         let switch = |switch: &relevo_model::cluster::Switch| SwitchStatus {
@@ -232,5 +286,25 @@ mod tests {
     fn a_damaged_s4() {
         let cluster = relevo_model::read(include_str!("../../../examples/s4.toml")).cluster.unwrap();
         insta::assert_snapshot!(draw(&cluster, &seen(&cluster)));
+    }
+
+    #[test]
+    fn a_killed_director_is_not_active_while_its_lease_lasts() {
+        let cluster = relevo_model::read(include_str!("../../../examples/s4.toml")).cluster.unwrap();
+        let mut seen = seen(&cluster);
+        let front = cluster.addresses[0].ip;
+        seen.nodes[0].main = MainState::Dead { how: "signal SIGKILL".into() };
+        seen.nodes[0].api = None;
+        seen.nodes[1].addresses.push(HeldAddress { ip: front, is_virtual: true });
+        seen.nodes[1].api = api(&cluster, "bal2", GroupState::Active);
+        let drawn = draw(&cluster, &seen);
+        let of = |node: &str| drawn.lines().find(|line| line.contains(node)).unwrap().trim_end().to_owned();
+        assert!(of("bal1").ends_with("  dead, 172.16.1.254 leaves with its lease"), "{drawn}");
+        assert!(of("bal2").ends_with("  ◀ ACTIVE, holds 172.16.1.254"), "{drawn}");
+        seen.nodes[0].main = MainState::Frozen { pid: 1 };
+        assert!(draw(&cluster, &seen).contains("frozen, 172.16.1.254 leaves with its lease"));
+        seen.nodes[0].main = MainState::Running { pid: 1 };
+        seen.nodes[0].addresses.clear();
+        assert!(draw(&cluster, &seen).contains("does not answer"));
     }
 }

@@ -46,7 +46,7 @@ pub use interrupts::Interrupts;
 pub use options::UpOptions;
 pub use status::{
     HeldAddress, LabStatus, LinkStatus, MainState, NodeKind, NodeStatus, PlugStatus, PortState, PortStatus,
-    ProcessState, ProcessStatus, SwitchStatus,
+    ProcessState, ProcessStatus, SwitchStatus, state_word,
 };
 
 /// What the lab's calls give back.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use relevo_api::types::Status;
+use relevo_api::types::{GroupState, Status};
 use serde::Serialize;
 
 /// A running lab.
@@ -191,5 +191,15 @@ impl LabStatus {
     pub fn holders(&self, ip: Ipv4Addr) -> Vec<&str> {
         let holds = |node: &&NodeStatus| node.addresses.iter().any(|held| held.ip == ip);
         self.nodes.iter().filter(holds).map(|node| node.name.as_str()).collect()
+    }
+}
+
+/// The word for what a director is for a group.
+pub const fn state_word(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Init => "starting",
+        GroupState::Backup => "backup",
+        GroupState::Active => "ACTIVE",
+        GroupState::Fault => "fault",
     }
 }

@@ -14,7 +14,7 @@ use crate::faults::Damage;
 use crate::{LabError, Result};
 
 /// Longest name of an interface, bytes (IFNAMSIZ less the closing zero).
-const INTERFACE_NAME_MAX: usize = 15;
+pub(crate) const INTERFACE_NAME_MAX: usize = 15;
 /// The bridge of every switch, in the switch's own namespace.
 pub(crate) const BRIDGE: &str = "bridge";
 /// The second bridge of a switch that speaks STP: machines are plugged into it. It speaks no STP, so its ports pass

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use relevo_api::types::{GroupState, Status};
-use relevo_lab::{LabStatus, MainState, NodeKind, NodeStatus, PortState, SwitchStatus, draw};
+use relevo_api::types::Status;
+use relevo_lab::{LabStatus, MainState, NodeKind, NodeStatus, PortState, SwitchStatus, draw, state_word};
 use relevo_model::ClusterFile;
 
 /// What `relevo lab up` ends with.
@@ -95,16 +95,12 @@ fn state(node: &NodeStatus) -> String {
 }
 
 fn groups(api: &Status) -> String {
-    let word = |state: GroupState| match state {
-        GroupState::Init => "starting",
-        GroupState::Backup => "backup",
-        GroupState::Active => "ACTIVE",
-        GroupState::Fault => "fault",
-    };
     let list: Vec<String> = match api.groups.as_slice() {
         [] => vec![String::from("running")],
-        [one] => vec![word(one.state).to_owned()],
-        several => several.iter().map(|group| format!("{} {}", group.name, word(group.state))).collect(),
+        [one] => vec![state_word(one.state).to_owned()],
+        several => {
+            several.iter().map(|group| format!("{} {}", group.name, state_word(group.state))).collect()
+        }
     };
     list.join(", ")
 }
