@@ -34,6 +34,9 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 /// How long it waits for children of that process.
 const ORPHANS_WITHIN: Duration = Duration::from_secs(1);
 
+/// Longest wait for killed processes to be dead.
+const DEAD_WITHIN: Duration = Duration::from_millis(500);
+
 /// What somebody asks of the keeper: one line of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -165,6 +168,7 @@ fn make(built: &mut Built, fault: &Fault) -> Result<()> {
         Fault::Kill { node } => {
             signal_all(built, node, Signal::SIGKILL)?;
             built.jobs.told_to_stop(node);
+            wait_dead(built, node);
             Ok(())
         }
         Fault::Pause { node } => signal_all(built, node, Signal::SIGSTOP),
@@ -228,6 +232,19 @@ fn signal_jobs(built: &mut Built, node: &str, signal: Signal) -> Result<()> {
     jobs_exist(built, node)?;
     built.jobs.reap();
     built.jobs.of(node).filter_map(|job| job.pid).try_for_each(|pid| send(pid, signal))
+}
+
+/// Waits until the killed are dead, so that whoever looks next sees them so. The kernel needs a moment for each.
+fn wait_dead(built: &mut Built, node: &str) {
+    let begun = Instant::now();
+    while begun.elapsed() < DEAD_WITHIN {
+        built.jobs.reap();
+        let is_running = built.jobs.of(node).any(|job| job.pid.is_some());
+        if !is_running && processes(built, node).is_ok_and(|left| left.is_empty()) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 fn send(pid: i32, signal: Signal) -> Result<()> {
