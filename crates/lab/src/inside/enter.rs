@@ -16,6 +16,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use super::{report, stage, stage_of};
 
+/// Where programs are searched if nobody says.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Where a command that enters a node is started from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EnterFrom<'a> {
@@ -38,6 +41,19 @@ pub(crate) fn enter_command(from: EnterFrom<'_>, holder: i32, whole: bool) -> Co
     };
     command.arg(holder.to_string()).arg(if whole { "whole" } else { "network" });
     command
+}
+
+/// The PATH under which a node's commands also find `program`, by its own name and after all others; `None`: it stays
+/// as it is.
+pub(crate) fn path_with(path: Option<OsString>, program: &Path) -> Option<(&'static str, OsString)> {
+    let folder = program.parent().filter(|folder| folder.is_absolute())?;
+    let path = path.unwrap_or_else(|| OsString::from(USUAL_PATH));
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    if folders.iter().any(|one| one == folder) {
+        return None;
+    }
+    folders.push(folder.to_owned());
+    Some(("PATH", std::env::join_paths(folders).ok()?))
 }
 
 /// `join KEEPER HOLDER HOW ARGV...`
@@ -117,4 +133,23 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
         (None, None) => 1,
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_labs_program_is_found_after_all_others() {
+        let path = |path: Option<&str>, program: &str| {
+            let found = path_with(path.map(OsString::from), Path::new(program));
+            found.map(|(_, path)| path.into_string().unwrap())
+        };
+        let added = path(Some("/usr/bin:/bin"), "/build/debug/relevo");
+        assert_eq!(added.as_deref(), Some("/usr/bin:/bin:/build/debug"));
+        assert_eq!(path(Some("/usr/bin:/bin"), "/usr/bin/relevo"), None);
+        assert!(path(None, "/build/relevo").unwrap().ends_with("/bin:/build"));
+        assert_eq!(path(Some("/bin"), "/a:b/relevo"), None, "a folder that cannot stand in PATH");
+        assert_eq!(path(Some("/bin"), "relevo"), None);
+    }
 }

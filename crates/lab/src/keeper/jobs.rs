@@ -15,7 +15,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::{Node, Role};
 
 use crate::Result;
-use crate::inside::{CLUSTER_FILE, EnterFrom, STATE_FOLDER, enter_command};
+use crate::inside::{CLUSTER_FILE, EnterFrom, STATE_FOLDER, enter_command, path_with};
 use crate::registry::{Registry, Settings};
 
 /// A process that a node is for.
@@ -40,6 +40,7 @@ pub(super) struct Jobs {
     pub(super) jobs: Vec<Job>,
     registry: Registry,
     folder: PathBuf,
+    program: PathBuf,
 }
 
 impl Jobs {
@@ -72,7 +73,8 @@ impl Jobs {
                 }));
             }
         }
-        Ok(Self { jobs, registry: registry.clone(), folder: settings.folder.clone() })
+        let (folder, program) = (settings.folder.clone(), settings.program.clone());
+        Ok(Self { jobs, registry: registry.clone(), folder, program })
     }
 
     /// The nodes that have jobs, each once.
@@ -105,6 +107,7 @@ impl Jobs {
                 .with_context(|| format!("cannot write the log of {node}"))?;
             let child = enter_command(EnterFrom::Keeper, job.holder, true)
                 .args(&job.arguments)
+                .envs(path_with(std::env::var_os("PATH"), &self.program))
                 .envs(job.environment.iter().cloned())
                 .current_dir(if self.folder.is_dir() { self.folder.as_path() } else { "/".as_ref() })
                 // Daemons signal their process group (Apache does when it stops): it must not be the keeper's.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use relevo_api::types::Status;
+use relevo_api::types::{GroupState, Status};
 use relevo_lab::{LabStatus, MainState, NodeKind, NodeStatus, PortState, SwitchStatus, draw, state_word};
 use relevo_model::ClusterFile;
 
@@ -18,8 +18,7 @@ pub(super) fn summary(cluster: &ClusterFile, seen: &LabStatus, foreground: bool,
     } else {
         let _ = write!(text, "\nThe lab {name} is up.\n\n");
     }
-    let director = seen.nodes.iter().find(|node| node.kind == NodeKind::Director);
-    let director = director.map_or("NODE", |node| node.name.as_str());
+    let director = worth_killing(seen).map_or("NODE", |node| node.name.as_str());
     let client = seen.nodes.iter().find(|node| node.kind == NodeKind::Client);
     if let (Some(client), Some(at)) =
         (client, cluster.services.first().and_then(|service| service.listen.first()))
@@ -37,6 +36,16 @@ pub(super) fn summary(cluster: &ClusterFile, seen: &LabStatus, foreground: bool,
         false => writeln!(text, "  relevo lab down{argument}"),
     };
     text
+}
+
+/// The active director, or the first one: that it dies says most.
+fn worth_killing(seen: &LabStatus) -> Option<&NodeStatus> {
+    let is_active = |node: &&NodeStatus| {
+        let mut groups = node.api.iter().flat_map(|api| &api.groups);
+        groups.any(|group| group.state == GroupState::Active)
+    };
+    let directors = || seen.nodes.iter().filter(|node| node.kind == NodeKind::Director);
+    directors().find(is_active).or_else(|| directors().next())
 }
 
 /// `relevo lab status`.
@@ -154,4 +163,63 @@ fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use relevo_api::types::GroupStatus;
+    use relevo_model::{GroupName, NodeName};
+
+    fn director(name: &str, state: Option<GroupState>) -> NodeStatus {
+        let group = |state| GroupStatus {
+            name: GroupName::new("main"),
+            state,
+            active: None,
+            since: 0,
+            reason: String::new(),
+            priority: 100,
+            transitions: 0,
+            dropped: 0,
+            addresses: Vec::new(),
+        };
+        let api = |state| Status {
+            cluster: "minimal".into(),
+            node: NodeName::new(name),
+            version: String::new(),
+            pid: 1,
+            since: 0,
+            groups: vec![group(state)],
+            services: Vec::new(),
+        };
+        NodeStatus {
+            name: name.to_owned(),
+            kind: NodeKind::Director,
+            main: MainState::Running { pid: 1 },
+            processes: Vec::new(),
+            addresses: Vec::new(),
+            plugs: Vec::new(),
+            api: state.map(api),
+        }
+    }
+
+    #[test]
+    fn the_hint_kills_the_active_director() {
+        let cluster =
+            relevo_model::read(include_str!("../../../../../examples/minimal.toml")).cluster.unwrap();
+        let seen = |first, second| LabStatus {
+            name: "minimal".into(),
+            keeper: 1,
+            rootless: false,
+            url: None,
+            nodes: vec![director("lb1", first), director("lb2", second)],
+            switches: Vec::new(),
+            links: Vec::new(),
+        };
+        let active =
+            summary(&cluster, &seen(Some(GroupState::Backup), Some(GroupState::Active)), false, true);
+        assert!(active.contains("relevo lab fault kill lb2  "), "{active}");
+        let nobody = summary(&cluster, &seen(None, Some(GroupState::Backup)), false, true);
+        assert!(nobody.contains("relevo lab fault kill lb1  "), "{nobody}");
+    }
 }
