@@ -13,7 +13,7 @@ use relevo_model::ClusterFile;
 
 use crate::inside::{EnterFrom, enter_command, path_with};
 use crate::keeper::{Answer, Inventory, Wish};
-use crate::registry::{KeeperRecord, Registry, Settings};
+use crate::registry::{KeeperRecord, Registry, Settings, known_log};
 use crate::{Fault, LabError, LabStatus, Result, UpOptions, look, take_down, up};
 
 /// Longest wait for the keeper's answer: longer than its own longest wait.
@@ -120,6 +120,15 @@ impl Lab {
     /// The folder with a log for each node (`NODE.log`) and the keeper's (`keeper.log`).
     pub fn log_folder(&self) -> PathBuf {
         self.registry.log_folder()
+    }
+
+    /// The log of a node, or of the lab itself (`keeper`). It is there as soon as the node has been started.
+    ///
+    /// # Errors
+    /// `Wrong`: the cluster has no such node.
+    pub fn log_file(&self, name: &str) -> Result<PathBuf> {
+        known_log(&self.cluster, name)?;
+        Ok(self.registry.log_file(name))
     }
 
     /// Where the first service opens in a browser of this machine; `None`: the host has no leg in the lab.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use nix::fcntl::{Flock, FlockArg};
+use relevo_model::ClusterFile;
 use serde::{Deserialize, Serialize};
 
 use crate::{LabError, Result};
@@ -21,6 +22,9 @@ use crate::{LabError, Result};
 const FOLDER_VARIABLE: &str = "RELEVO_LAB_DIR";
 /// What a lab was brought up with; a folder without it is nobody's to remove.
 const MARK: &str = "settings.json";
+
+/// What the keeper's log is called, beside the nodes'.
+pub(crate) const KEEPER: &str = "keeper";
 
 /// A lab's keeper.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -177,7 +181,7 @@ impl Registry {
         self.folder.join("log")
     }
 
-    /// A node's log.
+    /// A node's log. The name must be one of the cluster's: see [`known_log`] for what a user asks for.
     pub(crate) fn log_file(&self, node: &str) -> PathBuf {
         self.log_folder().join(format!("{node}.log"))
     }
@@ -189,7 +193,7 @@ impl Registry {
 
     /// The keeper's own log.
     pub(crate) fn keeper_log(&self) -> PathBuf {
-        self.log_folder().join("keeper.log")
+        self.log_file(KEEPER)
     }
 
     /// The keeper's control socket.
@@ -234,6 +238,19 @@ impl Registry {
         let path = self.folder.join(file);
         let bytes = serde_json::to_vec(value).context("cannot write JSON")?;
         Ok(fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?)
+    }
+}
+
+/// Whether this is the name of a log of the cluster's lab.
+///
+/// # Errors
+/// `Wrong`: it is not; the message says which there are.
+pub(crate) fn known_log(cluster: &ClusterFile, name: &str) -> Result<()> {
+    let nodes = cluster.nodes.iter().map(|node| node.name.as_str());
+    let known: Vec<&str> = nodes.chain([KEEPER]).collect();
+    match known.contains(&name) {
+        true => Ok(()),
+        false => Err(LabError::wrong(format!("there is no log of {name}; there are: {}", known.join(", ")))),
     }
 }
 
@@ -321,6 +338,20 @@ mod tests {
             assert!(matches!(Registry::of(name), Err(LabError::Wrong(_))), "{name:?}");
         }
         assert!(is_lab_name("s4") && is_lab_name("my-lab_2.test"));
+    }
+
+    #[test]
+    fn only_the_labs_own_logs_have_names() {
+        let text = include_str!("../../../examples/minimal.toml");
+        let cluster = relevo_model::read(text).cluster.unwrap();
+        for name in ["lb1", "web2", "keeper"] {
+            known_log(&cluster, name).unwrap();
+        }
+        for name in ["", ".", "..", "../keeper", "../../../etc/secret", "/etc/secret", "lb1/../lb1", "client"]
+        {
+            let Err(LabError::Wrong(text)) = known_log(&cluster, name) else { panic!("{name:?}") };
+            assert!(text.ends_with("there are: lb1, lb2, web1, web2, keeper"), "{text}");
+        }
     }
 
     #[test]

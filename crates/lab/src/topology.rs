@@ -11,6 +11,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::{Role, Switch};
 
 use crate::faults::Damage;
+use crate::registry::KEEPER;
 use crate::{LabError, Result};
 
 /// Longest name of an interface, bytes (IFNAMSIZ less the closing zero).
@@ -321,7 +322,7 @@ impl Topology {
                     )));
                 }
             };
-            let a = names.end(Some(machine), wanted);
+            let a = names.end(Some(machine), plain(wanted)?);
             self.addresses.push((a.space.clone(), a.interface.clone(), within(cluster, network, ip)));
             self.cables.push(Cable {
                 purpose: CableUse::Plug { network: network.to_owned() },
@@ -382,7 +383,8 @@ impl Names {
     fn end(&mut self, space: Option<&str>, wanted: &str) -> End {
         let place = space.unwrap_or_default().to_owned();
         let cut = |length: usize| wanted.chars().take(length).collect::<String>();
-        let reserved = [BRIDGE, TUNNEL, "lo"];
+        // The last two are folders under /proc/sys/net: the kernel has no interfaces of these names.
+        let reserved = [BRIDGE, TUNNEL, "lo", "all", "default"];
         let mut interface = cut(INTERFACE_NAME_MAX);
         let mut number = 2;
         while reserved.contains(&interface.as_str()) || !self.taken.insert((place.clone(), interface.clone()))
@@ -402,6 +404,9 @@ fn spaces(cluster: &ClusterFile) -> Result<Vec<Space>> {
     let mut seen = BTreeSet::new();
     let mut spaces = Vec::new();
     for (name, kind) in nodes.chain(clients).chain(switches) {
+        if name == KEEPER {
+            return Err(LabError::wrong(format!("{KEEPER} is the lab itself: take another name")));
+        }
         if !seen.insert(name) {
             return Err(LabError::wrong(format!(
                 "two things are called {name}: nodes, clients and switches of a lab need different names"
@@ -410,6 +415,18 @@ fn spaces(cluster: &ClusterFile) -> Result<Vec<Space>> {
         spaces.push(Space { name: name.to_owned(), kind });
     }
     Ok(spaces)
+}
+
+/// An interface's name from the file, if it can stand in the commands of `ip -batch`: quotes, `#` and backslashes mean
+/// something there.
+fn plain(interface: &str) -> Result<&str> {
+    let fits = |char: char| char.is_ascii_alphanumeric() || "-_.@+".contains(char);
+    match interface.chars().all(fits) {
+        true => Ok(interface),
+        false => Err(LabError::wrong(format!(
+            "a lab cannot call an interface {interface:?}: take letters, digits, `-`, `_`, `.`, `@` and `+`"
+        ))),
+    }
 }
 
 fn network_of(cluster: &ClusterFile, switch: &str) -> String {
@@ -490,6 +507,27 @@ mod tests {
         assert_eq!(down(&damage, "vswout1"), all);
         damage.switches_off.clear();
         assert_eq!(down(&damage, "vswout1"), ["swout2", "bal1"], "other damage stays");
+    }
+
+    #[test]
+    fn names_that_a_lab_cannot_use_are_refused() {
+        let minimal = include_str!("../../../examples/minimal.toml");
+        let refusal = |text: &str| {
+            let reading = relevo_model::read(text);
+            let cluster = reading.cluster.unwrap_or_else(|| panic!("{:#?}", reading.diagnostics));
+            Topology::plan(&cluster).unwrap_err().to_string()
+        };
+        let interface = |name: &str| {
+            let plain = "address.lan = \"192.168.1.11\"";
+            let named = format!("address.lan = {{ ip = \"192.168.1.11\", interface = '{name}' }}");
+            assert!(minimal.contains(plain));
+            minimal.replace(plain, &named)
+        };
+        for name in ["eth0#", "eth\\", "\"eth0"] {
+            assert!(refusal(&interface(name)).contains("cannot call an interface"), "{name}");
+        }
+        example(&interface("enp3s0.100"));
+        assert!(refusal(&minimal.replace("web2", "keeper")).contains("take another name"));
     }
 
     #[test]

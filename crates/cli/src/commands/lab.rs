@@ -220,15 +220,9 @@ fn run_inside(mut command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn logs(lab: &Lab, node: &str, follow: bool) -> Result<ExitCode, Failure> {
-    let path = lab.log_folder().join(format!("{node}.log"));
-    let mut file = fs::File::open(&path).map_err(|_| {
-        let listed = fs::read_dir(lab.log_folder()).into_iter().flatten().flatten();
-        let mut names: Vec<String> = listed
-            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".log")?.to_owned()))
-            .collect();
-        names.sort();
-        Failure::Wrong(anyhow!("there is no log of {node}; there are: {}", names.join(", ")))
-    })?;
+    let path = lab.log_file(node).map_err(failure)?;
+    let mut file = fs::File::open(&path)
+        .map_err(|error| Failure::Failed(anyhow!(error).context(format!("there is no log of {node} yet"))))?;
     let mut out = io::stdout();
     loop {
         let mut buffer = Vec::new();

@@ -60,6 +60,9 @@ pub(crate) fn path_with(path: Option<OsString>, program: &Path) -> Option<(&'sta
 pub(super) fn join(arguments: &[OsString]) -> ExitCode {
     let Some((keeper, rest)) = arguments.split_first() else { return report("join: whose lab?") };
     let keeper = keeper.to_string_lossy();
+    if !is_process(&keeper) {
+        return report("join: whose lab?");
+    }
     if let Err(error) = join_lab(&keeper) {
         return report(&format!("cannot enter the lab: {error}"));
     }
@@ -97,6 +100,9 @@ pub(super) fn enter(arguments: &[OsString]) -> ExitCode {
         return report("enter: where, and what to run?");
     };
     let holder = holder.to_string_lossy();
+    if !is_process(&holder) {
+        return report("enter: where?");
+    }
     if let Err(error) = enter_node(&holder, how.to_str() == Some("whole")) {
         return report(&format!("cannot enter the node: {error}"));
     }
@@ -126,6 +132,11 @@ fn enter_node(holder: &str, whole: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this can be a process id: it becomes part of a path.
+fn is_process(text: &str) -> bool {
+    text.parse::<i32>().is_ok_and(|pid| pid > 0)
+}
+
 fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     let code = match (status.code(), status.signal()) {
         (Some(code), _) => code,
@@ -151,5 +162,13 @@ mod tests {
         assert!(path(None, "/build/relevo").unwrap().ends_with("/bin:/build"));
         assert_eq!(path(Some("/bin"), "/a:b/relevo"), None, "a folder that cannot stand in PATH");
         assert_eq!(path(Some("/bin"), "relevo"), None);
+    }
+
+    #[test]
+    fn only_process_ids_name_processes() {
+        assert!(is_process("1") && is_process("4194304"));
+        for text in ["", "self", "0", "-1", "../1", "1/../2"] {
+            assert!(!is_process(text), "{text}");
+        }
     }
 }
