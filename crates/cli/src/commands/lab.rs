@@ -4,18 +4,19 @@ mod fault;
 mod words;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 use relevo_lab::{Interrupts, Lab, LabError, UpOptions};
 
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// Time between two looks at whether the lab still lives.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -124,7 +125,7 @@ fn failure(error: LabError) -> Failure {
 }
 
 fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<ExitCode, Failure> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = relevo_node::file::read(file).map_err(anyhow::Error::from)?;
     let reading = relevo_model::read(&text);
     if reading.cluster.is_none() {
         let shown =
@@ -132,17 +133,15 @@ fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<Exi
         return Err(Failure::Wrong(anyhow!("{} has mistakes\n{shown}", file.display())));
     }
     let folder = fs::canonicalize(file).ok().and_then(|path| path.parent().map(PathBuf::from));
-    let mut options = UpOptions { folder, progress: Box::new(progress()), ..UpOptions::default() };
+    let mut line = Progress::with_lines();
+    let progress = Box::new(move |text: &str| line.show(text));
+    let mut options = UpOptions { folder, progress, ..UpOptions::default() };
     if no_wait {
         options.ready_within = Duration::ZERO;
     }
     // Held back to the end, so that no moment is left in which Ctrl-C would leave something behind.
     let interrupts = Interrupts::hold_back().map_err(failure)?;
-    let lab = Lab::up(&text, options).map_err(failure);
-    if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
-    }
-    let lab = lab?;
+    let lab = Lab::up(&text, options).map_err(failure)?;
     let seen = lab.status().map_err(failure)?;
     if json {
         println!("{}", serde_json::to_string(&seen).map_err(|error| Failure::Failed(error.into()))?);
@@ -151,15 +150,6 @@ fn up(file: &PathBuf, foreground: bool, no_wait: bool, json: bool) -> Result<Exi
         print!("{}", words::summary(lab.cluster(), &seen, foreground, is_only));
     }
     if foreground { stay(lab, &interrupts) } else { Ok(ExitCode::SUCCESS) }
-}
-
-/// Shows progress on stderr: one line that changes on a terminal, lines elsewhere.
-fn progress() -> impl FnMut(&str) {
-    let terminal = io::stderr().is_terminal();
-    move |line| match terminal {
-        true => eprint!("\r\x1b[K{line} ..."),
-        false => eprintln!("{line}"),
-    }
 }
 
 /// Stays until a signal comes or the lab is gone.
