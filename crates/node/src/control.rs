@@ -57,8 +57,12 @@ impl Control for Node {
         let Some(director) = director.as_ref() else {
             return Err(Refusal::Conflict(format!("the director of {} is not running", self.name)));
         };
-        tracing::info!(group, to = wish.to.as_deref(), "switch-over asked by the operator");
-        director.switchover(group, wish.to.as_ref()).map_err(refusal)
+        let to = wish.to.as_ref().map_or_else(|| "whoever is next".to_owned(), ToString::to_string);
+        tracing::info!(%group, "the operator asks: switch {group} over to {to}");
+        director.switchover(group, wish.to.as_ref()).map_err(|error| {
+            tracing::warn!(%group, "not switched over: {error}");
+            refusal(error)
+        })
     }
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {

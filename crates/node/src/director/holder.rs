@@ -177,8 +177,6 @@ impl Holder {
         if self.since.0 != status.since {
             self.since = (status.since, clock::wall_millis(status.since));
         }
-        let trouble = self.refused.as_ref().map(|(_, why)| why.clone());
-        let trouble = trouble.or_else(|| self.legs.iter().find_map(|leg| leg.trouble.clone()));
         GroupStatus {
             name: self.member.name.clone(),
             state: match status.state {
@@ -189,15 +187,40 @@ impl Holder {
             },
             active: status.active.map(|source| self.member.node_of(source)),
             since: self.since.1,
-            reason: if status.state == State::Fault {
-                trouble.unwrap_or(status.reason)
-            } else {
-                status.reason
-            },
+            reason: self.reason(status.state, &status.reason),
             priority: self.member.settings.priority,
             transitions: status.transitions,
             dropped: status.dropped,
             addresses: self.member.addresses.iter().map(|address| self.address_status(address)).collect(),
+        }
+    }
+
+    /// Why the group is in its state. In Fault the legs know it better than the machine.
+    fn reason(&self, state: State, reason: &str) -> String {
+        let refused = self.refused.as_ref().map(|(_, why)| why);
+        let trouble = refused.or_else(|| self.legs.iter().find_map(|leg| leg.trouble.as_ref()));
+        match trouble.filter(|_| state == State::Fault) {
+            Some(trouble) => trouble.clone(),
+            None => self.member.with_names(reason),
+        }
+    }
+
+    /// What became of the group comes first, then why: that is how somebody reads who was woken for it.
+    fn log_change(&self, from: State, to: State, reason: &str) {
+        let group = &self.member.name;
+        let reason = self.reason(to, reason);
+        let now = match to {
+            State::Active if from == State::Active => "stays active",
+            State::Active => "is active now",
+            State::Backup => "is backup now",
+            State::Fault => "is in fault now",
+            State::Init => "is not taking part now",
+        };
+        match to {
+            State::Fault => warn!(%group, %from, %to, "{group} {now}: {reason}"),
+            State::Init | State::Backup | State::Active => {
+                info!(%group, %from, %to, "{group} {now}: {reason}");
+            }
         }
     }
 
@@ -218,11 +241,10 @@ impl Holder {
                 Output::Hold { valid } => self.hold(kernel, now, valid),
                 Output::Release => self.release(kernel),
                 Output::Announce => self.announce(kernel),
-                Output::Changed { from, to, reason } => {
-                    info!(group = %self.member.name, %from, %to, "{reason}");
-                }
+                Output::Changed { from, to, reason } => self.log_change(from, to, &reason),
                 Output::Dropped { router, source, reason } => {
-                    self.legs[router].dropped(now, source, &reason.to_string());
+                    let from = self.member.with_names(&source.to_string());
+                    self.legs[router].dropped(now, &self.member.name, &from, &reason.to_string());
                 }
                 Output::Finished => self.finished = true,
             }

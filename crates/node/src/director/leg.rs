@@ -1,9 +1,8 @@
 //! A group's part on one network: the interface, the VRRP socket on it, and whether both can be used.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use relevo_model::Time;
+use relevo_model::{GroupName, Time};
 use relevo_net::link::{Interface, Link};
 use relevo_net::route::Route;
 use relevo_net::vrrp_socket::VrrpSocket;
@@ -112,9 +111,9 @@ impl Leg {
     }
 
     /// Logs a packet that was dropped: at most one line in ten seconds, with the number of those not shown.
-    pub(super) fn dropped(&mut self, now: Time, source: Ipv4Addr, reason: &str) {
+    pub(super) fn dropped(&mut self, now: Time, group: &GroupName, source: &str, reason: &str) {
         if let Some(silent) = self.drops.show(now) {
-            warn!(network = %self.setup.network, %source, silent, "dropped a VRRP packet: {reason}");
+            warn!(%group, network = %self.setup.network, silent, "dropped a VRRP packet of {source}: {reason}");
         }
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Peer {
     pub(super) priority: u8,
     /// Its address on the group's first network: the source of its adverts there.
     pub(super) source: Option<Ipv4Addr>,
+    /// Its addresses on all networks of the group.
+    pub(super) addresses: Vec<Ipv4Addr>,
 }
 
 /// The groups that `node` is of, in the file's order.
@@ -104,6 +106,9 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             .first()
             .and_then(|network| cluster.node(name)?.address_on(network))
             .map(|address| address.ip),
+        addresses: cluster.node(name).map_or_else(Vec::new, |node| {
+            networks.iter().filter_map(|network| node.address_on(network)).map(|address| address.ip).collect()
+        }),
     });
     Ok(Member {
         name: group.name.clone(),
@@ -126,6 +131,23 @@ impl Member {
     pub(super) fn node_of(&self, source: Ipv4Addr) -> NodeName {
         let peer = self.directors.iter().find(|peer| peer.source == Some(source));
         peer.map_or_else(|| NodeName::new(&source.to_string()), |peer| peer.node.clone())
+    }
+
+    /// A reason with the names of nodes: `lb1 (10.0.0.1)` where the machine, which knows no names, says `10.0.0.1`.
+    pub(super) fn with_names(&self, reason: &str) -> String {
+        let named = |word: &str| {
+            // An address may end a sentence.
+            let bare = word.trim_end_matches('.');
+            let ip: Ipv4Addr = bare.parse().ok()?;
+            let peer = self.directors.iter().find(|peer| peer.addresses.contains(&ip))?;
+            Some(format!("{} ({bare}){}", peer.node, &word[bare.len()..]))
+        };
+        let ends = |letter: char| !letter.is_ascii_digit() && letter != '.';
+        let words = reason.split_inclusive(ends).map(|word| {
+            let (word, end) = word.rfind(ends).map_or((word, ""), |at| word.split_at(at));
+            named(word).unwrap_or_else(|| word.to_owned()) + end
+        });
+        words.collect()
     }
 
     /// Who takes the group when `node` gives it away and all others live: the highest priority, between equal ones the
@@ -207,6 +229,17 @@ mod tests {
         assert_eq!(members[0].addresses[0].leg, 1);
         assert_eq!(members[0].node_of(Ipv4Addr::new(10, 0, 0, 1)).as_str(), "bal1");
         assert_eq!(members[0].node_of(Ipv4Addr::new(10, 0, 0, 77)).as_str(), "10.0.0.77");
+        let named = |text: &str| members[0].with_names(text);
+        assert_eq!(
+            named("heard nothing from 10.0.0.1 for 3.5 ms"),
+            "heard nothing from bal1 (10.0.0.1) for 3.5 ms"
+        );
+        assert_eq!(named("resigned, 10.0.1.2 took over"), "resigned, bal2 (10.0.1.2) took over");
+        assert_eq!(
+            named("10.0.0.1, 10.0.0.77 and 10.0.0.2."),
+            "bal1 (10.0.0.1), 10.0.0.77 and bal2 (10.0.0.2)."
+        );
+        assert_eq!(named("no addresses... in ä 1.2"), "no addresses... in ä 1.2");
         assert_eq!(members[0].successor_of(&NodeName::new("bal1")).unwrap().node.as_str(), "bal2");
     }
 

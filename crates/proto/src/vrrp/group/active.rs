@@ -68,7 +68,7 @@ impl Group {
         if let Some(resign) = self.resign {
             self.outputs.push_back(Output::Release);
             self.behind = true;
-            self.fall_back(now, index, source, advert, format!("resigned: {source} took over"));
+            self.fall_back(now, index, source, advert, format!("resigned, {source} took over"));
             if resign.shutdown {
                 self.finish(now);
             }
@@ -92,7 +92,10 @@ impl Group {
                     self.send_all(own);
                     self.outputs.push_back(Output::Release);
                 }
-                let reason = format!("{source} advertises priority {}, ours is {own}", advert.priority);
+                let reason = match advert.priority {
+                    CLAIM => format!("{source} claims it with priority {CLAIM}, ours is {own}"),
+                    other => format!("{source} advertises priority {other}, ours is {own}"),
+                };
                 self.fall_back(now, index, source, advert, reason);
             }
             Verdict::We => {
@@ -110,7 +113,7 @@ impl Group {
         if source > self.routers[index].settings.source {
             self.outputs.push_back(Output::Release);
             let shutdown = self.step_down();
-            self.listen(now, format!("resigned: so does {source}"));
+            self.listen(now, format!("resigned, and so does {source}"));
             if shutdown {
                 self.finish(now);
             }
@@ -206,7 +209,7 @@ impl Group {
     pub(super) fn on_stalled(&mut self, now: Time, silence: Duration) {
         self.outputs.push_back(Output::Release);
         let shutdown = self.step_down();
-        self.listen(now, format!("stalled: sent nothing for {silence:.1?}"));
+        self.listen(now, format!("stalled, sent nothing for {silence:.1?}"));
         if shutdown {
             self.finish(now);
         }

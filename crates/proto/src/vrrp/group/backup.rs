@@ -38,7 +38,7 @@ impl Group {
     /// Time asleep is not time listened.
     pub(super) fn on_slept(&mut self, now: Time, gap: Duration) {
         if gap > self.own_down() {
-            self.listen(now, format!("did not run for {gap:.1?}: listening"));
+            self.listen(now, format!("did not run for {gap:.1?}, listening"));
         } else if gap > self.advert * 2 {
             let asleep = gap.saturating_sub(self.advert);
             self.earliest += asleep;
@@ -64,7 +64,7 @@ impl Group {
                 router.shorten(now, version, priority);
             }
             if claiming && self.routers.iter().all(|router| router.yielded) {
-                self.become_active(now, format!("claimed: {source} gave way"));
+                self.become_active(now, format!("claimed, {source} gave way"));
             }
             return;
         }
@@ -103,7 +103,7 @@ impl Group {
         self.send_all(CLAIM);
         self.claim = Some(Claim::Sent { at: now + CLAIM_GRACE });
         if self.routers.iter().all(|router| router.yielded) {
-            self.become_active(now, String::from("claimed: nobody was active"));
+            self.become_active(now, String::from("claimed, nobody was active"));
         }
     }
 

@@ -249,9 +249,9 @@ impl Group {
         let down = self.routers.iter().position(|router| router.link == Some(false));
         let all_up = self.routers.iter().all(|router| router.link == Some(true));
         match (self.state, down) {
-            (State::Fault, None) if all_up => self.listen(now, String::from("all links are up: listening")),
+            (State::Fault, None) if all_up => self.listen(now, String::from("all links are up, listening")),
             (State::Fault, None) => self.change(now, State::Init, String::from("waiting for the links")),
-            (State::Init, None) if all_up => self.listen(now, String::from("all links are up: listening")),
+            (State::Init, None) if all_up => self.listen(now, String::from("all links are up, listening")),
             (State::Active, Some(down)) => self.on_fault(now, down),
             (State::Init | State::Backup, Some(down)) => {
                 self.claim = None;
