@@ -3,6 +3,8 @@
 //! Pure: it turns a cluster file into words and runs nothing. The process ids of the namespaces' holders come in when
 //! the commands are written out.
 
+mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -13,9 +15,10 @@ use relevo_model::cluster::{Role, Switch};
 use crate::faults::Damage;
 use crate::registry::KEEPER;
 use crate::{LabError, Result};
+use names::{Names, plain};
 
-/// Longest name of an interface, bytes (IFNAMSIZ less the closing zero).
-pub(crate) const INTERFACE_NAME_MAX: usize = 15;
+pub(crate) use names::INTERFACE_NAME_MAX;
+
 /// The bridge of every switch, in the switch's own namespace.
 pub(crate) const BRIDGE: &str = "bridge";
 /// The second bridge of a switch that speaks STP: machines are plugged into it. It speaks no STP, so its ports pass
@@ -372,31 +375,6 @@ impl Topology {
     }
 }
 
-/// Interface names that are taken, by namespace.
-#[derive(Debug, Default)]
-struct Names {
-    taken: BTreeSet<(String, String)>,
-}
-
-impl Names {
-    /// An end in this space, called as wanted, or nearly so if that is too long or taken.
-    fn end(&mut self, space: Option<&str>, wanted: &str) -> End {
-        let place = space.unwrap_or_default().to_owned();
-        let cut = |length: usize| wanted.chars().take(length).collect::<String>();
-        // The last two are folders under /proc/sys/net: the kernel has no interfaces of these names.
-        let reserved = [BRIDGE, TUNNEL, "lo", "all", "default"];
-        let mut interface = cut(INTERFACE_NAME_MAX);
-        let mut number = 2;
-        while reserved.contains(&interface.as_str()) || !self.taken.insert((place.clone(), interface.clone()))
-        {
-            let suffix = format!("~{number}");
-            interface = cut(INTERFACE_NAME_MAX - suffix.len()) + &suffix;
-            number += 1;
-        }
-        End { space: space.map(str::to_owned), interface }
-    }
-}
-
 fn spaces(cluster: &ClusterFile) -> Result<Vec<Space>> {
     let nodes = cluster.nodes.iter().map(|node| (node.name.as_str(), SpaceKind::Node));
     let clients = cluster.lab.clients.iter().map(|client| (client.name.as_str(), SpaceKind::Client));
@@ -415,18 +393,6 @@ fn spaces(cluster: &ClusterFile) -> Result<Vec<Space>> {
         spaces.push(Space { name: name.to_owned(), kind });
     }
     Ok(spaces)
-}
-
-/// An interface's name from the file, if it can stand in the commands of `ip -batch`: quotes, `#` and backslashes mean
-/// something there.
-fn plain(interface: &str) -> Result<&str> {
-    let fits = |char: char| char.is_ascii_alphanumeric() || "-_.@+".contains(char);
-    match interface.chars().all(fits) {
-        true => Ok(interface),
-        false => Err(LabError::wrong(format!(
-            "a lab cannot call an interface {interface:?}: take letters, digits, `-`, `_`, `.`, `@` and `+`"
-        ))),
-    }
 }
 
 fn network_of(cluster: &ClusterFile, switch: &str) -> String {
@@ -528,15 +494,5 @@ mod tests {
         }
         example(&interface("enp3s0.100"));
         assert!(refusal(&minimal.replace("web2", "keeper")).contains("take another name"));
-    }
-
-    #[test]
-    fn names_of_interfaces_fit_and_differ() {
-        let mut names = Names::default();
-        let mut name = |wanted: &str| names.end(Some("switch"), wanted).interface;
-        assert_eq!(name("short"), "short");
-        assert_eq!(name("a-name-that-is-long-1"), "a-name-that-is-");
-        assert_eq!(name("a-name-that-is-long-2"), "a-name-that-i~2");
-        assert_eq!(name("bridge"), "bridge~2");
     }
 }
