@@ -21,6 +21,15 @@ use crate::failure::Failure;
 /// A highly available web cluster from one cluster file.
 #[derive(Debug, Parser)]
 #[command(name = "relevo", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Exit code 0: it was done. 1: it was tried, and the answer is no. 2: the wish was wrong; nothing was changed.
+
+Examples:
+  relevo example minimal > cluster.toml
+  relevo check cluster.toml
+  relevo lab up cluster.toml
+  relevo node run --file cluster.toml --name lb1
+  relevo status")]
 struct Arguments {
     /// Print one JSON value instead of words.
     #[arg(long, global = true)]

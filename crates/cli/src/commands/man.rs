@@ -72,7 +72,8 @@ fn collect(command: &clap::Command, pages: &mut Vec<Page>) -> std::io::Result<()
     let mut text = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut text)?;
     pages.push(Page { name, text });
-    command.get_subcommands().filter(|sub| sub.get_name() != "help").try_for_each(|sub| collect(sub, pages))
+    let mut shown = command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set());
+    shown.try_for_each(|sub| collect(sub, pages))
 }
 
 fn write_all(pages: &[Page], dir: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -37,8 +37,8 @@ enum Command {
 Example:
   relevo node run --file /etc/relevo/cluster.toml --name lb1
 
-Virtual addresses need root (or CAP_NET_ADMIN and CAP_NET_RAW). A cluster without virtual addresses runs as any
-user; give it folders of your own:
+Virtual addresses need root, or CAP_NET_ADMIN and CAP_NET_RAW. \
+A cluster without virtual addresses runs as any user; give it folders of your own:
   relevo node run --file my.toml --name lb1 --run-dir ~/lb1/run --state-dir ~/lb1/state")]
 struct Run {
     /// The cluster file.

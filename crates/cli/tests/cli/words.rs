@@ -44,6 +44,14 @@ fn completions_know_the_commands() {
         assert_eq!(ran.code, 0, "{ran:?}");
         assert!(ran.out.contains("switchover"), "{shell}");
     }
+    // What relevo starts by itself is nobody's business.
+    let script = relevo(["completions", "bash"]).out;
+    for (hidden, shown) in [("inside", "switch-off"), ("probe", "--repeat"), ("watch", "--grace")] {
+        assert!(script.contains(shown), "{shown}");
+        let offered =
+            |line: &str| line.contains("opts=") && line.split_whitespace().any(|word| word == hidden);
+        assert!(!script.lines().any(offered), "{hidden}");
+    }
     relevo(["completions", "tcsh"]).refused(2, &["possible values", "bash"]);
 }
 
@@ -58,6 +66,9 @@ fn manual_pages_are_for_every_command() {
     assert_eq!(ran.code, 0, "{ran:?}");
     for page in ["relevo.1", "relevo-node-run.1", "relevo-server-drain.1"] {
         assert!(folder.path("man1").join(page).exists(), "{page}");
+    }
+    for hidden in ["relevo-lab-inside.1", "relevo-drill-probe.1", "relevo-help.1"] {
+        assert!(!folder.path("man1").join(hidden).exists(), "{hidden}");
     }
 }
 
