@@ -134,6 +134,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             Ok(Event::Stopped) | Err(_) => break,
         }
     }
+    let brake = node.director.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Director::brake);
     let stopping = Arc::clone(&node);
     let grace = options.grace;
     std::thread::Builder::new()
@@ -149,6 +150,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             Event::Signal(Signal::SIGHUP) => {}
             Event::Signal(signal) => {
                 tracing::warn!(signal = signal.as_str(), "a second signal: stopping at once");
+                // Nobody shall find an address here, not even until its lease ends.
+                if let Some(brake) = brake {
+                    brake.pull();
+                }
                 break;
             }
         }

@@ -257,6 +257,18 @@ fn lab_director_removes_only_its_own_leftovers() {
 }
 
 #[test]
+fn lab_director_that_is_stopped_at_once_leaves_no_address() {
+    let world = World::new();
+    let mut a = Running::start(&world, &Settings { advert_ms: 3000, ..Settings::new("a") });
+    a.wait(GroupState::Active);
+    assert!(world.holds("a", VIP));
+    // Nobody takes over, so that the shutdown waits; the lease is one of 11 s.
+    a.tell("stop-at-once");
+    a.process.join();
+    assert!(!world.holds("a", VIP));
+}
+
+#[test]
 fn lab_director_says_what_is_missing() {
     let world = World::new();
     let refused = |mut running: Running| {

@@ -68,6 +68,13 @@ impl Board {
         }
     }
 
+    /// Waits until the thread is gone, at most `timeout`.
+    pub(super) fn wait_for_the_end(&self, timeout: Duration) {
+        let runs = |content: &mut Content| content.stopped.is_none();
+        // What it gives back is a guard that is not needed any more.
+        drop(self.changed.wait_timeout_while(self.lock(), timeout, runs));
+    }
+
     /// A reader that panicked leaves the status whole.
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)

@@ -113,6 +113,12 @@ impl Director {
         self.end(Command::Shutdown);
     }
 
+    /// Something that ends the director while [`Director::shutdown`] waits for a successor.
+    pub fn brake(&self) -> Brake {
+        let (commands, wake) = (self.commands.clone(), Arc::clone(&self.wake));
+        Brake { commands, wake, board: Arc::clone(&self.board) }
+    }
+
     fn claim(&self, index: usize, before: &GroupStatus) -> Result<NodeName, SwitchoverError> {
         if matches!(before.state, GroupState::Fault | GroupState::Init) {
             return Err(SwitchoverError::Fault { group: before.name.clone(), reason: before.reason.clone() });
@@ -220,6 +226,30 @@ impl Director {
     }
 }
 
+/// Ends a director at once; see [`Director::brake`].
+pub struct Brake {
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+    board: Arc<Board>,
+}
+
+impl Brake {
+    /// Takes the addresses off without waiting for a successor. Returns when that is done, at most after 500 ms.
+    pub fn pull(&self) {
+        // A thread that is gone has taken them off already.
+        if self.commands.send(Command::Stop).is_ok() {
+            let _ = self.wake.write(1);
+            self.board.wait_for_the_end(BRAKING);
+        }
+    }
+}
+
+impl fmt::Debug for Brake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Brake").finish_non_exhaustive()
+    }
+}
+
 /// A director that has all it needs and has not begun.
 pub struct Prepared {
     node: NodeName,
@@ -311,3 +341,5 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// How long a switch-over is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a [`Brake`] waits for the thread, which has some requests to the kernel to make.
+const BRAKING: Duration = Duration::from_millis(500);

@@ -210,6 +210,13 @@ pub(crate) fn process() {
                 let answer = director.switchover(group, to.as_ref()).map_err(|error| error.to_string());
                 serde_json::to_string(&answer).unwrap()
             }
+            ["stop-at-once"] => {
+                let brake = director.brake();
+                std::thread::spawn(move || director.shutdown());
+                std::thread::sleep(Duration::from_millis(100));
+                brake.pull();
+                std::process::exit(0);
+            }
             ["stop"] => {
                 director.shutdown();
                 std::process::exit(0);
