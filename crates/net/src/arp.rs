@@ -34,29 +34,31 @@ impl ArpSocket {
     /// # Errors
     /// [`Error::NotEthernet`]; [`Error::Kernel`] with `ENETDOWN` when the interface is down.
     pub fn announce(&self, link: &Link, ip: Ipv4Addr) -> Result<(), Error> {
-        let hardware: [u8; 6] = link
-            .hardware
-            .as_slice()
-            .try_into()
-            .map_err(|_| Error::NotEthernet { name: link.name.clone(), length: link.hardware.len() })?;
+        let hardware = hardware_of(link)?;
         let broadcast = broadcast_on(link.index);
         for operation in [Operation::Request, Operation::Reply] {
             self.socket
-                .send_to(&frame(operation, hardware, ip), &broadcast)
+                .send_to(&frame(operation, hardware, ip, ip), &broadcast)
                 .map_err(|source| Error::kernel(format!("announce {ip} on {}", link.name), source))?;
         }
         Ok(())
     }
 }
 
+/// An interface's Ethernet address.
+pub(crate) fn hardware_of(link: &Link) -> Result<[u8; 6], Error> {
+    let bytes = link.hardware.as_slice();
+    bytes.try_into().map_err(|_| Error::NotEthernet { name: link.name.clone(), length: bytes.len() })
+}
+
 #[derive(Clone, Copy, Debug)]
-enum Operation {
+pub(crate) enum Operation {
     Request = 1,
     Reply = 2,
 }
 
-/// An Ethernet frame with an ARP packet (RFC 826) in which sender and target are `ip`, padded to Ethernet's least.
-fn frame(operation: Operation, hardware: [u8; 6], ip: Ipv4Addr) -> [u8; 60] {
+/// An Ethernet frame to everybody with an ARP packet (RFC 826), padded to Ethernet's least.
+pub(crate) fn frame(operation: Operation, hardware: [u8; 6], sender: Ipv4Addr, asked: Ipv4Addr) -> [u8; 60] {
     // Receivers take a gratuitous reply only with the sender's hardware address as target (Linux: arp_is_garp); in a
     // request it is ignored and zero (RFC 5227 section 2.3).
     let target = match operation {
@@ -71,9 +73,9 @@ fn frame(operation: Operation, hardware: [u8; 6], ip: Ipv4Addr) -> [u8; 60] {
         // Ethernet, IPv4, address lengths, operation.
         &[0, 1, 0x08, 0, 6, 4, 0, operation as u8],
         &hardware,
-        &ip.octets(),
+        &sender.octets(),
         &target,
-        &ip.octets(),
+        &asked.octets(),
         &[],
     ];
     let mut at = 0;
@@ -85,7 +87,7 @@ fn frame(operation: Operation, hardware: [u8; 6], ip: Ipv4Addr) -> [u8; 60] {
 }
 
 #[allow(unsafe_code, reason = "no safe constructor of a link-layer socket address exists in socket2 or nix")]
-fn broadcast_on(index: u32) -> SockAddr {
+pub(crate) fn broadcast_on(index: u32) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: sockaddr_ll is one of the platform's address types (packet(7)) and all its bytes may be zero.
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
@@ -104,8 +106,8 @@ mod tests {
 
     #[test]
     fn the_request_is_an_announcement_of_rfc_5227() {
-        let hardware = [2, 0, 0, 0, 0, 7];
-        let frame = frame(Operation::Request, hardware, Ipv4Addr::new(10, 0, 0, 9));
+        let (hardware, ip) = ([2, 0, 0, 0, 0, 7], Ipv4Addr::new(10, 0, 0, 9));
+        let frame = frame(Operation::Request, hardware, ip, ip);
         let text: Vec<String> = frame[..42].iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             text.concat(),
@@ -116,8 +118,8 @@ mod tests {
 
     #[test]
     fn the_reply_names_the_sender_as_target() {
-        let hardware = [2, 0, 0, 0, 0, 7];
-        let frame = frame(Operation::Reply, hardware, Ipv4Addr::new(10, 0, 0, 9));
+        let (hardware, ip) = ([2, 0, 0, 0, 0, 7], Ipv4Addr::new(10, 0, 0, 9));
+        let frame = frame(Operation::Reply, hardware, ip, ip);
         assert_eq!(frame[21], 2);
         assert_eq!(frame[22..28], frame[32..38]);
         assert_eq!(frame[28..32], frame[38..42]);

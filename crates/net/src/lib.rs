@@ -8,12 +8,14 @@
 //! | [`monitor`] | the rtnetlink multicast groups: links and IPv4 addresses as they change |
 //! | [`vrrp_socket`] | raw IPv4 sockets of protocol 112 |
 //! | [`arp`] | packet sockets, gratuitous ARP |
+//! | [`conflict`] | packet sockets, ARP probes and what others say |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
 //! | [`realtime`] | `SCHED_FIFO` for the one thread that must not wait |
 
 pub mod address;
 pub mod arp;
 pub mod clock;
+pub mod conflict;
 mod error;
 pub mod link;
 pub mod monitor;

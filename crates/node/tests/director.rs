@@ -257,6 +257,28 @@ fn lab_director_removes_only_its_own_leftovers() {
 }
 
 #[test]
+fn lab_director_tells_of_another_machine_with_its_address() {
+    let world = World::new();
+    let (a, mut b) = pair(&world);
+    // Its predecessor's address is no conflict: that goes away with its lease.
+    let said =
+        |running: &Running| running.log().contains("10.77.0.254 is held here, and also by the machine");
+    a.process.signal(Signal::SIGKILL);
+    b.wait(GroupState::Active);
+    wait_for("a's lease ends", || !world.holds("a", VIP));
+    assert!(!said(&b), "{}", b.log());
+
+    world.inside("c", &format!("ip address add {VIP}/32 dev public"));
+    let link = world.inside("c", "ip -o link show public");
+    let hardware =
+        link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap().to_owned();
+    wait_for("b tells", || said(&b));
+    assert!(b.log().contains(&hardware), "{hardware}: {}", b.log());
+    assert_eq!(b.status().state, GroupState::Active);
+    b.stop();
+}
+
+#[test]
 fn lab_director_that_is_stopped_at_once_leaves_no_address() {
     let world = World::new();
     let mut a = Running::start(&world, &Settings { advert_ms: 3000, ..Settings::new("a") });

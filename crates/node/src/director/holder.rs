@@ -9,10 +9,12 @@ use relevo_model::Time;
 use relevo_net::address::Address;
 use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
+use relevo_net::conflict::{Claim, ConflictWatch};
 use relevo_net::route::Route;
-use relevo_proto::vrrp::{Group, Input, Output, State};
+use relevo_proto::vrrp::{Group, Input, Output, State, lease};
 use tracing::{debug, error, info, warn};
 
+use super::conflict::Conflicts;
 use super::leg::Leg;
 use super::setup::Member;
 
@@ -21,6 +23,7 @@ use super::setup::Member;
 pub(super) struct Kernel {
     pub(super) route: Route,
     pub(super) arp: ArpSocket,
+    pub(super) watch: ConflictWatch,
 }
 
 /// A group with its machine.
@@ -33,6 +36,7 @@ pub(super) struct Holder {
     told: Vec<Option<bool>>,
     /// Until when the group stays in Fault because an address could not be put on, and why.
     refused: Option<(Time, String)>,
+    conflicts: Conflicts,
     /// The lifetime that the machine last asked for; `None` while nothing is held.
     held: Option<Duration>,
     pub(super) finished: bool,
@@ -49,6 +53,7 @@ impl Holder {
             member,
             legs,
             refused: None,
+            conflicts: Conflicts::default(),
             held: None,
             finished: false,
             since: (now, clock::wall_millis(now)),
@@ -240,7 +245,10 @@ impl Holder {
                 Output::Send { router, bytes } => self.legs[router].send(&bytes),
                 Output::Hold { valid } => self.hold(kernel, now, valid),
                 Output::Release => self.release(kernel),
-                Output::Announce => self.announce(kernel),
+                Output::Announce => {
+                    self.announce(kernel);
+                    self.probe(kernel, now);
+                }
                 Output::Changed { from, to, reason } => self.log_change(from, to, &reason),
                 Output::Dropped { router, source, reason } => {
                     let from = self.member.with_names(&source.to_string());
@@ -279,6 +287,43 @@ impl Holder {
                 debug!(group = %self.member.name, error = super::chain(&error), "not announced");
             }
         }
+    }
+
+    /// Asks who else has the addresses, once it cannot be the one that had them before.
+    fn probe(&self, kernel: &Kernel, now: Time) {
+        if !self.is_settled(now) {
+            return;
+        }
+        for address in &self.member.addresses {
+            let Some(link) = self.legs[address.leg].link() else { continue };
+            if let Err(error) = kernel.watch.probe(link, address.ip) {
+                debug!(group = %self.member.name, error = super::chain(&error), "not probed");
+            }
+        }
+    }
+
+    /// Somebody says that an address is his. While it is held here that is a warning.
+    pub(super) fn claimed(&mut self, now: Time, claim: &Claim) {
+        let Some(address) = self.member.addresses.iter().find(|address| address.ip == claim.ip) else {
+            return;
+        };
+        let ours = self.legs.iter().filter_map(Leg::link).any(|link| link.hardware == claim.hardware);
+        if !ours && self.is_settled(now) && self.conflicts.show(now, claim.ip) {
+            let hardware = claim.hardware.map(|byte| format!("{byte:02x}")).join(":");
+            let network = &self.legs[address.leg].setup.network;
+            warn!(
+                group = %self.member.name, %network,
+                "{} is held here, and also by the machine with the hardware address {hardware}: clients reach one or the other",
+                claim.ip
+            );
+        }
+    }
+
+    /// Whether it is active for so long that the one before it, alive or dead, cannot have the addresses any more.
+    fn is_settled(&self, now: Time) -> bool {
+        let status = self.machine.status();
+        let lease = self.held.unwrap_or_default();
+        status.state == State::Active && now.since(status.since) > lease + lease::KERNEL_LATE
     }
 
     /// An earlier process that was killed may have left its addresses, with or without a lease. They are ours alone: the

@@ -21,10 +21,12 @@ use relevo_model::NodeName;
 use relevo_model::cluster::ClusterFile;
 use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
+use relevo_net::conflict::ConflictWatch;
 use relevo_net::monitor::Monitor;
 use relevo_net::route::Route;
 
 mod board;
+mod conflict;
 mod error;
 mod holder;
 mod leg;
@@ -59,7 +61,9 @@ impl Director {
         let members = setup::members(cluster, node)?;
         // Before the tables are read, so that no change falls between.
         let monitor = Monitor::open()?;
-        let mut kernel = Kernel { route: Route::open()?, arp: ArpSocket::open()? };
+        let addresses = members.iter().flat_map(|member| &member.addresses).map(|address| address.ip);
+        let watch = ConflictWatch::open(addresses.collect())?;
+        let mut kernel = Kernel { route: Route::open()?, arp: ArpSocket::open()?, watch };
         let mut legs = Vec::new();
         for member in &members {
             legs.push(open_legs(node, member, &mut kernel.route)?);

@@ -78,6 +78,7 @@ impl Worker {
                     holder.restore(&mut self.kernel, now, &removed);
                 }
             }
+            self.take_claims(now);
             if stop || self.is_over(now) {
                 break;
             }
@@ -119,6 +120,7 @@ impl Worker {
         let mut fds = vec![
             PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.kernel.watch.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         match ppoll(&mut fds, timeout.map(TimeSpec::from_duration), None) {
@@ -214,6 +216,17 @@ impl Worker {
         removed
     }
 
+    /// Takes what others say of our addresses. After the adverts: a successor says that it is active before it says
+    /// that it has the addresses.
+    fn take_claims(&mut self, now: Time) {
+        for _ in 0..MOST_EVENTS {
+            let Some(claim) = self.kernel.watch.receive() else { break };
+            for holder in &mut self.holders {
+                holder.claimed(now, &claim);
+            }
+        }
+    }
+
     /// Whether it is this node's own on a network of a group: where it is tells which interface to use.
     fn is_own(&self, ip: Ipv4Addr) -> bool {
         self.holders.iter().flat_map(|holder| &holder.legs).any(|leg| leg.setup.ip == ip)
@@ -242,7 +255,7 @@ impl Drop for Tombstone {
 }
 
 const MOST_HURRIED: u32 = 1000;
-/// Most events taken in one turn. What is left makes the next turn begin at once.
+/// Most events, and most claims of addresses, taken in one turn. What is left makes the next turn begin at once.
 const MOST_EVENTS: usize = 256;
 /// How long a shutdown waits for successors, unless six adverts take longer.
 const SHUTDOWN: Duration = Duration::from_secs(3);
