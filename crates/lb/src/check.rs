@@ -155,12 +155,12 @@ impl Checks {
     fn changed(&mut self, service: usize, server: usize, (from, to): (State, State), reason: String) {
         let Some(shared) = self.services.get(service).map(Arc::clone) else { return };
         let name = shared.config.servers.get(server).map_or("?", |server| server.name.as_str());
-        if from == to {
-            tracing::debug!(service = %shared.config.name, server = name, ?to, %reason, "other evidence");
-        } else if to == State::Down {
-            tracing::warn!(service = %shared.config.name, server = name, %reason, "server is down");
-        } else {
-            tracing::info!(service = %shared.config.name, server = name, ?from, ?to, %reason, "server's health changed");
+        let service_name = &shared.config.name;
+        match to {
+            _ if from == to => tracing::debug!(service = %service_name, "{name} is still {to:?}: {reason}"),
+            State::Down => tracing::warn!(service = %service_name, "{name} is down: {reason}"),
+            State::Up => tracing::info!(service = %service_name, "{name} is up: {reason}"),
+            State::Unknown => tracing::info!(service = %service_name, "{name} is unknown: {reason}"),
         }
         shared.set_health(server, to, clock::now(), reason);
         if from != to

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::printer::{BAD, GOOD, TITLE, paint};
 use crate::progress::Progress;
 
-/// Runs drills on a running lab, or on one that is brought up for them and taken down again.
+/// Run drills on a running lab, or on one that is brought up for them and taken down again.
 ///
 /// Ctrl-C undoes the fault and takes down what was brought up.
 ///
