@@ -105,16 +105,23 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     block(&signals)?;
     let log = Log::start(options.log)?;
     crate::panics::end_the_process(log.flusher());
-    for warning in warnings {
-        tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
-    }
-
-    raise_open_files(&cluster);
+    let files = raise_open_files(&cluster);
     let run_folder = Folder::own("run", &options.run_dir)?;
     let state_folder = Folder::own("state", &options.state_dir)?;
     let state = State::open(&state_folder)?;
     let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
     let node = Arc::new(start(cluster, name, state, options)?);
+    // Only now: a node that does not start says why, and nothing else.
+    for warning in warnings {
+        tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
+    }
+    if let Some((allowed, needed)) = files {
+        tracing::warn!(
+            allowed,
+            needed,
+            "fewer open files are allowed than max_connections need; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
+        );
+    }
     remember_start(&node);
     let server = Server::start(socket, node.clone())
         .map_err(|source| RunError::System { what: "the control API", source })?;
@@ -263,20 +270,14 @@ fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunE
     Ok(node.name.clone())
 }
 
-/// Takes all the open files that the system allows; says so if they are fewer than the service may need: one for each
+/// Takes all the open files that the system allows. How many are allowed and needed, if that is too few: one for each
 /// client and one for its server.
-fn raise_open_files(cluster: &ClusterFile) {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    let soft = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
+fn raise_open_files(cluster: &ClusterFile) -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let allowed = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
     let connections: u64 = cluster.services.iter().map(|service| service.max_connections as u64).sum();
     let needed = connections.saturating_mul(2).saturating_add(256);
-    if soft < needed {
-        tracing::warn!(
-            allowed = soft,
-            needed,
-            "fewer open files are allowed than max_connections need; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
-        );
-    }
+    (allowed < needed).then_some((allowed, needed))
 }
 
 fn waited_signals() -> SigSet {
