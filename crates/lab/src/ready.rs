@@ -101,7 +101,9 @@ fn servers(cluster: &ClusterFile, directors: &[&NodeStatus], missing: &mut Vec<S
                 seen.find(|service| service.name == wanted.name).map_or(&[][..], |one| &one.servers);
             all += servers.len();
             for server in servers {
-                if is_good(wanted.check.kind == CheckKind::None, server) {
+                let unchecked =
+                    cluster.pool_of(wanted).is_some_and(|pool| pool.check.kind == CheckKind::None);
+                if is_good(unchecked, server) {
                     up += 1;
                 } else {
                     let why =

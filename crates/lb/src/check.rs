@@ -145,8 +145,8 @@ impl Checks {
         let Some(shared) = self.services.get(service).map(Arc::clone) else { return };
         let results = self.results.clone();
         tokio::task::spawn_local(async move {
-            let Some(at) = shared.config.servers.get(server).map(|server| server.at) else { return };
-            let result = probe::run(at, &shared.config.check).await;
+            let Some(at) = shared.pool.servers.get(server).map(|server| server.at) else { return };
+            let result = probe::run(at, &shared.pool.check).await;
             // The receiver is gone only when the thread ends.
             let _ = results.send(Done { service, server, number, result });
         });
@@ -154,7 +154,7 @@ impl Checks {
 
     fn changed(&mut self, service: usize, server: usize, (from, to): (State, State), reason: String) {
         let Some(shared) = self.services.get(service).map(Arc::clone) else { return };
-        let name = shared.config.servers.get(server).map_or("?", |server| server.name.as_str());
+        let name = shared.pool.servers.get(server).map_or("?", |server| server.name.as_str());
         let service_name = &shared.config.name;
         match to {
             _ if from == to => tracing::debug!(service = %service_name, "{name} is still {to:?}: {reason}"),
@@ -176,14 +176,14 @@ impl Checks {
 }
 
 fn machines(shared: &Shared, now: Time) -> Vec<Server> {
-    let check = &shared.config.check;
+    let check = &shared.pool.check;
     if check.kind == CheckKind::None {
-        for server in 0..shared.config.servers.len() {
+        for server in 0..shared.pool.servers.len() {
             shared.set_health(server, State::Up, now, "not checked, counts as up".to_owned());
         }
         return Vec::new();
     }
-    let places = u32::try_from(shared.config.servers.len()).unwrap_or(u32::MAX);
+    let places = u32::try_from(shared.pool.servers.len()).unwrap_or(u32::MAX);
     let settings =
         |place| Settings { interval: check.interval, rise: check.rise, fall: check.fall, place, places };
     (0..places).map(|place| Server::new(settings(place), now)).collect()

@@ -16,7 +16,7 @@ use crate::worker::Presence;
 /// # Errors
 /// What the kernel said; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
 pub(crate) async fn connect(presence: &Presence, at: SocketAddrV4) -> io::Result<TcpStream> {
-    presence.set_deadline(presence.local.shared.config.timeouts.connect);
+    presence.set_deadline(presence.local.shared.pool.timeouts.connect);
     let socket = TcpSocket::new_v4()?;
     socket.set_nodelay(true)?;
     let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));

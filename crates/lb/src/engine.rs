@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::CpuSet;
 use relevo_model::cluster::Service;
-use relevo_model::{ServerName, ServiceName};
+use relevo_model::{ClusterFile, ServerName, ServiceName};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
@@ -79,27 +79,30 @@ impl Engine {
     ///
     /// # Errors
     /// See [`StartError`]; then nothing was started.
-    pub fn start(settings: Settings, services: &[Service]) -> Result<Self, StartError> {
+    pub fn start(settings: Settings, cluster: &ClusterFile) -> Result<Self, StartError> {
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
+        let services = &cluster.services;
         ensure_all_free(services)?;
         let mut first_key = 0;
         let mut listening = Vec::new();
         for (index, service) in services.iter().enumerate() {
             let (at, sockets) = listen(service, workers)?;
-            let shared = Shared::new(service.clone(), index, at, first_key, workers, clock::now());
+            // The reader of the file has made sure of the pool.
+            let Some(pool) = cluster.pool_of(service).cloned() else { continue };
+            let shared = Shared::new(service.clone(), pool, index, at, first_key, workers, clock::now());
             let of_this = settings.admin.iter().filter(|(name, ..)| *name == service.name);
             for (_, server, admin) in of_this {
                 for (index, _) in
-                    service.servers.iter().enumerate().filter(|(_, config)| config.name == *server)
+                    shared.pool.servers.iter().enumerate().filter(|(_, config)| config.name == *server)
                 {
                     shared.set_admin(index, *admin);
                 }
             }
+            first_key += shared.pool.servers.len() + 1;
             listening.push((shared, sockets));
-            first_key += service.servers.len() + 1;
         }
         let listening: Vec<_> =
             listening.into_iter().map(|(shared, sockets)| (Arc::new(shared), sockets)).collect();
@@ -155,7 +158,7 @@ impl Engine {
             self.services.iter().filter(|shared| service.is_none_or(|name| *shared.config.name == *name))
         {
             for (index, config) in
-                (0..).zip(&shared.config.servers).filter(|(_, config)| *config.name == *server)
+                (0..).zip(&shared.pool.servers).filter(|(_, config)| *config.name == *server)
             {
                 self.set_one(shared, index, admin);
                 changed.push((shared.config.name.clone(), config.name.clone()));

@@ -16,8 +16,10 @@ pub(crate) async fn run(at: SocketAddrV4, check: &Check) -> ProbeResult {
     let probe = async {
         match &check.kind {
             CheckKind::None => Ok(ProbeResult::Good("not checked".to_owned())),
-            CheckKind::Connect => connect(at).await,
-            CheckKind::Http { path, host } => http(at, path, host.as_deref()).await,
+            CheckKind::Connect | CheckKind::Script { .. } | CheckKind::Command { .. } | CheckKind::Ping => {
+                connect(at).await
+            }
+            CheckKind::Http(check) => http(at, &check.path, check.host.as_deref()).await,
         }
     };
     match tokio::time::timeout(check.timeout, probe).await {

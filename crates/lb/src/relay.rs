@@ -27,9 +27,9 @@ pub(crate) async fn run(
     server_out: &mut Outbox,
 ) -> Ended {
     let (mut up, mut down) = (Way::Open, Way::Open);
-    let timeouts = presence.local.shared.config.timeouts;
+    let shared = &presence.local.shared;
     // Either side may be silent while the other speaks.
-    let silence = timeouts.client.max(timeouts.server);
+    let silence = shared.config.timeouts.client.max(shared.pool.timeouts.server);
     presence.set_deadline(silence);
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());

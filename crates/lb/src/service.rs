@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use relevo_model::Time;
-use relevo_model::cluster::{Balance, Service};
+use relevo_model::cluster::{Balance, Pool, Service};
 use relevo_proto::balance::{Admin, Candidate, Table, Tried};
 use relevo_proto::health::State;
 use tokio::sync::Notify;
@@ -19,6 +19,8 @@ use crate::snapshot::{ServerSnapshot, ServiceSnapshot};
 pub(crate) struct Shared {
     /// The service as the operator wrote it.
     pub(crate) config: Service,
+    /// Who answers.
+    pub(crate) pool: Pool,
     /// Its place among the services.
     pub(crate) index: usize,
     /// Where it really listens.
@@ -48,6 +50,7 @@ struct ServerState {
 impl Shared {
     pub(crate) fn new(
         config: Service,
+        pool: Pool,
         index: usize,
         listen: Vec<SocketAddrV4>,
         first_key: usize,
@@ -60,7 +63,7 @@ impl Shared {
             since: now,
             reason: "not checked yet".to_owned(),
         };
-        let count = config.servers.len() + 1;
+        let count = pool.servers.len() + 1;
         let shared = Self {
             index,
             host: listen.first().map(ToString::to_string).unwrap_or_default().into_bytes(),
@@ -71,8 +74,9 @@ impl Shared {
             turn: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
             freed: Notify::new(),
-            servers: Mutex::new(vec![server; config.servers.len()]),
+            servers: Mutex::new(vec![server; pool.servers.len()]),
             config,
+            pool,
         };
         shared.rebuild(&shared.lock());
         shared
@@ -80,14 +84,14 @@ impl Shared {
 
     /// The fallback's number: the one after the last server's.
     pub(crate) fn fallback(&self) -> u16 {
-        u16::try_from(self.config.servers.len()).unwrap_or(u16::MAX)
+        u16::try_from(self.pool.servers.len()).unwrap_or(u16::MAX)
     }
 
     /// Where a server, or the fallback, listens.
     pub(crate) fn at(&self, server: u16) -> Option<SocketAddrV4> {
-        match self.config.servers.get(usize::from(server)) {
+        match self.pool.servers.get(usize::from(server)) {
             Some(server) => Some(server.at),
-            None => self.config.fallback,
+            None => self.pool.fallback,
         }
     }
 
@@ -98,9 +102,9 @@ impl Shared {
 
     /// Who gets a request.
     pub(crate) fn choose(&self, table: &Table, turn: u64, tried: &Tried) -> Option<u16> {
-        match self.config.balance {
-            Balance::RoundRobin => table.in_turn(turn, tried),
+        match self.pool.balance {
             Balance::LeastConn => table.least(turn, |server| self.running(server), tried),
+            _ => table.in_turn(turn, tried),
         }
     }
 
@@ -116,7 +120,7 @@ impl Shared {
         let mut waited = false;
         loop {
             let freed = self.freed.notified();
-            let most = self.config.max_connections;
+            let most = self.config.limits.connections;
             let free = |count| (count < most).then_some(count + 1);
             if let Ok(before) = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
                 if waited && before + 1 < most {
@@ -132,7 +136,7 @@ impl Shared {
 
     /// Counts a client connection out.
     pub(crate) fn release(&self) {
-        if self.connections.fetch_sub(1, Ordering::Relaxed) >= self.config.max_connections {
+        if self.connections.fetch_sub(1, Ordering::Relaxed) >= self.config.limits.connections {
             self.freed.notify_one();
         }
     }
@@ -192,8 +196,8 @@ impl Shared {
             connections: self.connections.load(Ordering::Relaxed) as u64,
             requests: sum(&|counters| counters.requests.value()),
             errors: sum(&|counters| counters.errors.value()),
-            fallback: self.config.fallback.is_some() && self.table.load().is_empty(),
-            servers: self.config.servers.iter().zip(states).enumerate().map(server).collect(),
+            fallback: self.pool.fallback.is_some() && self.table.load().is_empty(),
+            servers: self.pool.servers.iter().zip(states).enumerate().map(server).collect(),
         }
     }
 
@@ -203,7 +207,7 @@ impl Shared {
             admin: state.admin,
             health: state.health,
         };
-        let candidates: Vec<_> = self.config.servers.iter().zip(servers).map(candidate).collect();
+        let candidates: Vec<_> = self.pool.servers.iter().zip(servers).map(candidate).collect();
         self.table.store(Table::new(&candidates).into());
     }
 
@@ -235,9 +239,9 @@ servers = ["192.168.99.21:80"]
 
     #[tokio::test(start_paused = true)]
     async fn places_that_become_free_at_once_are_all_taken() {
-        let services = relevo_model::read(CLUSTER).cluster.map(|cluster| cluster.services);
-        let config = services.into_iter().flatten().next().unwrap();
-        let shared = Arc::new(Shared::new(config, 0, Vec::new(), 0, 1, Time::ZERO));
+        let cluster = relevo_model::read(CLUSTER).cluster.unwrap();
+        let (config, pool) = (cluster.services[0].clone(), cluster.pools[0].clone());
+        let shared = Arc::new(Shared::new(config, pool, 0, Vec::new(), 0, 1, Time::ZERO));
         for _ in 0..3 {
             shared.admit().await;
         }

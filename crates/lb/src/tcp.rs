@@ -15,7 +15,7 @@ pub(crate) async fn serve(presence: Presence, mut client: Late) {
     local.counters().requests.add();
     let turn = shared.next_turn();
     let mut tried = Tried::new();
-    let mut fallback = shared.config.fallback.map(|_| shared.fallback());
+    let mut fallback = shared.pool.fallback.map(|_| shared.fallback());
     loop {
         let chosen = shared.choose(&shared.table.load(), turn, &tried);
         let Some((server, at)) =

@@ -134,8 +134,8 @@ pub(crate) struct Parts {
 /// Runs until it is told to stop. Must be called inside the worker's runtime.
 pub(crate) async fn run(parts: Parts) -> io::Result<()> {
     let Parts { number, services, hints, mut commands } = parts;
-    let keys = services.iter().map(|(shared, _)| shared.config.servers.len() + 1).sum();
-    let largest_head = services.iter().map(|(shared, _)| shared.config.max_header).max().unwrap_or(0);
+    let keys = services.iter().map(|(shared, _)| shared.pool.servers.len() + 1).sum();
+    let largest_head = services.iter().map(|(shared, _)| shared.config.limits.header).max().unwrap_or(0);
     let worker = Rc::new(Worker {
         number,
         scratch: RefCell::new(vec![0; SCRATCH + largest_head].into()),
@@ -259,6 +259,6 @@ fn start(local: &Rc<Local>, stream: TcpStream, peer: SocketAddr) {
     let stream = Late::Early(stream);
     match local.shared.config.mode {
         Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, stream, peer))),
-        Mode::Tcp => drop(tokio::task::spawn_local(tcp::serve(presence, stream))),
+        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, stream))),
     }
 }

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use relevo_lb::{Engine, Settings};
-use relevo_model::cluster::{Balance, Check, CheckKind, Listen, Mode, Server, Service, Timeouts};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -61,32 +60,16 @@ fn a_warm_request_allocates_nothing() {
     IS_OURS.set(true);
     let origins: Vec<SocketAddrV4> = (0..3).map(|_| origin()).collect();
     let second = Duration::from_secs(1);
-    let server = |(number, at): (usize, &SocketAddrV4)| Server {
-        name: format!("server{number}").as_str().into(),
-        node: None,
-        at: *at,
-        weight: 1,
-    };
-    let service = Service {
-        name: "web".into(),
-        listen: vec![Listen { address: None, at: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }],
-        mode: Mode::Http,
-        balance: Balance::RoundRobin,
-        check: Check { kind: CheckKind::None, interval: second, timeout: second, rise: 1, fall: 1 },
-        forwarded_for: true,
-        timeouts: Timeouts {
-            connect: 20 * second,
-            client: 20 * second,
-            server: 20 * second,
-            request: 20 * second,
-            keep_alive: 20 * second,
-        },
-        fallback: None,
-        max_connections: 100,
-        max_header: 16 * 1024,
-        servers: origins.iter().enumerate().map(server).collect(),
-    };
-    let engine = Engine::start(Settings { workers: 1, ..Settings::default() }, &[service]).unwrap();
+    let text = format!(
+        "name = \"loop\"\n[network.lan]\nsubnet = \"192.168.99.0/24\"\n\
+        [node.lb1]\nroles = [\"director\"]\naddress.lan = \"192.168.99.1\"\n\
+        [service.web]\nlisten = \"127.0.0.1:1\"\nmode = \"http\"\ncheck = \"none\"\nservers = {:?}\n",
+        origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    );
+    let reading = relevo_model::read(&text);
+    let mut cluster = reading.cluster.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
+    cluster.services[0].listen[0].at.set_port(0);
+    let engine = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster).unwrap();
     let mut client = TcpStream::connect(engine.snapshot()[0].listen[0]).unwrap();
     client.set_read_timeout(Some(20 * second)).unwrap();
     let mut ask = |requests: usize| {

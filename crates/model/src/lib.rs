@@ -13,6 +13,9 @@ pub mod time;
 
 pub use cluster::ClusterFile;
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use name::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName, SwitchName};
+pub use name::{
+    AcmeName, AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName, SwitchName,
+    UsersName,
+};
 pub use read::{Reading, read};
 pub use time::Time;

@@ -70,8 +70,14 @@ names! {
     AddressName,
     /// A balanced service, `[service.NAME]`.
     ServiceName,
-    /// A server of one service, `[service.NAME.server.NAME]`.
+    /// A set of servers that can answer alike, `[pool.NAME]`, or a service's own.
+    PoolName,
+    /// A server of one pool, `[pool.NAME.server.NAME]` or `[service.NAME.server.NAME]`.
     ServerName,
+    /// A list of users, `[users.NAME]`.
+    UsersName,
+    /// A certificate authority, `[acme.NAME]`.
+    AcmeName,
     /// A switch of the lab, `[lab.switch.NAME]`.
     SwitchName,
 }

@@ -23,7 +23,7 @@ fn they_have_no_mistake_and_the_servers_are_nodes() {
         assert_eq!(shown, "", "{name}");
         // A server that is only an address does not exist in the lab.
         let cluster = reading.cluster.unwrap();
-        for server in cluster.services.iter().flat_map(|service| &service.servers) {
+        for server in cluster.pools.iter().flat_map(|pool| &pool.servers) {
             assert!(cluster.node(server.name.as_str()).is_some(), "{name}: {} is no node", server.name);
         }
     }

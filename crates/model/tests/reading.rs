@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use relevo_model::cluster::{CheckKind, ClusterFile, Mode, Service, VrrpVersion};
+use relevo_model::cluster::{CheckKind, ClusterFile, Mode, Pool, Service, VrrpVersion};
 use relevo_model::{diagnostic, read};
 
 const BASE: &str = r#"
@@ -34,31 +34,37 @@ fn right(more: &str) -> ClusterFile {
     reading.cluster.unwrap()
 }
 
-fn service(more: &str) -> Service {
-    right(&format!("[service.web]\nlisten = \"front:80\"\nservers = [\"web1:80\"]\n{more}"))
-        .services
-        .remove(0)
+fn service(more: &str) -> (Service, Pool) {
+    let mut cluster =
+        right(&format!("[service.web]\nlisten = \"front:80\"\nservers = [\"web1:80\"]\n{more}"));
+    (cluster.services.remove(0), cluster.pools.remove(0))
 }
 
 #[test]
 fn a_service_has_the_documented_defaults() {
-    let tcp = service("");
+    let (tcp, pool) = service("");
     assert_eq!((tcp.mode, tcp.forwarded_for), (Mode::Tcp, false));
-    assert_eq!((tcp.max_connections, tcp.max_header, tcp.fallback), (10_000, 16_384, None));
-    assert_eq!((tcp.check.kind, tcp.check.rise, tcp.check.fall), (CheckKind::Connect, 2, 3));
-    assert_eq!((tcp.check.interval, tcp.check.timeout), (Duration::from_secs(1), Duration::from_millis(500)));
+    assert_eq!((tcp.limits.connections, tcp.limits.header, pool.fallback), (10_000, 16_384, None));
+    assert_eq!((pool.check.kind, pool.check.rise, pool.check.fall), (CheckKind::Connect, 2, 3));
+    assert_eq!(
+        (pool.check.interval, pool.check.timeout),
+        (Duration::from_secs(1), Duration::from_millis(500))
+    );
     let times = tcp.timeouts;
-    assert_eq!([times.connect, times.client, times.server].map(|time| time.as_secs()), [1, 30, 30]);
+    assert_eq!(
+        [pool.timeouts.connect, times.client, pool.timeouts.server].map(|time| time.as_secs()),
+        [1, 30, 30]
+    );
     assert_eq!([times.request, times.keep_alive].map(|time| time.as_secs()), [10, 10]);
-    assert!(service("mode = \"http\"").forwarded_for);
-    assert!(!service("mode = \"http\"\nforwarded_for = false").forwarded_for);
-    assert_eq!(service("check = \"none\"").check.kind, CheckKind::None);
+    assert!(service("mode = \"http\"").0.forwarded_for);
+    assert!(!service("mode = \"http\"\nforwarded_for = false").0.forwarded_for);
+    assert_eq!(service("check = \"none\"").1.check.kind, CheckKind::None);
 }
 
 #[test]
 fn a_check_waits_half_its_interval_and_no_longer_than_five_seconds() {
     let timeout = |interval: &str| {
-        service(&format!("check = {{ connect = true, fall = 1, interval = \"{interval}\" }}")).check.timeout
+        service(&format!("check = {{ connect = true, fall = 1, interval = \"{interval}\" }}")).1.check.timeout
     };
     assert_eq!(timeout("100ms"), Duration::from_millis(50));
     assert_eq!(timeout("30s"), Duration::from_secs(5));
@@ -81,7 +87,8 @@ server."web1:80" = { weight = 3 }
     assert_eq!(listens, ["10.1.0.200:80", "10.1.0.200:81", "0.0.0.0:82"]);
     assert_eq!(web.listen[0].address.as_deref(), Some("front"));
     assert_eq!(web.listen[1].address, None);
-    let servers: Vec<(&str, String, u16)> = web
+    let pool = cluster.pool_of(web).unwrap();
+    let servers: Vec<(&str, String, u16)> = pool
         .servers
         .iter()
         .map(|server| (server.name.as_str(), server.at.to_string(), server.weight))
@@ -93,7 +100,7 @@ server."web1:80" = { weight = 3 }
         ("big", "10.2.0.21:82", 5),
     ];
     assert_eq!(servers, wanted.map(|(name, at, weight)| (name, at.to_owned(), weight)));
-    assert_eq!(web.fallback.unwrap().to_string(), "10.2.0.21:90");
+    assert_eq!(pool.fallback.unwrap().to_string(), "10.2.0.21:90");
     assert_eq!(cluster.node("lb1").unwrap().address_on("farm").unwrap().interface.as_deref(), Some("eth1"));
 }
 

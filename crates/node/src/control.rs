@@ -163,13 +163,16 @@ fn find_servers(
     }
     let services = || cluster.services.iter().filter(|one| service.is_none_or(|wanted| &*one.name == wanted));
     let found: Vec<_> = services()
-        .flat_map(|service| service.servers.iter().map(move |server| (&service.name, &server.name)))
+        .filter_map(|service| Some((service, cluster.pool_of(service)?)))
+        .flat_map(|(service, pool)| pool.servers.iter().map(move |server| (&service.name, &server.name)))
         .filter(|(_, name)| &***name == server)
         .map(|(service, name)| (service.clone(), name.clone()))
         .collect();
     if found.is_empty() {
-        let names: BTreeSet<&str> =
-            services().flat_map(|service| service.servers.iter().map(|server| &*server.name)).collect();
+        let names: BTreeSet<&str> = services()
+            .filter_map(|service| cluster.pool_of(service))
+            .flat_map(|pool| pool.servers.iter().map(|server| &*server.name))
+            .collect();
         let there = listed("server", names.into_iter());
         let place = service.map_or_else(String::new, |service| format!(" in the service {service:?}"));
         return Err(Refusal::Unknown(format!("there is no server {server:?}{place}; {there}")));

@@ -184,7 +184,7 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
     };
     let admin = remembered(&cluster, &state);
     let settings = relevo_lb::Settings { workers: options.workers, admin, ..relevo_lb::Settings::default() };
-    let balancer = Engine::start(settings, &cluster.services)?;
+    let balancer = Engine::start(settings, &cluster)?;
     let node = Node {
         cluster,
         name,
@@ -203,8 +203,8 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
 /// What the operator wanted of servers before the restart.
 fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(ServiceName, ServerName, relevo_lb::Admin)> {
     let is_there = |service: &ServiceName, server: &ServerName| {
-        let mut services = cluster.services.iter().filter(|one| one.name == *service);
-        services.any(|one| one.servers.iter().any(|one| one.name == *server))
+        let mut pools = cluster.pools.iter().filter(|one| *one.name == **service);
+        pools.any(|one| one.servers.iter().any(|one| one.name == *server))
     };
     let mut list = Vec::new();
     for (service, server, admin) in state.admin() {
@@ -275,7 +275,7 @@ fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunE
 fn raise_open_files(cluster: &ClusterFile) -> Option<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let allowed = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
-    let connections: u64 = cluster.services.iter().map(|service| service.max_connections as u64).sum();
+    let connections: u64 = cluster.services.iter().map(|service| service.limits.connections as u64).sum();
     let needed = connections.saturating_mul(2).saturating_add(256);
     (allowed < needed).then_some((allowed, needed))
 }

@@ -134,6 +134,7 @@ fn service_words(service: &ServiceStatus, now: u64) -> String {
     let (mode, what) = match service.mode {
         Mode::Http => ("http", "requests"),
         Mode::Tcp => ("tcp", "connections so far"),
+        Mode::Udp => ("udp", "flows so far"),
     };
     let usable = service.servers.iter().filter(|server| can_work(server)).count();
     let all = service.servers.len();

@@ -207,7 +207,7 @@ fn returns(facts: &Facts) -> Limits {
 fn server_crash(facts: &Facts) -> Limits {
     let cut = match facts.service.mode {
         Mode::Http => 0,
-        Mode::Tcp => KEPT,
+        Mode::Tcp | Mode::Udp => KEPT,
     };
     Limits { gap_ms: Some(300), lost: Some(5), cut: Some(cut), two_holders_ms: Some(0), ..Limits::default() }
 }
@@ -244,7 +244,7 @@ fn two_servers(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
 }
 
 fn some_server(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
-    if facts.servers.len() < facts.service.servers.len() || facts.servers.is_empty() {
+    if facts.servers.len() < facts.pool.servers.len() || facts.servers.is_empty() {
         return Err("not all of the service's servers are nodes of the lab".to_owned());
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Role, Service};
+use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Pool, Role, Service};
 use relevo_model::{NetworkName, NodeName, SwitchName};
 
 /// The part of a cluster that drills play on: the first service on a virtual address, HTTP services first.
@@ -19,6 +19,8 @@ pub struct Facts {
     pub addresses: Vec<Ipv4Addr>,
     /// The service that is asked.
     pub service: Service,
+    /// Who answers it.
+    pub pool: Pool,
     /// The directors of the group, highest priority first.
     pub directors: Vec<NodeName>,
     /// The service's servers that are nodes of the lab.
@@ -44,6 +46,7 @@ impl Facts {
                 })
             })
             .ok_or("no service listens on a virtual address: there is nothing to ask")?;
+        let pool = cluster.pool_of(service).ok_or("the asked service has no servers")?;
         let group = cluster.group(&address.group).ok_or("the asked address is in no group")?;
         let clients: Vec<_> =
             cluster.lab.clients.iter().filter(|client| client.network == address.network).cloned().collect();
@@ -59,15 +62,10 @@ impl Facts {
             network: address.network.clone(),
             addresses: cluster.addresses_of(&group.name).map(|address| address.ip).collect(),
             directors: group.priorities.iter().map(|(name, _)| name.clone()).collect(),
-            servers: service
-                .servers
-                .iter()
-                .filter_map(|s| s.node.as_ref())
-                .filter(is_server)
-                .cloned()
-                .collect(),
+            servers: pool.servers.iter().filter_map(|s| s.node.as_ref()).filter(is_server).cloned().collect(),
             group: group.clone(),
             service: service.clone(),
+            pool: pool.clone(),
             clients,
         })
     }
@@ -82,7 +80,7 @@ impl Facts {
 
     /// How long the checks need at most to bring a server back: `rise` good ones, begun up to one interval late.
     pub fn rise_time(&self) -> Duration {
-        let check = &self.service.check;
+        let check = &self.pool.check;
         if check.kind == CheckKind::None { Duration::ZERO } else { check.interval * (check.rise + 1) }
     }
 

@@ -63,7 +63,7 @@ pub(super) fn servers_all_down(stage: &mut Stage<'_>) -> Script {
     stage.observe()?;
     let kill = |node: String| (Fault::Kill { node: node.clone() }, Fault::Start { node });
     stage.strike(servers.into_iter().map(kill).collect())?;
-    if stage.facts().service.fallback.is_none() {
+    if stage.facts().pool.fallback.is_none() {
         stage.wait_losses(ANSWER_WITHIN)?;
     }
     stage.linger_after_fault(LOOK)?;

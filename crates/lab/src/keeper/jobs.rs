@@ -178,7 +178,7 @@ fn server_arguments(program: &str, cluster: &ClusterFile, node: &Node) -> Option
     if let Some(command) = run.and_then(|run| run.command.as_ref()) {
         return Some(["sh", "-c", command].map(str::to_owned).to_vec());
     }
-    let servers = cluster.services.iter().flat_map(|service| &service.servers);
+    let servers = cluster.pools.iter().flat_map(|pool| &pool.servers);
     let on_node =
         servers.map(|server| server.at).filter(|at| node.addresses.iter().any(|own| own.ip == *at.ip()));
     let mut listen: Vec<String> = on_node.map(|at| at.to_string()).collect();

@@ -178,7 +178,7 @@ impl Connection {
             self.carry.push(bytes);
             // Nothing can have become complete without a line's end. The limit is looked at in any case.
             let worth = memchr::memchr(b'\n', bytes).is_some()
-                || self.carry.bytes().len() >= self.presence.local.shared.config.max_header;
+                || self.carry.bytes().len() >= self.presence.local.shared.config.limits.header;
             return if worth { self.parse_carry() } else { None };
         }
         match self.parse(bytes) {
@@ -213,7 +213,7 @@ impl Connection {
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<Request>, Refusal> {
         let local = &self.presence.local;
         let mut fields = local.worker.fields.borrow_mut();
-        let request = Request::parse(bytes, local.shared.config.max_header, &mut fields)?;
+        let request = Request::parse(bytes, local.shared.config.limits.header, &mut fields)?;
         if let Some(request) = &request {
             self.head.clear();
             let additions = Additions { lines: &self.lines, host: &local.shared.host };

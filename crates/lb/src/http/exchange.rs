@@ -54,7 +54,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
     let turn = shared.next_turn();
     let mut tried = Tried::new();
     let mut refusal = NOBODY;
-    let mut fallback = shared.config.fallback.map(|_| shared.fallback());
+    let mut fallback = shared.pool.fallback.map(|_| shared.fallback());
     let mut may_repeat = request.is_safe();
     loop {
         let chosen = shared.choose(&shared.table.load(), turn, &tried);

@@ -6,9 +6,9 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use relevo_lb::{Admin, Engine, Health, Settings, StartError};
-use relevo_model::cluster::{Balance, CheckKind};
+use relevo_model::cluster::{Balance, CheckKind, HttpCheck};
 
-use crate::rig::{Client, Origin, Rig, service, wait_until, with_length};
+use crate::rig::{Client, Origin, Rig, cluster, service, wait_until, with_length};
 
 /// An address where nobody listens.
 fn dead() -> SocketAddrV4 {
@@ -35,8 +35,8 @@ fn servers_answer_in_turn_over_all_connections() {
 fn weights_are_shares() {
     let servers = three();
     let mut service = service(&servers.each_ref().map(|server| server.at));
-    service.servers[0].weight = 2;
-    service.servers[2].weight = 0;
+    service.pool.servers[0].weight = 2;
+    service.pool.servers[2].weight = 0;
     let rig = Rig::start(service);
     rig.wait_health(3, Health::Up);
     let bodies = rig.bodies(6);
@@ -54,7 +54,7 @@ fn least_connections_avoids_the_busy_server() {
     });
     let fast = Origin::named("fast");
     let mut service = service(&[slow.at, fast.at]);
-    service.balance = Balance::LeastConn;
+    service.pool.balance = Balance::LeastConn;
     let rig = Rig::start(service);
     rig.wait_health(2, Health::Up);
     let mut busy = rig.client();
@@ -78,7 +78,7 @@ fn a_dead_server_costs_no_request() {
 fn servers_that_die_one_after_the_other_cost_no_request() {
     let [one, two, three] = three();
     let mut service = service(&[one.at, two.at, three.at]);
-    service.check.kind = CheckKind::Http { path: "/".to_owned(), host: None };
+    service.pool.check.kind = CheckKind::Http(HttpCheck::get("/"));
     let rig = Rig::start(service);
     for number in 1..=3 {
         rig.wait_health(number, Health::Up);
@@ -111,8 +111,8 @@ fn with_no_server_left_the_answer_is_503_or_the_fallbacks() {
     assert_eq!(rig.engine.snapshot()[0].errors, 1);
 
     let sorry = Origin::named("sorry");
-    service.fallback = Some(sorry.at);
-    service.check.kind = CheckKind::Connect;
+    service.pool.fallback = Some(sorry.at);
+    service.pool.check.kind = CheckKind::Connect;
     let rig = Rig::start(service);
     assert_eq!(rig.get("/").body, "sorry");
     rig.wait_health(1, Health::Down);
@@ -133,7 +133,8 @@ fn a_server_that_fails_its_check_gets_nothing_until_it_recovers() {
     });
     let well = Origin::named("well");
     let mut service = service(&[ill.at, well.at]);
-    service.check.kind = CheckKind::Http { path: "/check".to_owned(), host: Some("check.test".to_owned()) };
+    service.pool.check.kind =
+        CheckKind::Http(HttpCheck { host: Some("check.test".to_owned()), ..HttpCheck::get("/check") });
     let rig = Rig::start(service);
     rig.wait_health(1, Health::Down);
     rig.wait_health(2, Health::Up);
@@ -152,7 +153,7 @@ fn a_server_that_fails_its_check_gets_nothing_until_it_recovers() {
 fn a_probe_without_an_answer_in_time_is_a_bad_one() {
     let silent = Origin::with(|peer| drop(peer.read(&mut [0; 9000]).and_then(|_| peer.read(&mut [0; 9000]))));
     let mut service = service(&[silent.at]);
-    service.check.kind = CheckKind::Http { path: "/".to_owned(), host: None };
+    service.pool.check.kind = CheckKind::Http(HttpCheck::get("/"));
     let rig = Rig::start(service);
     rig.wait_health(1, Health::Down);
     assert_eq!(rig.server(1).reason, "no answer within 500 ms");
@@ -191,12 +192,12 @@ fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
 fn what_was_wanted_before_holds_from_the_first_request_on() {
     let origins = three();
     let mut service = service(&[origins[0].at, origins[1].at, origins[2].at]);
-    service.check.kind = CheckKind::Connect;
+    service.pool.check.kind = CheckKind::Connect;
     let wish = |server: &str, admin| (service.name.clone(), server.into(), admin);
     let admin =
         vec![wish("server1", Admin::Stop), wish("server2", Admin::Drain), wish("nobody", Admin::Stop)];
     let settings = Settings { workers: 2, admin, ..Settings::default() };
-    let engine = Engine::start(settings, &[service]).unwrap();
+    let engine = Engine::start(settings, &cluster([service])).unwrap();
     let rig = Rig { at: engine.snapshot()[0].listen[0], engine };
     for _ in 0..10 {
         assert_eq!(rig.get("/").body, "three");
@@ -216,7 +217,7 @@ fn a_stopped_server_is_cut() {
         }
     });
     let mut service = service(&[held.at]);
-    service.check.kind = CheckKind::Connect;
+    service.pool.check.kind = CheckKind::Connect;
     let rig = Rig::start(service);
     rig.wait_health(1, Health::Up);
     let mut client = rig.client();
@@ -249,8 +250,8 @@ fn a_server_that_dies_silently_loses_its_waiting_requests_to_the_next() {
     });
     let other = Origin::named("other");
     let mut service = service(&[silent.at, other.at]);
-    service.check.kind = CheckKind::Http { path: "/".to_owned(), host: None };
-    service.servers[0].weight = 100;
+    service.pool.check.kind = CheckKind::Http(HttpCheck::get("/"));
+    service.pool.servers[0].weight = 100;
     let rig = Rig::start(service);
     rig.wait_health(1, Health::Up);
     rig.wait_health(2, Health::Up);
@@ -265,23 +266,24 @@ fn a_port_in_use_is_named_before_anything_is_started() {
     let mut service = service(&[server.at]);
     service.listen[0].at.set_port(other.local_addr().unwrap().port());
     let at = service.listen[0].at;
-    let error =
-        Engine::start(Settings { workers: 1, ..Settings::default() }, &[service.clone()]).unwrap_err();
+    let error = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster([service.clone()]))
+        .unwrap_err();
     assert!(matches!(&error, StartError::AddressInUse { at: found, .. } if *found == at), "{error:?}");
     assert!(error.to_string().contains(&at.to_string()), "{error}");
 
     // Also when the other one is an engine, which shares its port among its own workers.
     drop(other);
-    let first = Engine::start(Settings { workers: 2, ..Settings::default() }, &[service.clone()]).unwrap();
+    let first =
+        Engine::start(Settings { workers: 2, ..Settings::default() }, &cluster([service.clone()])).unwrap();
     assert!(matches!(
-        Engine::start(Settings { workers: 2, ..Settings::default() }, &[service.clone()]),
+        Engine::start(Settings { workers: 2, ..Settings::default() }, &cluster([service.clone()])),
         Err(StartError::AddressInUse { .. })
     ));
     first.shutdown(Duration::ZERO);
     // And twice in one file.
     let mut twin = service.clone();
     twin.name = "twin".into();
-    let both = Engine::start(Settings { workers: 1, ..Settings::default() }, &[service, twin]);
+    let both = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster([service, twin]));
     assert!(matches!(both, Err(StartError::AddressInUse { service, .. }) if *service == *"twin"));
 }
 
@@ -291,8 +293,11 @@ fn an_address_that_is_not_here_can_be_listened_on() {
     let mut service = service(&[server.at]);
     // TEST-NET-1 (RFC 5737): no machine has it.
     service.listen[0].at.set_ip(Ipv4Addr::new(192, 0, 2, 1));
-    Engine::start(Settings { workers: 1, cpu_pin: Some(vec![0]), ..Settings::default() }, &[service])
-        .unwrap();
+    Engine::start(
+        Settings { workers: 1, cpu_pin: Some(vec![0]), ..Settings::default() },
+        &cluster([service]),
+    )
+    .unwrap();
 }
 
 #[test]

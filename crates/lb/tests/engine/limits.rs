@@ -48,7 +48,7 @@ fn a_slow_body_is_408() {
 fn a_slow_server_is_504() {
     let origin = Origin::with(|peer| drop(peer.request().and_then(|_| peer.request())));
     let mut service = service(&[origin.at]);
-    service.timeouts.server = SHORT;
+    service.pool.timeouts.server = SHORT;
     let rig = Rig::start(service);
     let mut client = rig.client();
     assert_eq!(client.get("/").unwrap().status, 504);
@@ -75,7 +75,7 @@ fn a_client_that_does_not_read_is_cut_and_holds_no_memory_meanwhile() {
 fn a_head_larger_than_allowed_is_431() {
     let origin = Origin::named("one");
     let mut service = service(&[origin.at]);
-    service.max_header = 1000;
+    service.limits.header = 1000;
     let rig = Rig::start(service);
     let head = |length: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(length - 32));
     let mut client = rig.client();
@@ -97,7 +97,7 @@ fn a_servers_head_larger_than_allowed_is_502() {
     let origin =
         Origin::answering(|_| format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(2000)).into_bytes());
     let mut service = service(&[origin.at]);
-    service.max_header = 1000;
+    service.limits.header = 1000;
     assert_eq!(Rig::start(service).get("/").status, 502);
 }
 
@@ -105,7 +105,7 @@ fn a_servers_head_larger_than_allowed_is_502() {
 fn connections_beyond_the_limit_wait_until_another_ends() {
     let origin = Origin::named("one");
     let mut service = service(&[origin.at]);
-    service.max_connections = 2;
+    service.limits.connections = 2;
     let rig = Rig::start(service);
     let mut first: Vec<Client> = (0..2).map(|_| rig.client()).collect();
     for client in &mut first {
@@ -125,7 +125,7 @@ fn connections_beyond_the_limit_wait_until_another_ends() {
 fn a_full_service_stops_within_its_grace() {
     let origin = Origin::named("one");
     let mut service = service(&[origin.at]);
-    service.max_connections = 1;
+    service.limits.connections = 1;
     let rig = Rig::start(service);
     let mut first = rig.client();
     first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");

@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use relevo_lb::{Engine, Health, ServerSnapshot, Settings};
-use relevo_model::cluster::{Balance, Check, CheckKind, Listen, Mode, Server, Service, Timeouts};
+use relevo_model::ClusterFile;
+use relevo_model::cluster::{Check, CheckKind, Listen, Mode, Pool, PoolTimeouts, Server, Service, Timeouts};
 
 /// Nothing in these tests takes so long unless it never comes.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
@@ -277,33 +278,60 @@ impl Client {
     }
 }
 
-/// A service of these servers, without checks.
-pub(crate) fn service(servers: &[SocketAddrV4]) -> Service {
-    let server = |(number, at): (usize, &SocketAddrV4)| Server {
-        name: format!("server{}", number + 1).as_str().into(),
-        node: None,
-        at: *at,
-        weight: 1,
-    };
-    Service {
-        name: "web".into(),
-        listen: vec![Listen { address: None, at: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0) }],
-        mode: Mode::Http,
-        balance: Balance::RoundRobin,
-        check: Check {
-            kind: CheckKind::None,
-            interval: Duration::from_millis(500),
-            timeout: Duration::from_millis(500),
-            rise: 2,
-            fall: 2,
-        },
-        forwarded_for: true,
-        timeouts: Timeouts { connect: LONG, client: LONG, server: LONG, request: LONG, keep_alive: LONG },
-        fallback: None,
-        max_connections: 1000,
-        max_header: 16 * 1024,
-        servers: servers.iter().enumerate().map(server).collect(),
+/// A service with its pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) service: Service,
+    pub(crate) pool: Pool,
+}
+
+impl std::ops::Deref for Front {
+    type Target = Service;
+    fn deref(&self) -> &Service {
+        &self.service
     }
+}
+
+impl std::ops::DerefMut for Front {
+    fn deref_mut(&mut self) -> &mut Service {
+        &mut self.service
+    }
+}
+
+/// A service of these servers, without checks.
+pub(crate) fn service(servers: &[SocketAddrV4]) -> Front {
+    let server = |(number, at): (usize, &SocketAddrV4)| {
+        Server::new(format!("server{}", number + 1).as_str().into(), *at)
+    };
+    let mut pool = Pool::new("web".into());
+    pool.check = Check {
+        kind: CheckKind::None,
+        interval: Duration::from_millis(500),
+        timeout: Duration::from_millis(500),
+        fall: 2,
+        ..Check::default()
+    };
+    pool.timeouts = PoolTimeouts { connect: LONG, server: LONG, queue: LONG };
+    pool.servers = servers.iter().enumerate().map(server).collect();
+    let mut service = Service::new("web".into(), Mode::Http, "web".into());
+    service.listen = vec![Listen::plain(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))];
+    service.timeouts = Timeouts { client: LONG, request: LONG, keep_alive: LONG, tunnel: None };
+    service.limits.connections = 1000;
+    Front { service, pool }
+}
+
+/// The smallest cluster, with these services.
+pub(crate) fn cluster(fronts: impl IntoIterator<Item = Front>) -> ClusterFile {
+    let text = "name = \"loop\"\n[network.lan]\nsubnet = \"192.168.99.0/24\"\n\
+        [node.lb1]\nroles = [\"director\"]\naddress.lan = \"192.168.99.1\"\n\
+        [address.front]\nnetwork = \"lan\"\nip = \"192.168.99.200\"\n";
+    let reading = relevo_model::read(text);
+    let mut cluster = reading.cluster.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
+    for Front { service, pool } in fronts {
+        cluster.services.push(service);
+        cluster.pools.push(pool);
+    }
+    cluster
 }
 
 /// A running engine with one service.
@@ -313,8 +341,9 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    pub(crate) fn start(service: Service) -> Self {
-        let engine = Engine::start(Settings { workers: 2, ..Settings::default() }, &[service]).unwrap();
+    pub(crate) fn start(front: Front) -> Self {
+        let settings = Settings { workers: 2, ..Settings::default() };
+        let engine = Engine::start(settings, &cluster([front])).unwrap();
         let at = engine.snapshot()[0].listen[0];
         Self { engine, at }
     }

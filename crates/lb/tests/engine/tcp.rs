@@ -48,7 +48,7 @@ fn connections_go_in_turn_and_each_side_ends_by_itself() {
     let servers = [echo("one "), echo("two ")];
     let mut service = service(&servers.each_ref().map(|server| server.at));
     service.mode = Mode::Tcp;
-    service.check.kind = CheckKind::Connect;
+    service.pool.check.kind = CheckKind::Connect;
     let rig = Rig::start(service);
     rig.wait_health(1, Health::Up);
     rig.wait_health(2, Health::Up);
@@ -83,7 +83,7 @@ fn with_no_server_left_the_fallback_answers_or_the_connection_is_reset() {
     assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)));
     wait_until("it is counted", || rig.engine.snapshot()[0].errors == 1);
     let sorry = echo("sorry ");
-    service.fallback = Some(sorry.at);
+    service.pool.fallback = Some(sorry.at);
     assert_eq!(talk(&Rig::start(service), b""), b"sorry bye");
 }
 
@@ -100,7 +100,7 @@ fn silence_and_the_operator_end_connections() {
     assert!(!matches!(stream.read(&mut [0]), Ok(1)), "cut");
 
     service.timeouts.client = Duration::from_millis(200);
-    service.timeouts.server = Duration::from_millis(200);
+    service.pool.timeouts.server = Duration::from_millis(200);
     let rig = Rig::start(service);
     assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)), "too long silent");
 }

@@ -5,17 +5,8 @@ use std::time::Duration;
 use super::findings::Findings;
 use super::suggest;
 use super::tree::{Fields, Item};
-use crate::cluster::{Check, CheckKind};
+use crate::cluster::{Check, CheckKind, HttpCheck};
 use crate::quantity::format_duration;
-
-/// The default: a connection every second; up after 2 good ones, down after 3 bad ones, as in HAProxy.
-const DEFAULT: Check = Check {
-    kind: CheckKind::Connect,
-    interval: Duration::from_secs(1),
-    timeout: Duration::from_millis(500),
-    rise: 2,
-    fall: 3,
-};
 
 /// Longest default for a probe's timeout.
 const MOST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,7 +15,8 @@ const EXAMPLE: &str = "\"connect\" or { http = \"/\", interval = \"1s\" }";
 
 /// Reads `check`, or gives the default.
 pub(super) fn read(findings: &mut Findings<'_>, item: Option<&Item<'_>>) -> Check {
-    let Some(item) = item else { return DEFAULT };
+    let default = Check::default();
+    let Some(item) = item else { return default };
     if let Some(word) = item.value.as_str() {
         let kind = match word {
             "connect" => CheckKind::Connect,
@@ -39,18 +31,18 @@ pub(super) fn read(findings: &mut Findings<'_>, item: Option<&Item<'_>>) -> Chec
                 CheckKind::Connect
             }
         };
-        return Check { kind, ..DEFAULT };
+        return Check { kind, ..default };
     }
     let Some(table) = item.value.as_table() else {
         item.wrong_type(findings, "text or a table", EXAMPLE);
-        return DEFAULT;
+        return default;
     };
     let keys = ["connect", "http", "host", "interval", "timeout", "rise", "fall"];
     let fields = Fields::open(findings, table, &item.span, "`check`", &keys);
     let hour = Duration::from_secs(3600);
     let interval = fields.find("interval");
     let interval = interval.and_then(|item| item.duration(findings, Duration::from_millis(10)..=hour));
-    let interval = interval.unwrap_or(DEFAULT.interval);
+    let interval = interval.unwrap_or(default.interval);
     let count = |findings: &mut Findings<'_>, key: &str, default: u32| {
         let number = fields.find(key).and_then(|item| item.integer(findings, 1..=1000, "2"));
         number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
@@ -58,9 +50,12 @@ pub(super) fn read(findings: &mut Findings<'_>, item: Option<&Item<'_>>) -> Chec
     Check {
         kind: kind(findings, &fields),
         interval,
+        fast_interval: interval,
+        down_interval: interval,
+        tls: false,
         timeout: timeout(findings, &fields, interval),
-        rise: count(findings, "rise", DEFAULT.rise),
-        fall: count(findings, "fall", DEFAULT.fall),
+        rise: count(findings, "rise", default.rise),
+        fall: count(findings, "fall", default.fall),
     }
 }
 
@@ -101,7 +96,7 @@ fn kind(findings: &mut Findings<'_>, fields: &Fields<'_>) -> CheckKind {
         let message = format!("the path `{path}` does not begin with `/`");
         findings.value(&item.span, message, "write only the path, as in \"/health\"");
     }
-    CheckKind::Http { path: path.to_owned(), host: host.map(|(_, host)| host.to_owned()) }
+    CheckKind::Http(HttpCheck { host: host.map(|(_, host)| host.to_owned()), ..HttpCheck::get(path) })
 }
 
 /// Text that goes into a request's head as it is.

@@ -29,7 +29,7 @@ mod value;
 
 use toml::de::DeTable;
 
-use crate::cluster::{ClusterFile, Role};
+use crate::cluster::{AccessLog, ClusterFile, Role};
 use crate::diagnostic::Diagnostic;
 use findings::Findings;
 use groups::Groups;
@@ -76,8 +76,23 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     purpose(findings, &root, &nodes, &groups, &services);
     timing::check(findings, &groups, &services);
     let Groups { list: groups, addresses, .. } = groups;
-    let (networks, nodes, services) = (networks.list, nodes.list, services.list);
-    Some(ClusterFile { name: name?, networks, nodes, groups, addresses, services, lab })
+    let (networks, nodes) = (networks.list, nodes.list);
+    let Services { list: services, pools, .. } = services;
+    let (users, acme, log, stats) = (Vec::new(), Vec::new(), AccessLog::default(), None);
+    Some(ClusterFile {
+        name: name?,
+        networks,
+        nodes,
+        groups,
+        addresses,
+        services,
+        pools,
+        users,
+        acme,
+        log,
+        stats,
+        lab,
+    })
 }
 
 /// Whether there is something to do, and everybody has something to do.
@@ -100,10 +115,10 @@ fn purpose(
         let idle = !services.list.is_empty()
             && !node.is(Role::Director)
             && node.is(Role::Server)
-            && !services.list.iter().any(|service| {
+            && !services.pools.iter().any(|pool| {
                 let is = |at: std::net::Ipv4Addr| node.addresses.iter().any(|address| address.ip == at);
-                service.servers.iter().any(|server| is(*server.at.ip()))
-                    || service.fallback.is_some_and(|fallback| is(*fallback.ip()))
+                pool.servers.iter().any(|server| is(*server.at.ip()))
+                    || pool.fallback.is_some_and(|fallback| is(*fallback.ip()))
             });
         if idle {
             let hint = format!("add it to a service, as in servers = [\"{}:80\"]", node.name);

@@ -81,7 +81,7 @@ fn listed(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) -> Vec<Dr
     let draft = |(host, node, at, span): (String, Option<NodeName>, SocketAddrV4, Span)| {
         let several = hosts.get(&host).is_some_and(|count| *count > 1);
         let name = if several { format!("{host}:{}", at.port()) } else { host };
-        Draft { server: Server { name: ServerName::new(&name), node, at, weight: 1 }, span }
+        Draft { server: Server { node, ..Server::new(ServerName::new(&name), at) }, span }
     };
     found.into_iter().map(draft).collect()
 }
@@ -124,7 +124,7 @@ fn tables(
         }
         let Some(item) = fields.require(findings, "at", &format!("\"{}:80\"", entry.name)) else { continue };
         let Some((node, at)) = resolve(findings, item, nodes, true) else { continue };
-        let server = Server { name: ServerName::new(entry.name), node, at, weight };
+        let server = Server { node, weight, ..Server::new(ServerName::new(entry.name), at) };
         drafts.push(Draft { server, span: item.span.clone() });
     }
 }

@@ -14,8 +14,8 @@ use super::servers;
 use super::suggest;
 use super::tree::{Fields, Item};
 use super::value::endpoint;
-use crate::cluster::{Balance, Listen, Mode, Service, Timeouts};
-use crate::name::{AddressName, ServiceName};
+use crate::cluster::{Balance, Listen, Mode, Pool, PoolTimeouts, Service, Timeouts};
+use crate::name::{AddressName, PoolName, ServiceName};
 
 /// The keys of a service.
 const KEYS: [&str; 11] = [
@@ -42,6 +42,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Default)]
 pub(super) struct Services {
     pub(super) list: Vec<Service>,
+    /// Their pools.
+    pub(super) pools: Vec<Pool>,
     /// Where each service's check is written, or the service.
     pub(super) checks: BTreeMap<ServiceName, Span>,
     /// Where each service's connect timeout is written, if it is: nobody is warned of a default.
@@ -92,30 +94,34 @@ fn service<'a>(
         http_only(findings, &fields, &["forwarded_for", "max_header"]);
     }
     let mode = mode.unwrap_or(Mode::Http);
-    let balances = [("roundrobin", Balance::RoundRobin), ("leastconn", Balance::LeastConn)];
+    let balances = [("roundrobin", false), ("leastconn", true)];
     let balance = fields.find("balance").and_then(|item| item.word(findings, &balances));
+    let balance = balance.map(|least| if least { Balance::LeastConn } else { Balance::RoundRobin });
     let forwarded_for = fields.find("forwarded_for").and_then(|item| item.boolean(findings));
     let max_connections = fields.find("max_connections");
     let max_connections = max_connections.and_then(|item| item.integer(findings, 1..=1_000_000, "10000"));
     let max_header = fields.find("max_header").and_then(|item| item.size(findings, 1 << 10..=1 << 20));
     let fallback = fields.find("fallback").and_then(|item| servers::resolve(findings, item, nodes, false));
-    let (timeouts, connect) = timeouts(findings, &fields, mode);
+    let own = PoolName::new(name);
+    let mut pool = Pool::new(own.clone());
     let name = ServiceName::new(name);
+    let mut service = Service::new(name.clone(), mode, own);
+    let connect = timeouts(findings, &fields, mode, &mut service.timeouts, &mut pool.timeouts);
     services.checks.insert(name.clone(), fields.find("check").map_or(span, |item| &item.span).clone());
-    services.connects.extend(connect.map(|connect| (name.clone(), connect)));
-    services.list.push(Service {
-        listen,
-        mode,
-        balance: balance.unwrap_or(Balance::RoundRobin),
-        check: check::read(findings, fields.find("check")),
-        forwarded_for: forwarded_for.unwrap_or(mode == Mode::Http),
-        timeouts,
-        fallback: fallback.map(|(_, at)| at),
-        max_connections: max_connections.and_then(|most| usize::try_from(most).ok()).unwrap_or(10_000),
-        max_header: max_header.and_then(|most| usize::try_from(most).ok()).unwrap_or(16 << 10),
-        servers: servers::read(findings, &fields, nodes, &what),
-        name,
-    });
+    services.connects.extend(connect.map(|connect| (name, connect)));
+    service.listen = listen;
+    service.forwarded_for = forwarded_for.unwrap_or(service.forwarded_for);
+    let count = |number: i64| usize::try_from(number).ok();
+    let limits = &mut service.limits;
+    limits.connections = max_connections.and_then(count).unwrap_or(limits.connections);
+    limits.header = max_header.and_then(|most| usize::try_from(most).ok()).unwrap_or(limits.header);
+    limits.uri = limits.uri.min(limits.header);
+    pool.balance = balance.unwrap_or_default();
+    pool.check = check::read(findings, fields.find("check"));
+    pool.fallback = fallback.map(|(_, at)| at);
+    pool.servers = servers::read(findings, &fields, nodes, &what);
+    services.list.push(service);
+    services.pools.push(pool);
 }
 
 fn http_only(findings: &mut Findings<'_>, fields: &Fields<'_>, keys: &[&str]) {
@@ -156,7 +162,7 @@ fn listens(
         } else {
             listening.taken.insert(socket, (what.to_owned(), item.span.clone()));
         }
-        listens.push(Listen { address, at: socket });
+        listens.push(Listen { address, ..Listen::plain(socket) });
     }
     listens
 }
@@ -184,33 +190,30 @@ impl Listening<'_> {
     }
 }
 
-fn timeouts(findings: &mut Findings<'_>, fields: &Fields<'_>, mode: Mode) -> (Timeouts, Option<Span>) {
-    let mut timeouts = Timeouts {
-        connect: Duration::from_secs(1),
-        client: Duration::from_secs(30),
-        server: Duration::from_secs(30),
-        request: Duration::from_secs(10),
-        keep_alive: Duration::from_secs(10),
-    };
-    let Some(item) = fields.find("timeout") else { return (timeouts, None) };
-    let Some(table) = item.table(findings, "{ connect = \"1s\", server = \"30s\" }") else {
-        return (timeouts, None);
-    };
+fn timeouts(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    mode: Mode,
+    of_service: &mut Timeouts,
+    of_pool: &mut PoolTimeouts,
+) -> Option<Span> {
+    let item = fields.find("timeout")?;
+    let table = item.table(findings, "{ connect = \"1s\", server = \"30s\" }")?;
     let keys = ["connect", "client", "server", "request", "keep_alive"];
     let fields = Fields::open(findings, table, &item.span, "`timeout`", &keys);
     if mode == Mode::Tcp {
         http_only(findings, &fields, &["request", "keep_alive"]);
     }
     let slots = [
-        &mut timeouts.connect,
-        &mut timeouts.client,
-        &mut timeouts.server,
-        &mut timeouts.request,
-        &mut timeouts.keep_alive,
+        &mut of_pool.connect,
+        &mut of_service.client,
+        &mut of_pool.server,
+        &mut of_service.request,
+        &mut of_service.keep_alive,
     ];
     for (key, slot) in keys.iter().zip(slots) {
         let limit = fields.find(key).and_then(|item| item.duration(findings, Duration::from_millis(1)..=DAY));
         *slot = limit.unwrap_or(*slot);
     }
-    (timeouts, fields.find("connect").map(|item| item.span.clone()))
+    fields.find("connect").map(|item| item.span.clone())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::findings::Findings;
 use super::groups::Groups;
 use super::services::Services;
-use crate::cluster::{CheckKind, Group, Mode, Service, VrrpVersion};
+use crate::cluster::{CheckKind, Group, Mode, Pool, Service, VrrpVersion};
 use crate::quantity::format_duration;
 
 /// A takeover should not take longer.
@@ -20,8 +20,8 @@ pub(super) fn check(findings: &mut Findings<'_>, groups: &Groups, services: &Ser
     for group in &groups.list {
         takeover(findings, groups, group);
     }
-    for service in &services.list {
-        detection(findings, services, service);
+    for (service, pool) in services.list.iter().zip(&services.pools) {
+        detection(findings, services, service, pool);
     }
 }
 
@@ -59,12 +59,12 @@ fn takeover(findings: &mut Findings<'_>, groups: &Groups, group: &Group) {
     }
 }
 
-fn detection(findings: &mut Findings<'_>, services: &Services, service: &Service) {
-    let Service { name, check, timeouts, .. } = service;
+fn detection(findings: &mut Findings<'_>, services: &Services, service: &Service, pool: &Pool) {
+    let (Service { name, timeouts, .. }, Pool { check, .. }) = (service, pool);
     let connect = services.connects.get(name);
-    let [shown, request] = [timeouts.connect, timeouts.request].map(format_duration);
+    let [shown, request] = [pool.timeouts.connect, timeouts.request].map(format_duration);
     if service.mode == Mode::Http
-        && timeouts.connect > timeouts.request
+        && pool.timeouts.connect > timeouts.request
         && let Some(span) = connect
     {
         let message = format!("the connect timeout {shown} is longer than the request timeout {request}");
@@ -87,7 +87,7 @@ fn detection(findings: &mut Findings<'_>, services: &Services, service: &Service
     {
         let message = format!("a dead server of service `{name}` is found after up to {sum}, longer than 1m");
         findings.warning(span, message, "lower `interval` or `fall`");
-    } else if timeouts.connect > detection
+    } else if pool.timeouts.connect > detection
         && let Some(span) = connect
     {
         let message = format!("the connect timeout {shown} is longer than finding a dead server, {sum}");

@@ -213,6 +213,11 @@ mod tests {
                 address("front", "public", [10, 0, 0, 254]),
             ],
             services: Vec::new(),
+            pools: Vec::new(),
+            users: Vec::new(),
+            acme: Vec::new(),
+            log: relevo_model::cluster::AccessLog::default(),
+            stats: None,
             lab: Lab::default(),
         }
     }

@@ -94,6 +94,11 @@ impl Settings {
                 })
                 .collect(),
             services: Vec::new(),
+            pools: Vec::new(),
+            users: Vec::new(),
+            acme: Vec::new(),
+            log: relevo_model::cluster::AccessLog::default(),
+            stats: None,
             lab: Lab::default(),
         }
     }

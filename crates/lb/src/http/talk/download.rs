@@ -88,7 +88,7 @@ impl Talk {
 
     fn on_head(&mut self, connection: &mut Connection, mut bytes: &[u8]) -> Option<End> {
         let local = std::rc::Rc::clone(&connection.presence.local);
-        let limit = local.shared.config.max_header;
+        let limit = local.shared.config.limits.header;
         let mut fields = local.worker.fields.borrow_mut();
         let mut output = local.worker.output.borrow_mut();
         output.clear();

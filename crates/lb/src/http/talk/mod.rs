@@ -154,9 +154,10 @@ impl Talk {
             return Poll::Ready(end);
         }
         if std::mem::take(&mut self.moved) {
-            let timeouts = &connection.presence.local.shared.config.timeouts;
+            let shared = &connection.presence.local.shared;
+            let (client, server) = (shared.config.timeouts.client, shared.pool.timeouts.server);
             let client_owes = !connection.out.is_empty() || self.up == Upload::Running { waiting: true };
-            connection.presence.set_deadline(if client_owes { timeouts.client } else { timeouts.server });
+            connection.presence.set_deadline(if client_owes { client } else { server });
         }
         Poll::Pending
     }

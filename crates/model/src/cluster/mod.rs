@@ -4,13 +4,38 @@
 //! in the world.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName, SwitchName};
+use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
+
+mod check;
+mod operation;
+mod persistence;
+mod pool;
+mod rule;
+mod service;
+mod tls;
+
+pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
+pub use operation::{AccessLog, LogFormat, LogTarget, Stats, User, Users};
+pub use persistence::{Affinity, AffinityKey, Cookie, CookieMode, SameSite};
+pub use pool::{
+    Balance, Hash, HashKey, HashMethod, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion,
+    Server,
+};
+pub use rule::{
+    Action, BasicAuth, Condition, Deny, HeaderEdit, NameTest, Pattern, RateKey, RateLimit, Redirect, Return,
+    Rewrite, Rule, SourceNet,
+};
+pub use service::{
+    Cache, Coding, Compression, ErrorPage, Limits, Listen, LogChoice, Mode, Protocol, Service, ServiceLog,
+    Timeouts,
+};
+pub use tls::{Acme, Certificate, Challenge, ClientTls, ServerTls, TlsVersion, Verify};
 
 /// A whole cluster: everything that every node must agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +52,16 @@ pub struct ClusterFile {
     pub addresses: Vec<Address>,
     /// Balanced services, in the file's order.
     pub services: Vec<Service>,
+    /// Pools of servers: one for each service that has servers of its own, called like it, and those of `[pool.NAME]`.
+    pub pools: Vec<Pool>,
+    /// Lists of users with password hashes, `[users.NAME]`.
+    pub users: Vec<Users>,
+    /// Certificate authorities that speak ACME, `[acme.NAME]`.
+    pub acme: Vec<Acme>,
+    /// Where access logs go, `[log]`.
+    pub log: AccessLog,
+    /// The statistics page, `[stats]`; `None`: there is none.
+    pub stats: Option<Stats>,
     /// How to build the cluster out of namespaces; without `[lab]` in the file, a plain one made from the rest.
     pub lab: Lab,
 }
@@ -114,122 +149,6 @@ pub struct Address {
     pub ip: Ipv4Addr,
     /// Its prefix length on the interface; 32 unless written.
     pub prefix: u8,
-}
-
-/// How a service looks at the traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Bytes, one server for each connection.
-    Tcp,
-    /// HTTP/1.1 requests, one server for each request.
-    Http,
-}
-
-/// How the next server is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Balance {
-    /// In turn, by weight (HAProxy's `roundrobin`).
-    RoundRobin,
-    /// The one with the fewest connections for its weight (HAProxy's `leastconn`).
-    LeastConn,
-}
-
-/// What a health check asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "type")]
-pub enum CheckKind {
-    /// Not checked: servers count as up.
-    None,
-    /// The TCP connection is accepted.
-    Connect,
-    /// `GET path` answers with a status from 200 to 399.
-    Http {
-        /// The path, beginning with `/`.
-        path: String,
-        /// The Host header; `None`: the server's address and port.
-        host: Option<String>,
-    },
-}
-
-/// A health check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What it asks.
-    pub kind: CheckKind,
-    /// Time from one probe's start to the next's.
-    pub interval: Duration,
-    /// Time for the whole probe; at most the interval.
-    pub timeout: Duration,
-    /// Good probes in a row that bring a server up; at least 1.
-    pub rise: u32,
-    /// Bad probes in a row that take a server down; at least 1.
-    pub fall: u32,
-}
-
-/// Limits in time on a service's connections. None is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Timeouts {
-    /// For a connection to a server to be made.
-    pub connect: Duration,
-    /// Longest silence of a client while it is sending or owes us reading.
-    pub client: Duration,
-    /// Longest silence of a server that owes an answer.
-    pub server: Duration,
-    /// For a whole request head to arrive (HAProxy's `http-request`).
-    pub request: Duration,
-    /// Longest wait for the next request on an idle client connection (HAProxy's `http-keep-alive`).
-    pub keep_alive: Duration,
-}
-
-/// Where a service listens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Listen {
-    /// The virtual address's name, if it was given by name.
-    pub address: Option<AddressName>,
-    /// The address and port, resolved.
-    pub at: SocketAddrV4,
-}
-
-/// A balanced service, `[service.NAME]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Service {
-    /// Its name.
-    pub name: ServiceName,
-    /// Where it listens; at least one.
-    pub listen: Vec<Listen>,
-    /// How it looks at the traffic.
-    pub mode: Mode,
-    /// How the next server is chosen.
-    pub balance: Balance,
-    /// How servers are checked.
-    pub check: Check,
-    /// Whether requests get `X-Forwarded-For` with the client's address (mode `http` only).
-    pub forwarded_for: bool,
-    /// Limits in time.
-    pub timeouts: Timeouts,
-    /// Who answers when no server can; `None`: 503 in mode `http`, a closed connection in mode `tcp`.
-    pub fallback: Option<SocketAddrV4>,
-    /// Most client connections at a time, over all workers.
-    pub max_connections: usize,
-    /// Largest request or response head, bytes.
-    pub max_header: usize,
-    /// The servers, in the file's order; at least one.
-    pub servers: Vec<Server>,
-}
-
-/// A server of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Server {
-    /// Its name; the node's, unless the service has several on one node.
-    pub name: ServerName,
-    /// The node it runs on, if it was given by a node's name.
-    pub node: Option<NodeName>,
-    /// Where it listens.
-    pub at: SocketAddrV4,
-    /// Its share, 0 to 256; 0: no new work.
-    pub weight: u16,
 }
 
 /// How the cluster is built out of network namespaces.
@@ -337,6 +256,16 @@ impl ClusterFile {
     /// The network of this name.
     pub fn network(&self, name: &str) -> Option<&Network> {
         self.networks.iter().find(|network| network.name.as_str() == name)
+    }
+
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.name.as_str() == name)
+    }
+
+    /// The pool that answers a service's requests unless a rule chooses another one.
+    pub fn pool_of(&self, service: &Service) -> Option<&Pool> {
+        self.pool(&service.pool)
     }
 
     /// The group of this name.
