@@ -40,7 +40,7 @@ fn minimal_is_short_and_filled_with_defaults() {
     assert_eq!((group.priority_of("lb1"), group.priority_of("lb2")), (Some(150), Some(100)));
     assert_eq!(group.advert.as_millis(), 100);
     let [service] = cluster.services.as_slice() else { panic!("{:?}", cluster.services) };
-    assert_eq!(service.check.kind, CheckKind::Connect);
+    assert_eq!(cluster.pool_of(service).unwrap().check.kind, CheckKind::Connect);
     assert_eq!(service.listen[0].at.to_string(), "192.168.1.200:80");
     // The lab is made from the rest.
     let lab = &cluster.lab;
@@ -65,7 +65,7 @@ fn s4_has_a_mesh_and_a_tunnel() {
     // Seven plugs of nodes, two of clients.
     assert_eq!(lab.plugs.len(), 9);
     let service = &cluster.services[0];
-    assert_eq!((service.mode, service.servers.len()), (Mode::Http, 3));
+    assert_eq!((service.mode, cluster.pool_of(service).unwrap().servers.len()), (Mode::Http, 3));
     assert_eq!(cluster.groups[0].vrids.values().collect::<Vec<_>>(), [&12]);
     assert_eq!(cluster.nodes.iter().filter(|node| node.is(Role::Director)).count(), 2);
 }

@@ -9,7 +9,7 @@
 use std::fmt::Write;
 
 use proptest::prelude::*;
-use relevo_model::cluster::{Balance, CheckKind, Mode};
+use relevo_model::cluster::{Balance, CheckKind, HttpCheck, Mode};
 use relevo_model::{Reading, Severity, diagnostic, read};
 
 const EXAMPLES: [&str; 4] = [
@@ -140,11 +140,12 @@ proptest! {
         prop_assert_eq!(group.preempt, wish.preempt);
         let service = &cluster.services[0];
         prop_assert_eq!(service.mode == Mode::Http, wish.http);
-        prop_assert_eq!(service.balance == Balance::LeastConn, wish.least);
+        let pool = cluster.pool_of(service).unwrap();
+        prop_assert_eq!(pool.balance == Balance::LeastConn, wish.least);
         prop_assert_eq!(service.listen[0].at.port(), wish.port);
-        prop_assert_eq!(&service.check.kind, &CheckKind::Http { path: "/alive".to_owned(), host: None });
-        prop_assert_eq!((service.check.rise, service.check.fall), (wish.rise, wish.fall));
-        let weights: Vec<u16> = service.servers.iter().map(|server| server.weight).collect();
+        prop_assert_eq!(&pool.check.kind, &CheckKind::Http(HttpCheck::get("/alive")));
+        prop_assert_eq!((pool.check.rise, pool.check.fall), (wish.rise, wish.fall));
+        let weights: Vec<u16> = pool.servers.iter().map(|server| server.weight).collect();
         prop_assert_eq!(&weights, &wish.weights);
         // Everybody is plugged in exactly once for each network, and nobody shares an address.
         prop_assert_eq!(cluster.lab.plugs.len(), usize::from(wish.directors) + wish.weights.len() + 1);
