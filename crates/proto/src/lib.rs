@@ -9,4 +9,5 @@
 
 pub mod balance;
 pub mod health;
+pub mod password;
 pub mod vrrp;
