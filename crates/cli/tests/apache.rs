@@ -2,6 +2,9 @@
 //!
 //! Needs root, and the Debian packages apache2, libapache2-mod-php, apache2-utils and curl.
 
+#[path = "../../lab/tests/support/caretaker.rs"]
+mod caretaker;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
@@ -11,19 +14,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use caretaker::Caretaker;
+
 /// The virtual address of tests/apache/s4-apache.toml, reached by the host leg.
 const FRONT: &str = "172.16.1.254:8000";
 
 /// The lab of the Apache cluster, in a registry of its own; it is taken down when this value is dropped.
 struct Lab {
     registry: PathBuf,
+    _caretaker: Caretaker,
 }
 
 impl Lab {
     fn up() -> Self {
         let registry = std::env::temp_dir().join(format!("relevo-apache-{}", std::process::id()));
         std::fs::create_dir_all(&registry).expect("a folder for the registry");
-        let lab = Self { registry };
+        let cleanup = "RELEVO_LAB_DIR=$2 \"$1\" lab down; rmdir \"$2\"";
+        let arguments = [env!("CARGO_BIN_EXE_relevo"), registry.to_str().expect("a path in UTF-8")];
+        let caretaker = Caretaker::new(cleanup, &arguments);
+        let lab = Self { registry, _caretaker: caretaker };
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/apache/s4-apache.toml");
         lab.relevo(&["lab", "up", file]);
         lab

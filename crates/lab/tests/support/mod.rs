@@ -4,6 +4,8 @@
 #![allow(dead_code, reason = "not every test uses all of it")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, unreachable_pub, reason = "tests only")]
 
+mod caretaker;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,6 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+pub use caretaker::Caretaker;
 use relevo_lab::{Lab, LabStatus, UpOptions};
 
 /// Longest wait for anything.
@@ -54,9 +57,15 @@ pub fn example(name: &str, own_name: &str) -> String {
         .replace("192.168.1.", "192.168.176.")
 }
 
-/// A lab that is taken down whatever happens.
+/// A lab that is taken down whatever happens, the end of this process included.
 #[derive(Debug)]
-pub struct Guard(Option<Lab>);
+pub struct Guard(Option<Lab>, Caretaker);
+
+/// Takes a lab down if this test is ended before it has.
+fn caretaker(name: &str) -> Caretaker {
+    let program = program();
+    Caretaker::new("exec \"$1\" lab down \"$2\"", &[program.to_str().unwrap(), name])
+}
 
 impl Guard {
     /// Brings it up.
@@ -66,12 +75,17 @@ impl Guard {
             progress: Box::new(|line| println!("{line}")),
             ..UpOptions::default()
         };
-        Self::of(Lab::up(text, options).unwrap())
+        let name = relevo_model::read(text).cluster.unwrap().name;
+        let caretaker = caretaker(&name);
+        // What a run that was killed together with its caretaker left.
+        let _ = Lab::down_by_name(Some(&name));
+        Self(Some(Lab::up(text, options).unwrap()), caretaker)
     }
 
     /// Takes care of one that is up.
     pub fn of(lab: Lab) -> Self {
-        Self(Some(lab))
+        let caretaker = caretaker(&lab.cluster().name);
+        Self(Some(lab), caretaker)
     }
 
     /// Takes it down as a user would.
@@ -82,7 +96,7 @@ impl Guard {
 
 impl From<Lab> for Guard {
     fn from(lab: Lab) -> Self {
-        Self(Some(lab))
+        Self::of(lab)
     }
 }
 

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "../../../lab/tests/support/caretaker.rs"]
+mod caretaker;
 pub(crate) mod director;
 pub(crate) mod keepalived;
 pub(crate) mod watch;
@@ -14,6 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use caretaker::Caretaker;
 use nix::sched::{CloneFlags, setns};
 
 /// The virtual address.
@@ -25,6 +28,7 @@ pub(crate) const SECOND_VIP: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 254);
 /// The network namespaces of one test.
 pub(crate) struct World {
     prefix: String,
+    _caretaker: Caretaker,
 }
 
 /// The nodes with the last byte of their addresses.
@@ -37,7 +41,9 @@ impl World {
         remove_stale();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let world = Self { prefix: format!("rvt-{}-{count}", std::process::id()) };
+        let prefix = format!("rvt-{}-{count}", std::process::id());
+        let cleanup = "for node in a b c switch; do ip netns del \"$1-$node\"; done";
+        let world = Self { _caretaker: Caretaker::new(cleanup, &[&prefix]), prefix };
         for (node, _) in NODES {
             world.ip(&format!("netns add {}", world.netns(node)));
         }
