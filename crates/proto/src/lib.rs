@@ -10,4 +10,5 @@
 pub mod balance;
 pub mod health;
 pub mod password;
+pub mod proxy_protocol;
 pub mod vrrp;
