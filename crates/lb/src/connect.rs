@@ -6,21 +6,22 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::pin;
 use std::task::Poll;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::slot::Signal;
+use crate::stream::ServerStream;
 use crate::worker::Presence;
 
 /// Connects within the service's time.
 ///
 /// # Errors
 /// What the kernel said; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
-pub(crate) async fn connect(presence: &Presence, at: SocketAddrV4) -> io::Result<TcpStream> {
+pub(crate) async fn connect(presence: &Presence, at: SocketAddrV4) -> io::Result<ServerStream> {
     presence.set_deadline(presence.local.shared.pool.timeouts.connect);
     let socket = TcpSocket::new_v4()?;
     socket.set_nodelay(true)?;
     let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));
-    poll_fn(|cx| {
+    let stream = poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
             Signal::Timeout => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -28,5 +29,6 @@ pub(crate) async fn connect(presence: &Presence, at: SocketAddrV4) -> io::Result
             Signal::None | Signal::Closing => connecting.as_mut().poll(cx),
         }
     })
-    .await
+    .await?;
+    Ok(ServerStream::plain(stream))
 }

@@ -1,8 +1,6 @@
 //! Idle connections to servers, kept by each worker for itself.
 
-use tokio::net::TcpStream;
-
-use crate::stream;
+use crate::stream::ServerStream;
 
 /// Most idle connections to one server, in one worker.
 const MOST_IDLE: usize = 128;
@@ -18,7 +16,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: ServerStream,
     since: u64,
 }
 
@@ -29,15 +27,15 @@ impl Pool {
     }
 
     /// The connection that rested last, if it is still good. `now` in milliseconds.
-    pub(crate) fn take(&mut self, key: usize, now: u64) -> Option<TcpStream> {
+    pub(crate) fn take(&mut self, key: usize, now: u64) -> Option<ServerStream> {
         let idle = self.idle.get_mut(key)?;
-        while let Some(Idle { stream, since }) = idle.pop() {
+        while let Some(Idle { mut stream, since }) = idle.pop() {
             if now.saturating_sub(since) >= LONGEST_REST {
                 // All below it rested longer.
                 idle.clear();
                 return None;
             }
-            if !stream::is_stale(&stream) {
+            if !stream.is_stale() {
                 return Some(stream);
             }
         }
@@ -45,7 +43,7 @@ impl Pool {
     }
 
     /// Keeps a connection for later.
-    pub(crate) fn put(&mut self, key: usize, stream: TcpStream, now: u64) {
+    pub(crate) fn put(&mut self, key: usize, stream: ServerStream, now: u64) {
         if let Some(idle) = self.idle.get_mut(key)
             && idle.len() < MOST_IDLE
         {

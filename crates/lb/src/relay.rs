@@ -3,10 +3,8 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
-
 use crate::slot::Signal;
-use crate::stream::{self, Outbox};
+use crate::stream::{Client, ServerStream, Stream};
 use crate::worker::Presence;
 
 /// How it ended.
@@ -18,14 +16,8 @@ pub(crate) enum Ended {
     Broken,
 }
 
-/// Carries until both ways have ended. What is in the boxes goes first.
-pub(crate) async fn run(
-    presence: &Presence,
-    client: &mut TcpStream,
-    client_out: &mut Outbox,
-    server: &mut TcpStream,
-    server_out: &mut Outbox,
-) -> Ended {
+/// Carries until both ways have ended. What waits in the streams goes first.
+pub(crate) async fn run(presence: &Presence, client: &mut Client, server: &mut ServerStream) -> Ended {
     let (mut up, mut down) = (Way::Open, Way::Open);
     let shared = &presence.local.shared;
     // Either side may be silent while the other speaks.
@@ -39,8 +31,8 @@ pub(crate) async fn run(
         }
         let mut scratch = presence.local.worker.scratch.borrow_mut();
         let mut moved = false;
-        let carried = carry(&mut up, client, server, server_out, &mut scratch, cx, &mut moved)
-            .and_then(|()| carry(&mut down, server, client, client_out, &mut scratch, cx, &mut moved));
+        let carried = carry(&mut up, client, server, &mut scratch, cx, &mut moved)
+            .and_then(|()| carry(&mut down, server, client, &mut scratch, cx, &mut moved));
         if carried.is_err() {
             return Poll::Ready(Ended::Broken);
         }
@@ -65,31 +57,30 @@ enum Way {
 
 fn carry(
     way: &mut Way,
-    from: &mut TcpStream,
-    to: &mut TcpStream,
-    out: &mut Outbox,
+    from: &mut impl Stream,
+    to: &mut impl Stream,
     scratch: &mut [u8],
     cx: &mut Context<'_>,
     moved: &mut bool,
 ) -> std::io::Result<()> {
     while *way != Way::Ended {
-        if !out.is_empty() {
-            match out.poll_flush(to, cx) {
+        if !to.is_flushed() {
+            match to.poll_flush(cx) {
                 Poll::Pending => break,
                 Poll::Ready(result) => result?,
             }
             *moved = true;
         }
         if *way == Way::Ending {
-            stream::end(to);
+            to.end();
             *way = Way::Ended;
             break;
         }
-        match stream::poll_read(from, cx, scratch) {
+        match from.poll_read(cx, scratch) {
             Poll::Pending => break,
             Poll::Ready(read) => match read? {
                 0 => *way = Way::Ending,
-                count => out.send(to, [scratch.get(..count).unwrap_or_default(), &[]])?,
+                count => to.send([scratch.get(..count).unwrap_or_default(), &[]], false)?,
             },
         }
         *moved = true;

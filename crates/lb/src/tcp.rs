@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use crate::connect::connect;
 use crate::relay;
-use crate::stream::{self, Late, Outbox};
+use crate::stream::Client;
 use crate::worker::Presence;
 use relevo_proto::balance::Tried;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
-pub(crate) async fn serve(presence: Presence, mut client: Late) {
+pub(crate) async fn serve(presence: Presence, mut client: Client) {
     let local = Rc::clone(&presence.local);
     let shared = &local.shared;
     local.counters().requests.add();
@@ -29,13 +29,9 @@ pub(crate) async fn serve(presence: Presence, mut client: Late) {
         let connected = connect(&presence, at).await;
         let ended = match connected {
             Ok(mut stream) => {
-                let (mut up, mut down) = (Outbox::default(), Outbox::default());
-                let ended = match client.ready() {
-                    Ok(client) => relay::run(&presence, client, &mut down, &mut stream, &mut up).await,
-                    Err(_) => relay::Ended::Broken,
-                };
+                let ended = relay::run(&presence, &mut client, &mut stream).await;
                 if ended == relay::Ended::Broken {
-                    stream::reset(stream);
+                    stream.reset();
                 }
                 Some(ended)
             }
@@ -44,7 +40,7 @@ pub(crate) async fn serve(presence: Presence, mut client: Late) {
         presence.slot.set_target(None);
         local.server_counters(server).running.down();
         match ended {
-            Some(relay::Ended::Both) => return,
+            Some(relay::Ended::Both) => return client.close(),
             Some(relay::Ended::Broken) => return client.reset(),
             None => local.server_failed(server),
         }

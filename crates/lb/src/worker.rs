@@ -18,7 +18,7 @@ use crate::http::fields::Fields;
 use crate::pool::Pool;
 use crate::service::Shared;
 use crate::slot::{Signal, Slot, Slots, TICK};
-use crate::stream::Late;
+use crate::stream::Client;
 use crate::{clock, http, tcp};
 
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
@@ -256,9 +256,9 @@ fn accept_now(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 /// Serves a connection that was admitted.
 fn start(local: &Rc<Local>, stream: TcpStream, peer: SocketAddr) {
     let presence = Presence::new(Rc::clone(local));
-    let stream = Late::Early(stream);
+    let client = Client::plain(stream);
     match local.shared.config.mode {
-        Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, stream, peer))),
-        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, stream))),
+        Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, client, peer))),
+        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, client))),
     }
 }

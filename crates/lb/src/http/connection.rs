@@ -9,16 +9,14 @@ use super::linger;
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
 use crate::slot::Signal;
-use crate::stream::{Late, Outbox};
+use crate::stream::{Client, Stream};
 use crate::worker::Presence;
 
 /// A client's connection. While it is idle, it owns a few hundred bytes.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) presence: Presence,
-    pub(super) client: Late,
-    /// Bytes for the client that the kernel has not taken yet.
-    pub(super) out: Outbox,
+    pub(super) client: Client,
     /// Bytes from the client that were read too early: a part of a head, a body's start, the next request.
     pub(super) carry: Carry,
     /// The current request's head as the server gets it; kept until it answers, for another attempt.
@@ -28,16 +26,16 @@ pub(super) struct Connection {
 }
 
 /// Serves a client until one side ends it.
-pub(crate) async fn serve(presence: Presence, client: Late, peer: SocketAddr) {
+pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
     let lines = if presence.local.shared.config.forwarded_for {
         format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes()
     } else {
         Vec::new()
     };
-    let (out, carry, head) = (Outbox::default(), Carry::default(), Vec::new());
-    let mut connection = Connection { presence, client, out, carry, head, lines };
+    let (carry, head) = (Carry::default(), Vec::new());
+    let mut connection = Connection { presence, client, carry, head, lines };
     match connection.run().await {
-        End::Closed => {}
+        End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
         End::Reset => connection.client.reset(),
     }
@@ -101,7 +99,7 @@ impl Connection {
 
     /// Whether there is something from the client that nobody will read. Closing then would make the kernel throw
     /// away what it has not sent yet, which may be the whole answer.
-    fn is_sending(&self) -> bool {
+    fn is_sending(&mut self) -> bool {
         !self.carry.is_empty() || self.client.has_bytes()
     }
 
@@ -119,16 +117,16 @@ impl Connection {
         let mut answer = Vec::new();
         write_answer(&mut answer, refusal, close, head_only);
         self.presence.set_deadline(self.presence.local.shared.config.timeouts.client);
-        if self.out.send_late(&self.client, [&answer, &[]], close).is_err() {
+        if self.client.send([&answer, &[]], close).is_err() {
             return End::Reset;
         }
-        let Self { out, client, presence, .. } = self;
+        let Self { client, presence, .. } = self;
         let sent = poll_fn(|cx| {
             presence.slot.set_waker(cx.waker());
             if presence.slot.take_signal() == Signal::Timeout {
                 return Poll::Ready(false);
             }
-            out.poll_flush_late(client, cx).map(|result| result.is_ok())
+            client.poll_flush(cx).map(|result| result.is_ok())
         });
         match (sent.await, close) {
             (false, _) => End::Reset,

@@ -12,15 +12,14 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use relevo_proto::balance::Tried;
-use tokio::net::TcpStream;
-
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
 use super::talk::{End, Talk};
 use crate::connect::connect;
-use crate::{relay, stream};
+use crate::relay;
+use crate::stream::{ServerStream, Stream};
+use relevo_proto::balance::Tried;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -100,8 +99,8 @@ async fn attempt(connection: &mut Connection, request: &Request, server: u16) ->
         let worker = &local.worker;
         worker.pool.borrow_mut().take(local.key(server), worker.slots.now())
     };
-    if let Some(stream) = kept
-        && (request.is_repeatable() || is_alive(&stream))
+    if let Some(mut stream) = kept
+        && (request.is_repeatable() || stream.is_alive())
     {
         match talk(connection, request, stream, server).await {
             // It had been closed just now. What was never taken may be sent again, whatever it is.
@@ -117,12 +116,7 @@ async fn attempt(connection: &mut Connection, request: &Request, server: u16) ->
     }
 }
 
-/// Asks the kernel, which costs a system call: for requests that cannot be repeated.
-fn is_alive(stream: &TcpStream) -> bool {
-    matches!(stream::read_now(stream, &mut [0]), Ok(None))
-}
-
-async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream, server: u16) -> Attempt {
+async fn talk(connection: &mut Connection, request: &Request, stream: ServerStream, server: u16) -> Attempt {
     let local = Rc::clone(&connection.presence.local);
     let mut talk = Talk::new(stream, request);
     if talk.start(connection).is_err() {
@@ -156,18 +150,14 @@ async fn talk(connection: &mut Connection, request: &Request, stream: TcpStream,
         }
         End::ClientGone => Finish::Reset,
         End::Upgraded => {
-            let Connection { presence, client, out, carry, .. } = connection;
-            let mut server_out = talk.take_outbox();
-            let sent = server_out.send(talk.stream(), [carry.bytes(), &[]]);
-            match sent.and_then(|()| client.ready()) {
-                Ok(client) => {
-                    carry.consume(carry.bytes().len());
-                    match relay::run(presence, client, out, talk.stream_mut(), &mut server_out).await {
-                        relay::Ended::Both => Finish::Close,
-                        relay::Ended::Broken => Finish::Reset,
-                    }
-                }
-                Err(_) => Finish::Reset,
+            let Connection { presence, client, carry, .. } = connection;
+            if talk.stream_mut().send([carry.bytes(), &[]], false).is_err() {
+                return Attempt::Finished(Finish::Reset);
+            }
+            carry.consume(carry.bytes().len());
+            match relay::run(presence, client, talk.stream_mut()).await {
+                relay::Ended::Both => Finish::Close,
+                relay::Ended::Broken => Finish::Reset,
             }
         }
     })

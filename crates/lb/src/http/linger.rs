@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::slot::Signal;
-use crate::stream::Late;
+use crate::stream::{Client, Stream};
 use crate::worker::Presence;
 
 /// Longest time that is spent on it.
@@ -17,7 +17,7 @@ const TIME: Duration = Duration::from_secs(1);
 const BYTES: usize = 1024 * 1024;
 
 /// Ends our side and waits for the client to end its own.
-pub(crate) async fn close(presence: &Presence, mut client: Late) {
+pub(crate) async fn close(presence: &Presence, mut client: Client) {
     client.end();
     presence.set_deadline(TIME);
     let mut left = BYTES;

@@ -9,7 +9,7 @@ use crate::http::connection::Connection;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::request::{Method, Version};
 use crate::http::response::{Manner, Response};
-use crate::stream;
+use crate::stream::Stream;
 
 /// Bodies up to this size are copied behind the head, so that one plain write sends both.
 const COPIED_BODY: usize = 16 * 1024;
@@ -18,8 +18,8 @@ impl Talk {
     pub(super) fn download(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
         let local = std::rc::Rc::clone(&connection.presence.local);
         loop {
-            if !connection.out.is_empty() {
-                match connection.out.poll_flush_late(&mut connection.client, cx) {
+            if !connection.client.is_flushed() {
+                match connection.client.poll_flush(cx) {
                     Poll::Pending => return None,
                     Poll::Ready(Ok(())) => self.moved = true,
                     Poll::Ready(Err(_)) => return Some(End::ClientGone),
@@ -33,11 +33,10 @@ impl Talk {
             if let Some(start) = scratch.get_mut(..kept) {
                 start.copy_from_slice(&self.carry);
             }
-            let read =
-                match stream::poll_read(&mut self.server, cx, scratch.get_mut(kept..).unwrap_or_default()) {
-                    Poll::Pending => return None,
-                    Poll::Ready(read) => read,
-                };
+            let read = match self.server.poll_read(cx, scratch.get_mut(kept..).unwrap_or_default()) {
+                Poll::Pending => return None,
+                Poll::Ready(read) => read,
+            };
             if is_end(&read) {
                 match self.on_end(read.is_ok()) {
                     Some(end) => return Some(end),
@@ -76,11 +75,11 @@ impl Talk {
                 Ok(count) => self.keep &= count == bytes.len(),
                 Err(_) => return Some(End::Cut),
             }
-            connection.out.send_late(&connection.client, [&output, &[]], false)
+            connection.client.send([&output, &[]], false)
         } else {
             let Ok(count) = body.take(bytes) else { return Some(End::Cut) };
             self.keep &= count == bytes.len();
-            connection.out.send_late(&connection.client, [bytes.get(..count).unwrap_or_default(), &[]], false)
+            connection.client.send([bytes.get(..count).unwrap_or_default(), &[]], false)
         };
         self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
         sent.is_err().then_some(End::ClientGone)
@@ -170,11 +169,7 @@ impl Talk {
             return None;
         }
         let last = self.close && self.down == Download::Done;
-        connection
-            .out
-            .send_late(&connection.client, [first, second], last)
-            .is_err()
-            .then_some(End::ClientGone)
+        connection.client.send([first, second], last).is_err().then_some(End::ClientGone)
     }
 }
 

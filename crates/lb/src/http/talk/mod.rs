@@ -12,14 +12,12 @@ mod upload;
 use std::io;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
-
 use super::body::Body;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
 use crate::slot::Signal;
-use crate::stream::Outbox;
+use crate::stream::{ServerStream, Stream};
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +41,10 @@ pub(super) enum End {
 /// The state of both ways.
 #[derive(Debug)]
 pub(super) struct Talk {
-    server: TcpStream,
+    server: ServerStream,
     request: Request,
     up: Upload,
     up_body: Body,
-    up_out: Outbox,
     down: Download,
     /// A part of the answer's head.
     carry: Vec<u8>,
@@ -82,13 +79,12 @@ enum Download {
 }
 
 impl Talk {
-    pub(super) fn new(server: TcpStream, request: &Request) -> Self {
+    pub(super) fn new(server: ServerStream, request: &Request) -> Self {
         Self {
             server,
             request: *request,
             up: if request.body.is_done() { Upload::Done } else { Upload::Running { waiting: false } },
             up_body: request.body,
-            up_out: Outbox::default(),
             down: Download::Head,
             carry: Vec::new(),
             heard: false,
@@ -102,13 +98,13 @@ impl Talk {
     /// Sends the head, with what is there of the body in the same write.
     pub(super) fn start(&mut self, connection: &mut Connection) -> io::Result<()> {
         if self.up == Upload::Done {
-            return self.up_out.send(&self.server, [&connection.head, &[]]);
+            return self.server.send([&connection.head, &[]], false);
         }
         // Wrong chunks are found again, and refused, by the upload.
         let mut body = self.up_body;
         let count = body.take(connection.carry.bytes()).unwrap_or(0);
         let first = connection.carry.bytes().get(..count).unwrap_or_default();
-        self.up_out.send(&self.server, [&connection.head, first])?;
+        self.server.send([&connection.head, first], false)?;
         if count > 0 {
             self.up_body = body;
             connection.carry.consume(count);
@@ -122,20 +118,12 @@ impl Talk {
     }
 
     /// The connection, if it can be used again.
-    pub(super) fn into_kept(self) -> Option<TcpStream> {
-        (self.keep && self.up == Upload::Done && self.up_out.is_empty()).then_some(self.server)
+    pub(super) fn into_kept(self) -> Option<ServerStream> {
+        (self.keep && self.up == Upload::Done && self.server.is_flushed()).then_some(self.server)
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.server
-    }
-
-    pub(super) fn stream_mut(&mut self) -> &mut TcpStream {
+    pub(super) fn stream_mut(&mut self) -> &mut ServerStream {
         &mut self.server
-    }
-
-    pub(super) fn take_outbox(&mut self) -> Outbox {
-        std::mem::take(&mut self.up_out)
     }
 
     /// Moves what can be moved.
@@ -145,7 +133,7 @@ impl Talk {
         if let Some(end) = self.on_signal(signal, connection) {
             return Poll::Ready(end);
         }
-        if (self.up != Upload::Done || !self.up_out.is_empty())
+        if (self.up != Upload::Done || !self.server.is_flushed())
             && let Some(end) = self.upload(connection, cx)
         {
             return Poll::Ready(end);
@@ -156,7 +144,7 @@ impl Talk {
         if std::mem::take(&mut self.moved) {
             let shared = &connection.presence.local.shared;
             let (client, server) = (shared.config.timeouts.client, shared.pool.timeouts.server);
-            let client_owes = !connection.out.is_empty() || self.up == Upload::Running { waiting: true };
+            let client_owes = !connection.client.is_flushed() || self.up == Upload::Running { waiting: true };
             connection.presence.set_deadline(if client_owes { client } else { server });
         }
         Poll::Pending
@@ -167,7 +155,7 @@ impl Talk {
         let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
         match signal {
             Signal::None | Signal::Closing => None,
-            Signal::Timeout if !connection.out.is_empty() => Some(End::ClientGone),
+            Signal::Timeout if !connection.client.is_flushed() => Some(End::ClientGone),
             Signal::Timeout | Signal::Cut if !unanswered => Some(End::Cut),
             Signal::Timeout if self.up == (Upload::Running { waiting: true }) => {
                 refuse(Status::RequestTimeout, "the request's body did not arrive in time")

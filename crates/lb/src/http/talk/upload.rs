@@ -5,14 +5,14 @@ use std::task::{Context, Poll};
 use super::{End, Talk, Upload};
 use crate::http::connection::Connection;
 use crate::http::refusal::Refusal;
-use crate::stream::Outbox;
+use crate::stream::Stream;
 
 impl Talk {
     pub(super) fn upload(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
         let Connection { presence, client, carry, .. } = connection;
         loop {
-            if !self.up_out.is_empty() {
-                match self.up_out.poll_flush(&mut self.server, cx) {
+            if !self.server.is_flushed() {
+                match self.server.poll_flush(cx) {
                     Poll::Pending => {
                         if self.up != Upload::Done {
                             self.up = Upload::Running { waiting: false };
@@ -23,7 +23,7 @@ impl Talk {
                     Poll::Ready(Err(_)) => {
                         // It may have answered before it closed: go on reading.
                         self.up = Upload::Refused;
-                        self.up_out = Outbox::default();
+                        self.server.discard();
                     }
                 }
             }
@@ -50,14 +50,13 @@ impl Talk {
                     Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
                 };
                 carry.push(rest);
-                self.up_out.send(&self.server, [body, &[]])
+                self.server.send([body, &[]], false)
             } else {
                 let count = match self.up_body.take(carry.bytes()) {
                     Ok(count) => count,
                     Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
                 };
-                let result =
-                    self.up_out.send(&self.server, [carry.bytes().get(..count).unwrap_or_default(), &[]]);
+                let result = self.server.send([carry.bytes().get(..count).unwrap_or_default(), &[]], false);
                 carry.consume(count);
                 result
             };

@@ -1,0 +1,79 @@
+//! An accepted connection that is registered with the event loop when it must be waited for, not before.
+
+use std::io;
+use std::net::TcpStream as StdStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use super::socket;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) enum Late {
+    /// Not registered.
+    Early(StdStream),
+    /// Registered.
+    Ready(TcpStream),
+    /// Registering failed, and took the connection along.
+    Lost,
+}
+
+impl Late {
+    /// The registered connection.
+    pub(super) fn ready(&mut self) -> io::Result<&mut TcpStream> {
+        if matches!(self, Self::Early(_))
+            && let Self::Early(stream) = std::mem::replace(self, Self::Lost)
+        {
+            *self = Self::Ready(TcpStream::from_std(stream)?);
+        }
+        match self {
+            Self::Ready(stream) => Ok(stream),
+            Self::Early(_) | Self::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Reads; 0: the peer has closed its side.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if let Self::Early(stream) = self
+            && let Some(count) = socket::read_now(stream, buffer)?
+        {
+            // Who has much to say must not keep the worker from the others: the event loop counts turns.
+            if count == buffer.len() {
+                self.ready()?;
+            }
+            return Poll::Ready(Ok(count));
+        }
+        socket::poll_read(self.ready()?, cx, buffer)
+    }
+
+    /// Whether there are bytes to read just now. Takes one of them.
+    pub(super) fn has_bytes(&self) -> bool {
+        let now = self.socket().and_then(|socket| socket::read_now(&socket, &mut [0]));
+        matches!(now, Ok(Some(1..)))
+    }
+
+    /// For calls that do not wait.
+    pub(super) fn socket(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            Self::Early(stream) => Ok(stream.as_fd()),
+            Self::Ready(stream) => Ok(stream.as_fd()),
+            Self::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Closes so that the peer sees a reset.
+    pub(super) fn reset(self) {
+        if let Ok(socket) = self.socket() {
+            socket::reset(socket);
+        }
+    }
+
+    /// Ends this side; the peer may still send.
+    pub(super) fn end(&self) {
+        if let Ok(socket) = self.socket() {
+            socket::end(&socket);
+        }
+    }
+}
