@@ -9,6 +9,8 @@
 
 pub mod balance;
 pub mod health;
+pub mod hello;
 pub mod password;
 pub mod proxy_protocol;
+pub mod rule;
 pub mod vrrp;

@@ -46,7 +46,8 @@ pub struct SourceNet {
 pub struct Condition {
     /// Host without its port, in lower case.
     pub host: Vec<Pattern>,
-    /// Path without the query, as it was sent.
+    /// Path without the query. Percent-encoding that changes nothing (`%41` for `A`) is looked through; where servers differ in
+    /// how they read a path, the doubt goes against the request: see the balancer's `rule` machine.
     pub path: Vec<Pattern>,
     /// Methods.
     pub method: Vec<String>,
