@@ -190,6 +190,7 @@ mod tests {
                 since: 0,
                 groups: Vec::new(),
                 services: Vec::new(),
+                pools: Vec::new(),
             }
         }
 

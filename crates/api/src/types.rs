@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use relevo_model::cluster::Mode;
-use relevo_model::{AddressName, GroupName, NetworkName, NodeName, ServerName, ServiceName};
+use relevo_model::{AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName};
 use serde::{Deserialize, Serialize};
 
 /// One node as it sees itself and the cluster, `GET /v1/status`.
@@ -23,6 +23,20 @@ pub struct Status {
     pub groups: Vec<GroupStatus>,
     /// The services it balances.
     pub services: Vec<ServiceStatus>,
+    /// The pools of servers that answer them.
+    pub pools: Vec<PoolStatus>,
+}
+
+impl Status {
+    /// The servers that answer a service unless a rule chooses another pool.
+    pub fn servers_of(&self, service: &ServiceStatus) -> &[ServerStatus] {
+        self.pool(&service.pool).map_or(&[], |pool| &pool.servers)
+    }
+
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&PoolStatus> {
+        self.pools.iter().find(|pool| *pool.name == *name)
+    }
 }
 
 /// What a director is for a group.
@@ -107,6 +121,8 @@ pub struct ServiceStatus {
     pub name: ServiceName,
     /// How it looks at the traffic.
     pub mode: Mode,
+    /// The pool that answers unless a rule chooses another one.
+    pub pool: PoolName,
     /// Where it listens.
     pub listen: Vec<SocketAddrV4>,
     /// Client connections now.
@@ -115,13 +131,22 @@ pub struct ServiceStatus {
     pub requests: u64,
     /// Requests that the balancer itself answered with an error, or connections it had to close.
     pub errors: u64,
+}
+
+/// One pool of servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Its name; the service's if it has its servers to itself.
+    pub name: PoolName,
+    /// How the next server is chosen, in the cluster file's words.
+    pub balance: String,
     /// Whether the fallback is answering.
     pub fallback: bool,
     /// The servers, in the file's order.
     pub servers: Vec<ServerStatus>,
 }
 
-/// One server of a service.
+/// One server of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
     /// Its name.
@@ -166,13 +191,13 @@ pub struct Switched {
     pub took_ms: u64,
 }
 
-/// Asks for a server's administrative state, `POST /v1/servers/{server}`; without `service`, in every service that has it.
+/// Asks for a server's administrative state, `POST /v1/servers/{server}`; without `pool`, in every pool that has it.
 /// A field that is not known is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetServer {
-    /// Only in this service.
-    pub service: Option<ServiceName>,
+    /// Only in this pool.
+    pub pool: Option<PoolName>,
     /// What is wanted.
     pub admin: AdminState,
 }
@@ -180,8 +205,8 @@ pub struct SetServer {
 /// Which servers were changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// Service and server.
-    pub servers: Vec<(ServiceName, ServerName)>,
+    /// Pool and server.
+    pub servers: Vec<(PoolName, ServerName)>,
 }
 
 /// An answer with a status of 400 or more.

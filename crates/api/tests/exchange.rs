@@ -14,7 +14,7 @@ use relevo_api::client::{Client, ClientError};
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::ControlSocket;
 use relevo_api::types::{AdminState, Changed, SetServer, Status, Switched, Switchover};
-use relevo_model::{GroupName, NodeName, ServerName, ServiceName};
+use relevo_model::{GroupName, NodeName, PoolName, ServerName};
 
 struct Fake {
     /// A switch-over of `slow` waits for this.
@@ -31,6 +31,7 @@ impl Control for Fake {
             since: 0,
             groups: Vec::new(),
             services: Vec::new(),
+            pools: Vec::new(),
         }
     }
 
@@ -53,9 +54,7 @@ impl Control for Fake {
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
         assert_eq!(wish.admin, AdminState::Drain);
-        Ok(Changed {
-            servers: vec![(wish.service.unwrap_or(ServiceName::new("web")), ServerName::new(server))],
-        })
+        Ok(Changed { servers: vec![(wish.pool.unwrap_or(PoolName::new("web")), ServerName::new(server))] })
     }
 }
 
@@ -101,10 +100,10 @@ fn wishes_and_answers_arrive_whole() {
     assert_eq!(node.client().status().unwrap().cluster, "test");
     let switched = node.client().switchover("web", &Switchover { to: Some(NodeName::new("bal3")) }).unwrap();
     assert_eq!(switched.to, NodeName::new("bal3"));
-    let wish = SetServer { service: None, admin: AdminState::Drain };
+    let wish = SetServer { pool: None, admin: AdminState::Drain };
     assert_eq!(
         node.client().set_server("serv1", &wish).unwrap().servers,
-        [(ServiceName::new("web"), ServerName::new("serv1"))]
+        [(PoolName::new("web"), ServerName::new("serv1"))]
     );
     assert_eq!(GroupName::new("web").as_str(), "web");
 }

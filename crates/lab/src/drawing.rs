@@ -222,6 +222,7 @@ mod tests {
             since: 0,
             groups: vec![own],
             services: Vec::new(),
+            pools: Vec::new(),
         })
     }
 

@@ -94,15 +94,13 @@ fn is_active(node: &NodeStatus, group: &str) -> bool {
 fn servers(cluster: &ClusterFile, directors: &[&NodeStatus], missing: &mut Vec<String>) -> String {
     let (mut up, mut all) = (0, 0);
     for director in directors {
-        for wanted in &cluster.services {
-            // A director that answers has its services: its balancer starts before its control socket.
-            let mut seen = director.api.iter().flat_map(|api| &api.services);
-            let servers =
-                seen.find(|service| service.name == wanted.name).map_or(&[][..], |one| &one.servers);
+        for wanted in &cluster.pools {
+            // A director that answers has its pools: its balancer starts before its control socket.
+            let seen = director.api.as_ref().and_then(|api| api.pool(&wanted.name));
+            let servers = seen.map_or(&[][..], |pool| &pool.servers);
             all += servers.len();
             for server in servers {
-                let unchecked =
-                    cluster.pool_of(wanted).is_some_and(|pool| pool.check.kind == CheckKind::None);
+                let unchecked = wanted.check.kind == CheckKind::None;
                 if is_good(unchecked, server) {
                     up += 1;
                 } else {

@@ -1,26 +1,31 @@
 //! The check thread: probes servers as their machines say, and tells everyone what changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use relevo_model::Time;
 use relevo_model::cluster::CheckKind;
-use relevo_proto::health::{Input, Output, ProbeResult, Server, Settings, State};
+use relevo_proto::balance::Admin;
+use relevo_proto::health::{self, Input, Output, ProbeResult, Settings, State};
 use tokio::sync::mpsc;
 
+use crate::backend::Backend;
 use crate::clock;
+use crate::generation::Generation;
 use crate::probe;
-use crate::service::Shared;
+use crate::server::Server;
 use crate::slot::Signal;
 use crate::worker::{Command, Hint};
 
-/// What the engine tells the check thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the engine tells the check thread. Servers go by their ids.
+#[derive(Clone, Debug)]
 pub(crate) enum Order {
+    /// Check these servers from now on, those that stay without a break.
+    Apply(Arc<Generation>),
     /// Check this server no more.
-    Pause(Hint),
+    Pause(u64),
     /// Check it again.
-    Resume(Hint),
+    Resume(u64),
     /// End.
     Stop,
 }
@@ -28,50 +33,56 @@ pub(crate) enum Order {
 /// What the check thread is made of.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) services: Vec<Arc<Shared>>,
     pub(crate) hints: mpsc::Receiver<Hint>,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     pub(crate) workers: Vec<mpsc::UnboundedSender<Command>>,
 }
 
 struct Checks {
-    services: Vec<Arc<Shared>>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
-    machines: Vec<Vec<Server>>,
+    /// By the server's id.
+    checked: BTreeMap<u64, Checked>,
     /// When each machine wants to be woken.
-    due: BTreeMap<(Time, usize, usize), ()>,
+    due: BTreeSet<(Time, u64)>,
     results: mpsc::UnboundedSender<Done>,
 }
 
+/// A server that is checked.
+struct Checked {
+    backend: Arc<Backend>,
+    server: Arc<Server>,
+    /// Its place in the backend.
+    place: usize,
+    machine: health::Server,
+}
+
 struct Done {
-    service: usize,
-    server: usize,
+    server: u64,
     number: u64,
     result: ProbeResult,
 }
 
 /// Runs until it is told to stop. Must be called inside the thread's runtime.
 pub(crate) async fn run(parts: Parts) {
-    let Parts { services, mut hints, mut orders, workers } = parts;
+    let Parts { mut hints, mut orders, workers } = parts;
     let (results, mut done) = mpsc::unbounded_channel();
-    let mut checks = Checks::new(services, workers, results, clock::now());
+    let mut checks = Checks { workers, checked: BTreeMap::new(), due: BTreeSet::new(), results };
     loop {
         let now = clock::now();
         checks.wake(now);
-        let next = checks.due.first_key_value().map(|((at, _, _), ())| at.since(now));
+        let next = checks.due.first().map(|(at, _)| at.since(now));
         // Nobody to check: wait for orders alone.
         let sleep = tokio::time::sleep(next.unwrap_or(std::time::Duration::from_secs(3600)));
         tokio::select! {
             () = sleep => {}
-            Some(Done { service, server, number, result }) = done.recv() => {
-                checks.tell(service, server, Input::Probed { number, result });
+            Some(Done { server, number, result }) = done.recv() => {
+                checks.tell(server, Input::Probed { number, result });
             }
-            Some(Hint { service, server }) = hints.recv() => {
-                checks.tell(service, usize::from(server), Input::TrafficFailed);
-            }
+            Some(Hint { server }) = hints.recv() => checks.tell(server, Input::TrafficFailed),
             order = orders.recv() => match order {
-                Some(Order::Pause(hint)) => checks.tell(hint.service, usize::from(hint.server), Input::Pause),
-                Some(Order::Resume(hint)) => checks.tell(hint.service, usize::from(hint.server), Input::Resume),
+                Some(Order::Apply(generation)) => checks.adopt(&generation),
+                Some(Order::Pause(server)) => checks.tell(server, Input::Pause),
+                Some(Order::Resume(server)) => checks.tell(server, Input::Resume),
                 Some(Order::Stop) | None => return,
             },
         }
@@ -79,112 +90,124 @@ pub(crate) async fn run(parts: Parts) {
 }
 
 impl Checks {
-    fn new(
-        services: Vec<Arc<Shared>>,
-        workers: Vec<mpsc::UnboundedSender<Command>>,
-        results: mpsc::UnboundedSender<Done>,
-        now: Time,
-    ) -> Self {
-        let machines = services.iter().map(|shared| machines(shared, now)).collect();
-        let mut checks = Self { services, workers, machines, due: BTreeMap::new(), results };
-        for service in 0..checks.machines.len() {
-            for server in 0..checks.machines.get(service).map_or(0, Vec::len) {
-                checks.schedule(service, server);
-                if checks.services.get(service).is_some_and(|shared| shared.is_stopped(server)) {
-                    checks.tell(service, server, Input::Pause);
+    /// Goes over to another configuration. A server that stays, checked as before, keeps its machine.
+    fn adopt(&mut self, generation: &Generation) {
+        let now = clock::now();
+        let mut former = std::mem::take(&mut self.checked);
+        self.due.clear();
+        for backend in &generation.backends {
+            let check = &backend.config.check;
+            let places = u32::try_from(backend.config.servers.len()).unwrap_or(u32::MAX);
+            for (place, (_, server)) in backend.config.servers.iter().zip(&backend.servers).enumerate() {
+                if check.kind == CheckKind::None {
+                    backend.set_health(server, State::Up, now, "not checked, counts as up".to_owned());
+                    continue;
                 }
+                let settings = Settings {
+                    interval: check.interval,
+                    rise: check.rise,
+                    fall: check.fall,
+                    place: u32::try_from(place).unwrap_or(u32::MAX),
+                    places,
+                };
+                let machine = match former.remove(&server.id) {
+                    Some(same) if same.is_checked_as(backend, place) => same.machine,
+                    _ => {
+                        let state = server.state().clone();
+                        health::Server::resume(settings, state.health, state.since, state.reason, now)
+                    }
+                };
+                let (backend, server) = (Arc::clone(backend), Arc::clone(server));
+                self.checked.insert(server.id, Checked { backend, server, place, machine });
+            }
+            // What was noted meanwhile went into the former table.
+            backend.rebuild();
+        }
+        for id in self.checked.keys().copied().collect::<Vec<_>>() {
+            self.schedule(id);
+            if self.checked.get(&id).is_some_and(|one| one.server.state().admin == Admin::Stop) {
+                self.tell(id, Input::Pause);
             }
         }
-        checks
     }
 
-    fn machine(&mut self, service: usize, server: usize) -> Option<&mut Server> {
-        self.machines.get_mut(service)?.get_mut(server)
-    }
-
-    fn schedule(&mut self, service: usize, server: usize) {
-        if let Some(at) = self.machine(service, server).and_then(|machine| machine.poll_timeout()) {
-            self.due.insert((at, service, server), ());
+    fn schedule(&mut self, id: u64) {
+        if let Some(at) = self.checked.get(&id).and_then(|checked| checked.machine.poll_timeout()) {
+            self.due.insert((at, id));
         }
     }
 
     fn wake(&mut self, now: Time) {
-        while let Some((&(at, service, server), ())) = self.due.first_key_value()
+        while let Some(&(at, id)) = self.due.first()
             && at <= now
         {
             self.due.pop_first();
-            if let Some(machine) = self.machine(service, server) {
-                machine.handle_timeout(now);
+            if let Some(checked) = self.checked.get_mut(&id) {
+                checked.machine.handle_timeout(now);
             }
-            self.follow(service, server);
+            self.follow(id);
         }
     }
 
-    fn tell(&mut self, service: usize, server: usize, input: Input) {
-        let Some(machine) = self.machine(service, server) else { return };
-        let before = machine.poll_timeout();
-        machine.handle_input(clock::now(), input);
+    fn tell(&mut self, id: u64, input: Input) {
+        let Some(checked) = self.checked.get_mut(&id) else { return };
+        let before = checked.machine.poll_timeout();
+        checked.machine.handle_input(clock::now(), input);
         if let Some(before) = before {
-            self.due.remove(&(before, service, server));
+            self.due.remove(&(before, id));
         }
-        self.follow(service, server);
+        self.follow(id);
     }
 
     /// Does what a machine wants.
-    fn follow(&mut self, service: usize, server: usize) {
-        while let Some(output) = self.machine(service, server).and_then(Server::poll_output) {
-            match output {
-                Output::Probe { number } => self.probe(service, server, number),
-                Output::Changed { from, to, reason } => self.changed(service, server, (from, to), reason),
-            }
-        }
-        self.schedule(service, server);
-    }
-
-    fn probe(&self, service: usize, server: usize, number: u64) {
-        let Some(shared) = self.services.get(service).map(Arc::clone) else { return };
-        let results = self.results.clone();
-        tokio::task::spawn_local(async move {
-            let Some(at) = shared.pool.servers.get(server).map(|server| server.at) else { return };
-            let result = probe::run(at, &shared.pool.check).await;
-            // The receiver is gone only when the thread ends.
-            let _ = results.send(Done { service, server, number, result });
-        });
-    }
-
-    fn changed(&mut self, service: usize, server: usize, (from, to): (State, State), reason: String) {
-        let Some(shared) = self.services.get(service).map(Arc::clone) else { return };
-        let name = shared.pool.servers.get(server).map_or("?", |server| server.name.as_str());
-        let service_name = &shared.config.name;
-        match to {
-            _ if from == to => tracing::debug!(service = %service_name, "{name} is still {to:?}: {reason}"),
-            State::Down => tracing::warn!(service = %service_name, "{name} is down: {reason}"),
-            State::Up => tracing::info!(service = %service_name, "{name} is up: {reason}"),
-            State::Unknown => tracing::info!(service = %service_name, "{name} is unknown: {reason}"),
-        }
-        shared.set_health(server, to, clock::now(), reason);
-        if from != to
-            && to == State::Down
-            && let Ok(server) = u16::try_from(server)
+    fn follow(&mut self, id: u64) {
+        while let Some(checked) = self.checked.get_mut(&id)
+            && let Some(output) = checked.machine.poll_output()
         {
-            for worker in &self.workers {
-                // A worker that has ended has no connections.
-                let _ = worker.send(Command::Server { service, server, signal: Signal::ServerDown });
+            match output {
+                Output::Probe { number } => checked.probe(number, self.results.clone()),
+                Output::Changed { from, to, reason } => {
+                    checked.note((from, to), reason);
+                    if from != to && to == State::Down {
+                        for worker in &self.workers {
+                            // A worker that has ended has no connections.
+                            let _ = worker.send(Command::Server { server: id, signal: Signal::ServerDown });
+                        }
+                    }
+                }
             }
         }
+        self.schedule(id);
     }
 }
 
-fn machines(shared: &Shared, now: Time) -> Vec<Server> {
-    let check = &shared.pool.check;
-    if check.kind == CheckKind::None {
-        for server in 0..shared.pool.servers.len() {
-            shared.set_health(server, State::Up, now, "not checked, counts as up".to_owned());
-        }
-        return Vec::new();
+impl Checked {
+    /// Whether the server at this place of a new backend is asked the same question in the same rhythm.
+    fn is_checked_as(&self, backend: &Backend, place: usize) -> bool {
+        let port = |backend: &Backend, place: usize| {
+            backend.config.servers.get(place).map(|server| server.check_port)
+        };
+        self.backend.config.check == backend.config.check
+            && port(&self.backend, self.place) == port(backend, place)
     }
-    let places = u32::try_from(shared.pool.servers.len()).unwrap_or(u32::MAX);
-    let settings =
-        |place| Settings { interval: check.interval, rise: check.rise, fall: check.fall, place, places };
-    (0..places).map(|place| Server::new(settings(place), now)).collect()
+
+    fn probe(&self, number: u64, results: mpsc::UnboundedSender<Done>) {
+        let (backend, server) = (Arc::clone(&self.backend), Arc::clone(&self.server));
+        tokio::task::spawn_local(async move {
+            let result = probe::run(server.at, &backend.config.check).await;
+            // The receiver is gone only when the thread ends.
+            let _ = results.send(Done { server: server.id, number, result });
+        });
+    }
+
+    fn note(&self, (from, to): (State, State), reason: String) {
+        let (name, pool) = (&self.server.name, &self.backend.config.name);
+        match to {
+            _ if from == to => tracing::debug!(%pool, "{name} is still {to:?}: {reason}"),
+            State::Down => tracing::warn!(%pool, "{name} is down: {reason}"),
+            State::Up => tracing::info!(%pool, "{name} is up: {reason}"),
+            State::Unknown => tracing::info!(%pool, "{name} is unknown: {reason}"),
+        }
+        self.backend.set_health(&self.server, to, clock::now(), reason);
+    }
 }

@@ -5,19 +5,24 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
+use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::ServerStream;
-use crate::worker::Presence;
 
-/// Connects within the service's time.
+/// Connects within this time.
 ///
 /// # Errors
 /// What the kernel said; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
-pub(crate) async fn connect(presence: &Presence, at: SocketAddrV4) -> io::Result<ServerStream> {
-    presence.set_deadline(presence.local.shared.pool.timeouts.connect);
+pub(crate) async fn connect(
+    presence: &Presence,
+    at: SocketAddrV4,
+    within: Duration,
+) -> io::Result<ServerStream> {
+    presence.set_deadline(within);
     let socket = TcpSocket::new_v4()?;
     socket.set_nodelay(true)?;
     let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));

@@ -3,30 +3,20 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// One worker's counters for one service, on cache lines of their own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
     pub(crate) requests: Counter,
     pub(crate) errors: Counter,
-    pub(crate) servers: Box<[ServerCounters]>,
 }
 
-/// One worker's counters for one server.
+/// One worker's counters for one server, on cache lines of their own.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct ServerCounters {
     pub(crate) requests: Counter,
     pub(crate) failures: Counter,
     pub(crate) running: Gauge,
-}
-
-impl Counters {
-    pub(crate) fn new(servers: usize) -> Self {
-        Self {
-            requests: Counter::default(),
-            errors: Counter::default(),
-            servers: (0..servers).map(|_| ServerCounters::default()).collect(),
-        }
-    }
 }
 
 /// Counts up. Only one thread writes, so that no locked instruction is needed.

@@ -1,27 +1,30 @@
 //! Starting, asking, changing and stopping the whole data plane.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener};
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::CpuSet;
-use relevo_model::cluster::Service;
-use relevo_model::{ClusterFile, ServerName, ServiceName};
-use tokio::runtime::{Builder, LocalOptions};
+use relevo_model::{ClusterFile, PoolName, ServerName};
+use tokio::runtime::{Builder as RuntimeBuilder, LocalOptions};
 use tokio::sync::mpsc;
 
+use crate::backend::Backend;
 use crate::check::{self, Order};
-use crate::service::Shared;
+use crate::generation::{ApplyError, Builder, Generation, Wishes};
+use crate::server::Server;
 use crate::slot::Signal;
-use crate::snapshot::ServiceSnapshot;
-use crate::worker::{self, Command, Hint};
-use crate::{Admin, clock, listener};
+use crate::snapshot::Snapshot;
+use crate::worker::{self, Command, Next};
+use crate::{Admin, clock};
+
+/// Longest wait for a worker to go over to a new configuration. It does so between two events.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the engine uses the machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Worker threads; 0: one for each CPU that this process may use.
     pub workers: usize,
@@ -29,40 +32,40 @@ pub struct Settings {
     pub cpu_pin: Option<Vec<usize>>,
     /// What the operator wanted of servers before; it holds from the first request on. Servers that are not here are
     /// [`Admin::Ready`].
-    pub admin: Vec<(ServiceName, ServerName, Admin)>,
+    pub admin: Vec<(PoolName, ServerName, Admin)>,
+    /// Time that the work of services and servers has to finish after they were taken out of the configuration.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { workers: 0, cpu_pin: None, admin: Vec::new(), drain: Duration::from_secs(60) }
+    }
 }
 
 /// The running data plane. Dropping it stops it at once; [`Engine::shutdown`] lets requests finish.
 #[derive(Debug)]
 pub struct Engine {
-    services: Vec<Arc<Shared>>,
+    current: Mutex<Current>,
+    ids: AtomicU64,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     orders: mpsc::UnboundedSender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What changes; whoever changes it holds the lock until all threads have been told.
+#[derive(Debug)]
+struct Current {
+    generation: Arc<Generation>,
+    wishes: Wishes,
+}
+
 /// Why the data plane could not start. Nothing is left listening.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Another process, or another service of the same file, listens there.
-    #[error("service {service}: {at} is in use by another program; stop it or change `listen`")]
-    AddressInUse {
-        /// The service that wanted it.
-        service: ServiceName,
-        /// The address and port.
-        at: SocketAddrV4,
-    },
-    /// The kernel refused to listen there.
-    #[error("service {service}: cannot listen on {at}")]
-    Listen {
-        /// The service.
-        service: ServiceName,
-        /// The address and port.
-        at: SocketAddrV4,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
     /// A thread or its event loop could not be made.
     #[error("cannot start the balancer's thread {name}")]
     Thread {
@@ -72,6 +75,15 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+/// A new configuration is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Addresses that are listened on since.
+    pub opened: usize,
+    /// Addresses that are listened on no more.
+    pub closed: usize,
 }
 
 impl Engine {
@@ -84,85 +96,110 @@ impl Engine {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let services = &cluster.services;
-        ensure_all_free(services)?;
-        let mut first_key = 0;
-        let mut listening = Vec::new();
-        for (index, service) in services.iter().enumerate() {
-            let (at, sockets) = listen(service, workers)?;
-            // The reader of the file has made sure of the pool.
-            let Some(pool) = cluster.pool_of(service).cloned() else { continue };
-            let shared = Shared::new(service.clone(), pool, index, at, first_key, workers, clock::now());
-            let of_this = settings.admin.iter().filter(|(name, ..)| *name == service.name);
-            for (_, server, admin) in of_this {
-                for (index, _) in
-                    shared.pool.servers.iter().enumerate().filter(|(_, config)| config.name == *server)
-                {
-                    shared.set_admin(index, *admin);
-                }
-            }
-            first_key += shared.pool.servers.len() + 1;
-            listening.push((shared, sockets));
-        }
-        let listening: Vec<_> =
-            listening.into_iter().map(|(shared, sockets)| (Arc::new(shared), sockets)).collect();
+        let wishes = settings.admin.into_iter().map(|(pool, server, admin)| ((pool, server), admin));
         let (hints, hints_out) = mpsc::channel(256);
         let (orders, orders_out) = mpsc::unbounded_channel();
-        let shared = listening.iter().map(|(shared, _)| Arc::clone(shared)).collect();
-        let mut engine = Self { services: shared, workers: Vec::new(), orders, threads: Vec::new() };
-        // Sockets were made service by service; each worker gets its own of all.
-        let mut of_worker: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-        for (shared, sockets) in listening {
-            for (parts, sockets) in of_worker.iter_mut().zip(sockets) {
-                parts.push((Arc::clone(&shared), sockets));
-            }
-        }
-        for (number, services) in of_worker.into_iter().enumerate() {
+        let mut engine = Self {
+            current: Mutex::new(Current { generation: Arc::default(), wishes: wishes.collect() }),
+            ids: AtomicU64::new(1),
+            workers: Vec::new(),
+            orders,
+            threads: Vec::new(),
+        };
+        for number in 0..workers {
             let (commands, commands_out) = mpsc::unbounded_channel();
             engine.workers.push(commands);
-            let parts = worker::Parts { number, services, hints: hints.clone(), commands: commands_out };
+            let (hints, drain) = (hints.clone(), settings.drain);
+            let parts = worker::Parts { number, drain, hints, commands: commands_out };
             let cpu =
                 settings.cpu_pin.as_ref().and_then(|cpus| cpus.get(number.checked_rem(cpus.len())?).copied());
             engine
                 .threads
                 .push(spawn(format!("relevo-lb-{number}"), cpu, async move || worker::run(parts).await)?);
         }
-        let parts = check::Parts {
-            services: engine.services.clone(),
-            hints: hints_out,
-            orders: orders_out,
-            workers: engine.workers.clone(),
-        };
+        let parts = check::Parts { hints: hints_out, orders: orders_out, workers: engine.workers.clone() };
         engine.threads.push(spawn("relevo-check".to_owned(), None, async move || {
             check::run(parts).await;
             Ok(())
         })?);
+        engine.apply(cluster)?;
         Ok(engine)
     }
 
-    /// Every service as it is now, in the file's order.
-    pub fn snapshot(&self) -> Vec<ServiceSnapshot> {
-        self.services.iter().map(|shared| shared.snapshot()).collect()
+    /// Goes over to another configuration without a break: listening sockets that stay are not touched, servers that stay
+    /// keep what is known of them and their connections, and from the return on all new requests follow it, on old
+    /// connections too. Work of services and servers that are gone may finish within [`Settings::drain`].
+    ///
+    /// # Errors
+    /// See [`ApplyError`]; then nothing was changed.
+    pub fn apply(&self, cluster: &ClusterFile) -> Result<Applied, ApplyError> {
+        let mut current = self.current();
+        let former = Arc::clone(&current.generation);
+        let builder = Builder {
+            cluster,
+            former: &former,
+            wishes: &current.wishes,
+            workers: self.workers.len(),
+            now: clock::now(),
+        };
+        let (generation, sockets) = builder.build(|| self.ids.fetch_add(1, Ordering::Relaxed))?;
+        let opened = sockets.first().map_or(0, Vec::len);
+        let applied = Applied { opened, closed: former.doors.len() + opened - generation.doors.len() };
+        let generation = Arc::new(generation);
+        for frontend in &generation.frontends {
+            frontend.gate.set_most(frontend.config.limits.connections);
+        }
+        // Threads that have ended need no orders.
+        let _ = self.orders.send(Order::Apply(Arc::clone(&generation)));
+        let (done, adopted) = std_mpsc::channel();
+        for (worker, sockets) in self.workers.iter().zip(sockets) {
+            let next = Next { generation: Arc::clone(&generation), sockets, done: done.clone() };
+            let _ = worker.send(Command::Apply(next));
+        }
+        drop(done);
+        let until = Instant::now() + ADOPTED_WITHIN;
+        for _ in &self.workers {
+            match adopted.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a worker cannot wait for a new listening socket"),
+                Err(_) => {
+                    tracing::warn!("a worker has not gone over to the new configuration yet");
+                    break;
+                }
+            }
+        }
+        current.generation = generation;
+        Ok(applied)
     }
 
-    /// Sets what the operator wants of a server, in one service or in all that have it. Returns those that have
-    /// it; empty: there is no such server.
-    pub fn set_admin(
-        &self,
-        service: Option<&str>,
-        server: &str,
-        admin: Admin,
-    ) -> Vec<(ServiceName, ServerName)> {
+    /// Everything as it is now, in the file's order.
+    pub fn snapshot(&self) -> Snapshot {
+        let generation = Arc::clone(&self.current().generation);
+        Snapshot {
+            services: generation.frontends.iter().map(|frontend| frontend.snapshot()).collect(),
+            pools: generation.backends.iter().map(|backend| backend.snapshot()).collect(),
+        }
+    }
+
+    /// Sets what the operator wants of a server, in one pool or in all that have it. Returns those that have it; empty:
+    /// there is no such server.
+    pub fn set_admin(&self, pool: Option<&str>, server: &str, admin: Admin) -> Vec<(PoolName, ServerName)> {
+        let mut current = self.current();
+        let generation = Arc::clone(&current.generation);
         let mut changed = Vec::new();
-        for shared in
-            self.services.iter().filter(|shared| service.is_none_or(|name| *shared.config.name == *name))
-        {
-            for (index, config) in
-                (0..).zip(&shared.pool.servers).filter(|(_, config)| *config.name == *server)
-            {
-                self.set_one(shared, index, admin);
-                changed.push((shared.config.name.clone(), config.name.clone()));
+        for backend in &generation.backends {
+            if pool.is_some_and(|name| *backend.config.name != *name) {
+                continue;
             }
+            for (_, found) in
+                backend.config.servers.iter().zip(&backend.servers).filter(|(_, one)| *one.name == *server)
+            {
+                self.set_one(backend, found, admin);
+                changed.push((backend.config.name.clone(), found.name.clone()));
+            }
+        }
+        for key in &changed {
+            current.wishes.insert(key.clone(), admin);
         }
         changed
     }
@@ -172,18 +209,22 @@ impl Engine {
         self.stop(grace);
     }
 
-    fn set_one(&self, shared: &Shared, server: u16, admin: Admin) {
-        let before = shared.set_admin(usize::from(server), admin);
-        let hint = Hint { service: shared.index, server };
+    fn set_one(&self, backend: &Backend, server: &Server, admin: Admin) {
+        let before = backend.set_admin(server, admin);
         // Threads that have ended need no orders.
         if admin == Admin::Stop {
-            let _ = self.orders.send(Order::Pause(hint));
+            let _ = self.orders.send(Order::Pause(server.id));
             for worker in &self.workers {
-                let _ = worker.send(Command::Server { service: shared.index, server, signal: Signal::Cut });
+                let _ = worker.send(Command::Server { server: server.id, signal: Signal::Cut });
             }
-        } else if before == Some(Admin::Stop) {
-            let _ = self.orders.send(Order::Resume(hint));
+        } else if before == Admin::Stop {
+            let _ = self.orders.send(Order::Resume(server.id));
         }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        // Whole values are put into it: a panic elsewhere leaves nothing half done.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&mut self, grace: Duration) {
@@ -206,50 +247,6 @@ impl Drop for Engine {
     }
 }
 
-/// Looks at all addresses before the first is taken, so that a mistake leaves nothing listening for a moment.
-fn ensure_all_free(services: &[Service]) -> Result<(), StartError> {
-    let mut seen = BTreeSet::new();
-    for service in services {
-        for at in service.listen.iter().map(|listen| listen.at) {
-            if at.port() != 0 && !seen.insert(at) {
-                return Err(StartError::AddressInUse { service: service.name.clone(), at });
-            }
-            listener::ensure_free(at).map_err(|source| refused(service, at, source))?;
-        }
-    }
-    Ok(())
-}
-
-/// Where a service listens, and the sockets of each worker.
-type Listening = (Vec<SocketAddrV4>, Vec<Vec<TcpListener>>);
-
-fn listen(service: &Service, workers: usize) -> Result<Listening, StartError> {
-    let mut places = Vec::new();
-    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for wanted in service.listen.iter().map(|listen| listen.at) {
-        let mut at = wanted;
-        for sockets in &mut sockets {
-            let socket = listener::listen(at).map_err(|source| refused(service, at, source))?;
-            // Port 0: the first socket's port is everyone's.
-            if let Ok(SocketAddr::V4(local)) = socket.local_addr() {
-                at = local;
-            }
-            sockets.push(socket);
-        }
-        places.push(at);
-    }
-    Ok((places, sockets))
-}
-
-fn refused(service: &Service, at: SocketAddrV4, source: io::Error) -> StartError {
-    let service = service.name.clone();
-    if source.kind() == io::ErrorKind::AddrInUse {
-        StartError::AddressInUse { service, at }
-    } else {
-        StartError::Listen { service, at, source }
-    }
-}
-
 /// Starts a thread with an event loop of its own; returns when the loop is there.
 fn spawn<F>(name: String, cpu: Option<usize>, main: F) -> Result<JoinHandle<()>, StartError>
 where
@@ -257,9 +254,9 @@ where
 {
     let (ready, started) = std_mpsc::channel();
     let body = move || {
-        let runtime = match pin(cpu)
-            .and_then(|()| Builder::new_current_thread().enable_all().build_local(LocalOptions::default()))
-        {
+        let runtime = match pin(cpu).and_then(|()| {
+            RuntimeBuilder::new_current_thread().enable_all().build_local(LocalOptions::default())
+        }) {
             Ok(runtime) => runtime,
             Err(error) => {
                 let _ = ready.send(Err(error));

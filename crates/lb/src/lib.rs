@@ -2,32 +2,44 @@
 //!
 //! ```text
 //!  Engine ─┬─ worker thread 0..n   one tokio current-thread runtime each, SO_REUSEPORT listeners of every service
-//!          │     listener ─► http::connection | tcp ─► pool ─► server
+//!          │     accept ─► http::connection | tcp ─► a server of the pool
 //!          └─ check thread         probes servers; proto::health decides
 //!                │
 //!                ▼ a new table (proto::balance), swapped whole; workers read it between requests
 //! ```
+//! A `Frontend` is a service, a `Backend` is a pool; several services may use one pool. A `Generation` is all of them in one
+//! configuration. What outlives a change of the configuration (counters, servers, listening sockets) is shared between
+//! generations; each worker goes over to the next one between two events, each connection between two requests.
+//!
 //! Decisions are made in `relevo_proto`; this room owns the sockets. It does not know virtual addresses (it
 //! listens on addresses that may not be here yet, `IP_FREEBIND`), the control API, or the cluster file's text.
 
+mod accept;
+mod backend;
 mod check;
 mod clock;
 mod connect;
 mod counters;
 mod engine;
+mod frontend;
+mod gate;
+mod generation;
+mod house;
 pub mod http;
+mod idle;
 mod listener;
-mod pool;
+mod local;
 mod probe;
 mod relay;
-mod service;
+mod server;
 mod slot;
 mod snapshot;
 mod stream;
 mod tcp;
 mod worker;
 
-pub use engine::{Engine, Settings, StartError};
+pub use engine::{Applied, Engine, Settings, StartError};
+pub use generation::ApplyError;
 pub use relevo_proto::balance::Admin;
 pub use relevo_proto::health::State as Health;
-pub use snapshot::{ServerSnapshot, ServiceSnapshot};
+pub use snapshot::{PoolSnapshot, ServerSnapshot, ServiceSnapshot, Snapshot};

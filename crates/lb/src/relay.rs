@@ -2,10 +2,11 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::{Client, ServerStream, Stream};
-use crate::worker::Presence;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +17,14 @@ pub(crate) enum Ended {
     Broken,
 }
 
-/// Carries until both ways have ended. What waits in the streams goes first.
-pub(crate) async fn run(presence: &Presence, client: &mut Client, server: &mut ServerStream) -> Ended {
+/// Carries until both ways have ended, or both sides were silent for this time. What waits in the streams goes first.
+pub(crate) async fn run(
+    presence: &Presence,
+    silence: Duration,
+    client: &mut Client,
+    server: &mut ServerStream,
+) -> Ended {
     let (mut up, mut down) = (Way::Open, Way::Open);
-    let shared = &presence.local.shared;
-    // Either side may be silent while the other speaks.
-    let silence = shared.config.timeouts.client.max(shared.pool.timeouts.server);
     presence.set_deadline(silence);
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());

@@ -24,7 +24,7 @@ pub(crate) enum Signal {
     ServerDown,
     /// The deadline passed; there is no other one.
     Timeout,
-    /// The operator stopped its server: cut.
+    /// The operator stopped its server, or its service or server is gone and its time is over: cut.
     Cut,
 }
 
@@ -34,8 +34,10 @@ pub(crate) struct Slot {
     deadline: Cell<u64>,
     signal: Cell<Signal>,
     waker: RefCell<Option<Waker>>,
-    /// The service, and the server that it is using.
-    target: Cell<Option<(usize, u16)>>,
+    /// The service that it is a client of: [`crate::local::Handle::id`].
+    service: u64,
+    /// The server that it is using: [`crate::server::Server::id`].
+    target: Cell<Option<u64>>,
     place: Cell<usize>,
 }
 
@@ -54,7 +56,7 @@ impl Slot {
     }
 
     /// Notes the server that the connection is using.
-    pub(crate) fn set_target(&self, target: Option<(usize, u16)>) {
+    pub(crate) fn set_target(&self, target: Option<u64>) {
         self.target.set(target);
         // What was meant for the work on the former server is void.
         if matches!(self.signal.get(), Signal::Cut | Signal::ServerDown) {
@@ -86,11 +88,11 @@ impl Slots {
         self.now.get()
     }
 
-    /// A place for a new connection.
-    pub(crate) fn open(&self) -> Rc<Slot> {
+    /// A place for a new connection to this service.
+    pub(crate) fn open(&self, service: u64) -> Rc<Slot> {
         let mut list = self.list.borrow_mut();
-        let slot =
-            Rc::new(Slot { deadline: Cell::new(u64::MAX), place: Cell::new(list.len()), ..Slot::default() });
+        let (deadline, place) = (Cell::new(u64::MAX), Cell::new(list.len()));
+        let slot = Rc::new(Slot { deadline, place, service, ..Slot::default() });
         list.push(Rc::clone(&slot));
         slot
     }
@@ -145,8 +147,15 @@ impl Slots {
     }
 
     /// Signals everyone who uses a server.
-    pub(crate) fn signal_server(&self, target: (usize, u16), signal: Signal) {
-        for slot in self.list.borrow().iter().filter(|slot| slot.target.get() == Some(target)) {
+    pub(crate) fn signal_server(&self, server: u64, signal: Signal) {
+        for slot in self.list.borrow().iter().filter(|slot| slot.target.get() == Some(server)) {
+            slot.send(signal);
+        }
+    }
+
+    /// Signals all clients of a service.
+    pub(crate) fn signal_service(&self, service: u64, signal: Signal) {
+        for slot in self.list.borrow().iter().filter(|slot| slot.service == service) {
             slot.send(signal);
         }
     }
@@ -167,12 +176,12 @@ mod tests {
     fn a_weaker_signal_does_not_hide_a_stronger_one() {
         let slots = Slots::default();
         slots.tick(0);
-        let slot = slots.open();
-        slot.set_target(Some((0, 0)));
+        let slot = slots.open(0);
+        slot.set_target(Some(1));
         slots.set_deadline(&slot, Duration::from_secs(1));
         slots.tick(2000);
         // Before the connection had its turn; it may ignore this one, and would then wait for ever.
-        slots.signal_server((0, 0), Signal::ServerDown);
+        slots.signal_server(1, Signal::ServerDown);
         assert_eq!(slot.take_signal(), Signal::Timeout);
     }
 }

@@ -2,10 +2,19 @@
 
 use std::net::SocketAddrV4;
 
-use relevo_model::cluster::Mode;
-use relevo_model::{ServerName, ServiceName, Time};
+use relevo_model::cluster::{Balance, Mode};
+use relevo_model::{PoolName, ServerName, ServiceName, Time};
 
 use crate::{Admin, Health};
+
+/// Everything at one moment, in the file's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The services.
+    pub services: Vec<ServiceSnapshot>,
+    /// The pools.
+    pub pools: Vec<PoolSnapshot>,
+}
 
 /// One service at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +23,8 @@ pub struct ServiceSnapshot {
     pub name: ServiceName,
     /// How it looks at the traffic.
     pub mode: Mode,
+    /// The pool that answers unless a rule says otherwise.
+    pub pool: PoolName,
     /// Where it listens; a port 0 of the file is the one that the kernel chose.
     pub listen: Vec<SocketAddrV4>,
     /// Client connections now.
@@ -22,13 +33,22 @@ pub struct ServiceSnapshot {
     pub requests: u64,
     /// Of them, those that the balancer itself answered with an error, or had to close.
     pub errors: u64,
+}
+
+/// One pool at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSnapshot {
+    /// Its name.
+    pub name: PoolName,
+    /// How the next server is chosen.
+    pub balance: Balance,
     /// Whether the fallback is answering: there is one, and no server may get new work.
     pub fallback: bool,
     /// The servers, in the file's order.
     pub servers: Vec<ServerSnapshot>,
 }
 
-/// One server of a service at one moment.
+/// One server of a pool at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSnapshot {
     /// Its name.

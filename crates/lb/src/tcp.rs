@@ -2,34 +2,33 @@
 
 use std::rc::Rc;
 
+use relevo_proto::balance::Tried;
+
 use crate::connect::connect;
+use crate::local::Presence;
 use crate::relay;
 use crate::stream::Client;
-use crate::worker::Presence;
-use relevo_proto::balance::Tried;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
 pub(crate) async fn serve(presence: Presence, mut client: Client) {
     let local = Rc::clone(&presence.local);
-    let shared = &local.shared;
+    let pool = Rc::clone(&local.pool);
+    let backend = &pool.backend;
     local.counters().requests.add();
-    let turn = shared.next_turn();
+    let turn = backend.next_turn();
     let mut tried = Tried::new();
-    let mut fallback = shared.pool.fallback.map(|_| shared.fallback());
-    loop {
-        let chosen = shared.choose(&shared.table.load(), turn, &tried);
-        let Some((server, at)) =
-            chosen.or_else(|| fallback.take()).and_then(|server| Some((server, shared.at(server)?)))
-        else {
+    let mut fallback = backend.fallback();
+    while !presence.is_over() {
+        let chosen = backend.choose(turn, &tried).or_else(|| fallback.take());
+        let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             break;
         };
-        local.server_counters(server).requests.add();
-        local.server_counters(server).running.up();
-        presence.slot.set_target(Some((shared.index, server)));
-        let connected = connect(&presence, at).await;
-        let ended = match connected {
+        server.counters().requests.add();
+        server.counters().running.up();
+        presence.slot.set_target(Some(server.server.id));
+        let ended = match connect(&presence, server.server.at, backend.config.timeouts.connect).await {
             Ok(mut stream) => {
-                let ended = relay::run(&presence, &mut client, &mut stream).await;
+                let ended = relay::run(&presence, local.tunnel(&pool), &mut client, &mut stream).await;
                 if ended == relay::Ended::Broken {
                     stream.reset();
                 }
@@ -38,13 +37,13 @@ pub(crate) async fn serve(presence: Presence, mut client: Client) {
             Err(_) => None,
         };
         presence.slot.set_target(None);
-        local.server_counters(server).running.down();
+        server.counters().running.down();
         match ended {
             Some(relay::Ended::Both) => return client.close(),
             Some(relay::Ended::Broken) => return client.reset(),
-            None => local.server_failed(server),
+            None => server.failed(),
         }
-        if !tried.add(server) {
+        if !tried.add(number) {
             break;
         }
     }

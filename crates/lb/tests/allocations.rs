@@ -70,7 +70,7 @@ fn a_warm_request_allocates_nothing() {
     let mut cluster = reading.cluster.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
     cluster.services[0].listen[0].at.set_port(0);
     let engine = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster).unwrap();
-    let mut client = TcpStream::connect(engine.snapshot()[0].listen[0]).unwrap();
+    let mut client = TcpStream::connect(engine.snapshot().services[0].listen[0]).unwrap();
     client.set_read_timeout(Some(20 * second)).unwrap();
     let mut ask = |requests: usize| {
         let mut answer = [0; 512];

@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    AdminState, Changed, GroupState, GroupStatus, ServiceStatus, SetServer, Status, Switched, Switchover,
+    AdminState, Changed, GroupState, GroupStatus, PoolStatus, ServiceStatus, SetServer, Status, Switched,
+    Switchover,
 };
 use relevo_lb::Engine;
-use relevo_model::{ClusterFile, NodeName, ServerName, ServiceName};
+use relevo_model::{ClusterFile, NodeName, PoolName, ServerName};
 
 use crate::director::{Director, SwitchoverError};
 use crate::process::wall_ms;
@@ -31,12 +32,13 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Balancer {
     Running(Engine),
-    /// It finishes what it has, or has ended; its services as they were then.
-    Stopped(Vec<ServiceStatus>),
+    /// It finishes what it has, or has ended; its services and pools as they were then.
+    Stopped(Vec<ServiceStatus>, Vec<PoolStatus>),
 }
 
 impl Control for Node {
     fn status(&self) -> Status {
+        let (services, pools) = self.balanced();
         Status {
             cluster: self.cluster.name.clone(),
             node: self.name.clone(),
@@ -44,7 +46,8 @@ impl Control for Node {
             pid: std::process::id(),
             since: self.since,
             groups: self.groups(),
-            services: self.services(),
+            services,
+            pools,
         }
     }
 
@@ -66,14 +69,14 @@ impl Control for Node {
     }
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
-        let servers = find_servers(&self.cluster, server, wish.service.as_deref())?;
+        let servers = find_servers(&self.cluster, server, wish.pool.as_deref())?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.set_admin(&servers, wish.admin).map_err(|error| {
             Refusal::Failed(format!("nothing was changed: it cannot be written to the state folder: {error}"))
         })?;
         self.set_admin(&servers, wish.admin);
-        for (service, server) in &servers {
-            tracing::info!(%service, %server, admin = words::admin(wish.admin), "server set by the operator");
+        for (pool, server) in &servers {
+            tracing::info!(%pool, %server, admin = words::admin(wish.admin), "server set by the operator");
         }
         Ok(Changed { servers })
     }
@@ -81,11 +84,11 @@ impl Control for Node {
 
 impl Node {
     /// Tells the balancer what the operator wants of these servers.
-    fn set_admin(&self, servers: &[(ServiceName, ServerName)], admin: AdminState) {
+    fn set_admin(&self, servers: &[(PoolName, ServerName)], admin: AdminState) {
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
         if let Balancer::Running(balancer) = &*balancer {
-            for (service, server) in servers {
-                let _ = balancer.set_admin(Some(service), server, words::to_lb(admin));
+            for (pool, server) in servers {
+                let _ = balancer.set_admin(Some(pool), server, words::to_lb(admin));
             }
         }
     }
@@ -118,19 +121,25 @@ impl Node {
 
     /// Takes the balancer out, to be stopped.
     pub(crate) fn take_balancer(&self) -> Option<Engine> {
-        let last = self.services();
+        let (services, pools) = self.balanced();
         let mut balancer = self.balancer.write().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *balancer, Balancer::Stopped(last)) {
+        match std::mem::replace(&mut *balancer, Balancer::Stopped(services, pools)) {
             Balancer::Running(engine) => Some(engine),
-            Balancer::Stopped(_) => None,
+            Balancer::Stopped(..) => None,
         }
     }
 
-    fn services(&self) -> Vec<ServiceStatus> {
+    fn balanced(&self) -> (Vec<ServiceStatus>, Vec<PoolStatus>) {
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
         match &*balancer {
-            Balancer::Running(engine) => engine.snapshot().into_iter().map(words::service).collect(),
-            Balancer::Stopped(last) => last.clone(),
+            Balancer::Running(engine) => {
+                let snapshot = engine.snapshot();
+                (
+                    snapshot.services.into_iter().map(words::service).collect(),
+                    snapshot.pools.into_iter().map(words::pool).collect(),
+                )
+            }
+            Balancer::Stopped(services, pools) => (services.clone(), pools.clone()),
         }
     }
 }
@@ -149,32 +158,30 @@ fn refusal(error: SwitchoverError) -> Refusal {
     }
 }
 
-/// The servers of this name; in one service, or in all that have it.
+/// The servers of this name; in one pool, or in all that have it.
 fn find_servers(
     cluster: &ClusterFile,
     server: &str,
-    service: Option<&str>,
-) -> Result<Vec<(ServiceName, ServerName)>, Refusal> {
-    if let Some(wanted) = service
-        && !cluster.services.iter().any(|service| &*service.name == wanted)
+    pool: Option<&str>,
+) -> Result<Vec<(PoolName, ServerName)>, Refusal> {
+    if let Some(wanted) = pool
+        && cluster.pool(wanted).is_none()
     {
-        let there = listed("service", cluster.services.iter().map(|service| &*service.name));
-        return Err(Refusal::Unknown(format!("there is no service {wanted:?}; {there}")));
+        let there = listed("pool", cluster.pools.iter().map(|pool| &*pool.name));
+        return Err(Refusal::Unknown(format!("there is no pool {wanted:?}; {there}")));
     }
-    let services = || cluster.services.iter().filter(|one| service.is_none_or(|wanted| &*one.name == wanted));
-    let found: Vec<_> = services()
-        .filter_map(|service| Some((service, cluster.pool_of(service)?)))
-        .flat_map(|(service, pool)| pool.servers.iter().map(move |server| (&service.name, &server.name)))
+    let all = || {
+        let pools = cluster.pools.iter().filter(|one| pool.is_none_or(|wanted| &*one.name == wanted));
+        pools.flat_map(|pool| pool.servers.iter().map(move |server| (&pool.name, &server.name)))
+    };
+    let found: Vec<_> = all()
         .filter(|(_, name)| &***name == server)
-        .map(|(service, name)| (service.clone(), name.clone()))
+        .map(|(pool, name)| (pool.clone(), name.clone()))
         .collect();
     if found.is_empty() {
-        let names: BTreeSet<&str> = services()
-            .filter_map(|service| cluster.pool_of(service))
-            .flat_map(|pool| pool.servers.iter().map(|server| &*server.name))
-            .collect();
+        let names: BTreeSet<&str> = all().map(|(_, server)| &**server).collect();
         let there = listed("server", names.into_iter());
-        let place = service.map_or_else(String::new, |service| format!(" in the service {service:?}"));
+        let place = pool.map_or_else(String::new, |pool| format!(" in the pool {pool:?}"));
         return Err(Refusal::Unknown(format!("there is no server {server:?}{place}; {there}")));
     }
     Ok(found)

@@ -11,7 +11,7 @@ use relevo_api::server::Server;
 use relevo_api::socket::{BindError, ControlSocket};
 use relevo_lb::Engine;
 use relevo_model::cluster::Role;
-use relevo_model::{ClusterFile, Diagnostic, NodeName, ServerName, ServiceName};
+use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 
 use crate::control::{Balancer, Node, listed};
 use crate::director::{self, Director};
@@ -201,20 +201,19 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
 }
 
 /// What the operator wanted of servers before the restart.
-fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(ServiceName, ServerName, relevo_lb::Admin)> {
-    let is_there = |service: &ServiceName, server: &ServerName| {
-        let mut pools = cluster.pools.iter().filter(|one| *one.name == **service);
-        pools.any(|one| one.servers.iter().any(|one| one.name == *server))
+fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(PoolName, ServerName, relevo_lb::Admin)> {
+    let is_there = |pool: &PoolName, server: &ServerName| {
+        cluster.pool(pool).is_some_and(|pool| pool.servers.iter().any(|one| one.name == *server))
     };
     let mut list = Vec::new();
-    for (service, server, admin) in state.admin() {
+    for (pool, server, admin) in state.admin() {
         let wish = words::admin(admin);
-        if is_there(&service, &server) {
-            tracing::info!(%service, %server, admin = wish, "server set as before the restart");
-            list.push((service, server, words::to_lb(admin)));
+        if is_there(&pool, &server) {
+            tracing::info!(%pool, %server, admin = wish, "server set as before the restart");
         } else {
-            tracing::warn!(%service, %server, admin = wish, "a server of the state folder is not in the cluster file; it is remembered");
+            tracing::warn!(%pool, %server, admin = wish, "a server of the state folder is not in the cluster file; it is remembered");
         }
+        list.push((pool, server, words::to_lb(admin)));
     }
     list
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use relevo_api::types::AdminState;
-use relevo_model::{ServerName, ServiceName};
+use relevo_model::{PoolName, ServerName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,8 @@ pub(crate) struct Start {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Servers {
-    /// By service, then by server; who is not here is ready.
-    admin: BTreeMap<ServiceName, BTreeMap<ServerName, AdminState>>,
+    /// By pool, then by server; who is not here is ready.
+    admin: BTreeMap<PoolName, BTreeMap<ServerName, AdminState>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,12 +63,10 @@ impl State {
     }
 
     /// Every server that is not simply ready.
-    pub(crate) fn admin(&self) -> Vec<(ServiceName, ServerName, AdminState)> {
+    pub(crate) fn admin(&self) -> Vec<(PoolName, ServerName, AdminState)> {
         let all = self.servers.admin.iter();
-        all.flat_map(|(service, of)| {
-            of.iter().map(|(server, admin)| (service.clone(), server.clone(), *admin))
-        })
-        .collect()
+        all.flat_map(|(pool, of)| of.iter().map(|(server, admin)| (pool.clone(), server.clone(), *admin)))
+            .collect()
     }
 
     /// Remembers what is wanted of these servers.
@@ -77,12 +75,12 @@ impl State {
     /// When it cannot be written; then nothing has changed.
     pub(crate) fn set_admin(
         &mut self,
-        servers: &[(ServiceName, ServerName)],
+        servers: &[(PoolName, ServerName)],
         admin: AdminState,
     ) -> io::Result<()> {
         let mut next = self.servers.clone();
-        for (service, server) in servers {
-            let of = next.admin.entry(service.clone()).or_default();
+        for (pool, server) in servers {
+            let of = next.admin.entry(pool.clone()).or_default();
             if admin == AdminState::Ready {
                 of.remove(server);
             } else {
@@ -176,8 +174,8 @@ mod tests {
         State::open(&Folder::own("state", path).unwrap()).unwrap()
     }
 
-    fn server(service: &str, server: &str) -> (ServiceName, ServerName) {
-        (ServiceName::new(service), ServerName::new(server))
+    fn server(pool: &str, server: &str) -> (PoolName, ServerName) {
+        (PoolName::new(pool), ServerName::new(server))
     }
 
     #[test]
@@ -187,8 +185,8 @@ mod tests {
         state.set_admin(&[server("web", "a"), server("web", "b")], AdminState::Drain).unwrap();
         state.set_admin(&[server("web", "a")], AdminState::Ready).unwrap();
         drop(state);
-        let (service, name) = server("web", "b");
-        assert_eq!(open(&top).admin(), [(service, name, AdminState::Drain)]);
+        let (pool, name) = server("web", "b");
+        assert_eq!(open(&top).admin(), [(pool, name, AdminState::Drain)]);
         std::fs::remove_dir_all(&top).unwrap();
     }
 

@@ -1,9 +1,9 @@
 //! The balancer's and the model's words in the words of the API.
 
-use relevo_api::types::{AddressStatus, AdminState, HealthState, ServerStatus, ServiceStatus};
-use relevo_lb::{Admin, Health, ServerSnapshot, ServiceSnapshot};
+use relevo_api::types::{AddressStatus, AdminState, HealthState, PoolStatus, ServerStatus, ServiceStatus};
+use relevo_lb::{Admin, Health, PoolSnapshot, ServerSnapshot, ServiceSnapshot};
 use relevo_model::Time;
-use relevo_model::cluster::Address;
+use relevo_model::cluster::{Address, Balance, HashKey};
 
 use crate::process::wall_ms;
 
@@ -12,13 +12,42 @@ pub(crate) fn service(from: ServiceSnapshot) -> ServiceStatus {
     ServiceStatus {
         name: from.name,
         mode: from.mode,
+        pool: from.pool,
         listen: from.listen,
         connections: from.connections,
         requests: from.requests,
         errors: from.errors,
+    }
+}
+
+/// A pool of the balancer.
+pub(crate) fn pool(from: PoolSnapshot) -> PoolStatus {
+    PoolStatus {
+        name: from.name,
+        balance: balance(&from.balance),
         fallback: from.fallback,
         servers: from.servers.into_iter().map(server).collect(),
     }
+}
+
+/// How servers are chosen, as in the cluster file.
+fn balance(from: &Balance) -> String {
+    let word = match from {
+        Balance::RoundRobin => "roundrobin",
+        Balance::StaticRr => "static-rr",
+        Balance::LeastConn => "leastconn",
+        Balance::First => "first",
+        Balance::Random => "random",
+        Balance::Hash(hash) => match &hash.key {
+            HashKey::Source => "source",
+            HashKey::Uri { query: false } => "uri",
+            HashKey::Uri { query: true } => "uri-query",
+            HashKey::Header(name) => return format!("header:{name}"),
+            HashKey::UrlParam(name) => return format!("url_param:{name}"),
+            HashKey::Cookie(name) => return format!("cookie:{name}"),
+        },
+    };
+    word.to_owned()
 }
 
 fn server(from: ServerSnapshot) -> ServerStatus {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use relevo_api::types::{AdminState, SetServer};
-use relevo_model::ServiceName;
+use relevo_model::PoolName;
 
 use crate::commands::ask;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Examples:
   relevo server drain web1                 before maintenance: no new work, what runs may finish
-  relevo server stop web1 --service shop   at once, in one service alone
+  relevo server stop web1 --pool shop      at once, in one pool alone
   relevo server start web1                 back to work")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -37,9 +37,9 @@ enum Command {
 struct Which {
     /// The server, as `relevo status` shows it.
     server: String,
-    /// Only in this service; in every service that has it unless said.
-    #[arg(long, value_name = "SERVICE")]
-    service: Option<String>,
+    /// Only in this pool, or in the service that has its servers to itself; in every pool that has it unless said.
+    #[arg(long, value_name = "POOL")]
+    pool: Option<String>,
     #[command(flatten)]
     node: ask::Node,
 }
@@ -51,14 +51,14 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         Command::Stop(which) => (which, AdminState::Stop, "is stopped"),
         Command::Start(which) => (which, AdminState::Ready, "takes work while it is up"),
     };
-    let wish = SetServer { service: which.service.as_deref().map(ServiceName::new), admin };
+    let wish = SetServer { pool: which.pool.as_deref().map(PoolName::new), admin };
     let changed = which.node.client().set_server(&which.server, &wish)?;
     if json {
         println!("{}", serde_json::json!(changed));
         return Ok(ExitCode::SUCCESS);
     }
-    for (service, server) in changed.servers {
-        println!("{server} of {service} {done}");
+    for (pool, server) in changed.servers {
+        println!("{server} of {pool} {done}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use relevo_api::types::{
-    AdminState, GroupState, GroupStatus, HealthState, ServerStatus, ServiceStatus, Status,
+    AdminState, GroupState, GroupStatus, HealthState, PoolStatus, ServerStatus, ServiceStatus, Status,
 };
 use relevo_model::cluster::Mode;
 
@@ -99,8 +99,21 @@ fn words(status: &Status, now: u64) -> String {
         let rows: Vec<_> = status.groups.iter().map(|group| group_row(group, now)).collect();
         text.push_str(&format!("\n{}", table(0, &titles, &rows)));
     }
+    let is_own = |pool: &PoolStatus| {
+        let mut users = status.services.iter().filter(|service| service.pool == pool.name);
+        users.next().is_some_and(|only| *only.name == *pool.name) && users.next().is_none()
+    };
     for service in &status.services {
-        text.push_str(&format!("\n{}", service_words(service, now)));
+        text.push_str(&format!("\n{}", service_words(service)));
+        // A pool that is this service's alone stands here, one of several by itself.
+        if let Some(pool) = status.pool(&service.pool).filter(|pool| is_own(pool)) {
+            text.push_str(&format!("  {}", pool_words(pool, now)));
+        } else {
+            text.push_str(&format!("  answered by the pool {}\n", paint(TITLE, &service.pool)));
+        }
+    }
+    for pool in status.pools.iter().filter(|pool| !is_own(pool)) {
+        text.push_str(&format!("\n{}  pool: {}", paint(TITLE, &pool.name), pool_words(pool, now)));
     }
     text
 }
@@ -129,15 +142,27 @@ fn group_row(group: &GroupStatus, now: u64) -> Vec<Cell> {
     ]
 }
 
-fn service_words(service: &ServiceStatus, now: u64) -> String {
+fn service_words(service: &ServiceStatus) -> String {
     let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
     let (mode, what) = match service.mode {
         Mode::Http => ("http", "requests"),
         Mode::Tcp => ("tcp", "connections so far"),
         Mode::Udp => ("udp", "flows so far"),
     };
-    let usable = service.servers.iter().filter(|server| can_work(server)).count();
-    let all = service.servers.len();
+    format!(
+        "{}  {mode} on {}: {} connections, {} {what}, {} errors\n",
+        paint(TITLE, &service.name),
+        listen.join(", "),
+        service.connections,
+        service.requests,
+        service.errors
+    )
+}
+
+/// A line that goes on with what stands before it, and the table of its servers.
+fn pool_words(pool: &PoolStatus, now: u64) -> String {
+    let usable = pool.servers.iter().filter(|server| can_work(server)).count();
+    let all = pool.servers.len();
     let style = if usable == all {
         GOOD
     } else if usable > 0 {
@@ -146,18 +171,11 @@ fn service_words(service: &ServiceStatus, now: u64) -> String {
         BAD
     };
     let fallback =
-        if service.fallback { format!(", {}", paint(BAD, "the fallback answers")) } else { String::new() };
-    let mut text = format!(
-        "{}  {mode} on {}: {}{fallback}, {} connections, {} {what}, {} errors\n",
-        paint(TITLE, &service.name),
-        listen.join(", "),
-        paint(style, &format!("{usable} of {all} servers work")),
-        service.connections,
-        service.requests,
-        service.errors
-    );
+        if pool.fallback { format!(", {}", paint(BAD, "the fallback answers")) } else { String::new() };
+    let mut text =
+        format!("{}{fallback}, {}\n", paint(style, &format!("{usable} of {all} servers work")), pool.balance);
     let titles = ["SERVER", "AT", "WEIGHT", "HEALTH", "WANTED", "FOR", "NOW", "TOTAL", "FAILED", "WHY"];
-    let rows: Vec<_> = service.servers.iter().map(|server| server_row(server, now)).collect();
+    let rows: Vec<_> = pool.servers.iter().map(|server| server_row(server, now)).collect();
     text.push_str(&table(2, &titles, &rows));
     text
 }

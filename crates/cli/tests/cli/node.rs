@@ -19,7 +19,9 @@ fn status_shows_what_is_known() {
     let value = node.ask(&["status", "--json"]).json();
     assert_eq!(value["node"], "lb1");
     assert_eq!(value["services"][0]["name"], "web");
-    assert_eq!(value["services"][0]["servers"][1]["name"], "b");
+    assert_eq!(value["services"][0]["pool"], "web");
+    assert_eq!(value["pools"][0]["name"], "web");
+    assert_eq!(value["pools"][0]["servers"][1]["name"], "b");
 }
 
 #[test]
@@ -92,15 +94,14 @@ fn what_the_operator_wants_survives_a_restart() {
     let mut node = Node::running();
     let ran = node.ask(&["server", "drain", "a"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "a of web drains\na of shop drains\n"), "{ran:?}");
-    let changed = node.ask(&["server", "stop", "b", "--service", "web", "--json"]).json();
+    let changed = node.ask(&["server", "stop", "b", "--pool", "web", "--json"]).json();
     assert_eq!(changed["servers"], serde_json::json!([["web", "b"]]));
-    assert_eq!(node.ask(&["server", "start", "a", "--service", "shop"]).code, 0);
+    assert_eq!(node.ask(&["server", "start", "a", "--pool", "shop"]).code, 0);
     node.signal(Signal::SIGKILL);
     node.ended();
     node.start();
     let status = node.ask(&["status", "--json"]).json();
-    let admin =
-        |service: usize, server: usize| status["services"][service]["servers"][server]["admin"].clone();
+    let admin = |pool: usize, server: usize| status["pools"][pool]["servers"][server]["admin"].clone();
     assert_eq!([admin(0, 0), admin(0, 1), admin(1, 0)], ["drain", "stop", "ready"], "{status}");
 }
 
@@ -118,10 +119,10 @@ fn a_state_that_makes_no_sense_does_not_stop_a_node() {
 fn what_is_not_there_is_named_with_what_is() {
     let node = Node::running();
     node.ask(&["server", "drain", "c"]).refused(2, &["no server \"c\"", "\"a\", \"b\""]);
-    node.ask(&["server", "drain", "b", "--service", "shop"])
-        .refused(2, &["no server \"b\" in the service \"shop\"", "\"a\""]);
-    node.ask(&["server", "drain", "b", "--service", "wep"])
-        .refused(2, &["no service \"wep\"", "\"web\", \"shop\""]);
+    node.ask(&["server", "drain", "b", "--pool", "shop"])
+        .refused(2, &["no server \"b\" in the pool \"shop\"", "\"a\""]);
+    node.ask(&["server", "drain", "b", "--pool", "wep"])
+        .refused(2, &["no pool \"wep\"", "\"web\", \"shop\""]);
     node.ask(&["switchover", "web"]).refused(2, &["no group \"web\""]);
     let ran = node.ask(&["switchover", "web", "--json"]);
     assert!(ran.json()["error"].as_str().unwrap().contains("no group"), "{ran:?}");

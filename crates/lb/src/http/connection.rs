@@ -8,9 +8,9 @@ use super::exchange::{self, Finish};
 use super::linger;
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
+use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
-use crate::worker::Presence;
 
 /// A client's connection. While it is idle, it owns a few hundred bytes.
 #[derive(Debug)]
@@ -21,17 +21,13 @@ pub(super) struct Connection {
     pub(super) carry: Carry,
     /// The current request's head as the server gets it; kept until it answers, for another attempt.
     pub(super) head: Vec<u8>,
-    /// What every head gets: `X-Forwarded-For`.
+    /// What heads get that want it: `X-Forwarded-For`.
     lines: Vec<u8>,
 }
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
-    let lines = if presence.local.shared.config.forwarded_for {
-        format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes()
-    } else {
-        Vec::new()
-    };
+    let lines = format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let mut connection = Connection { presence, client, carry, head, lines };
     match connection.run().await {
@@ -60,9 +56,9 @@ enum Next {
 
 impl Connection {
     async fn run(&mut self) -> End {
-        let timeouts = self.presence.local.shared.config.timeouts;
         let mut first = true;
         loop {
+            let timeouts = &self.presence.local.frontend.config.timeouts;
             let wait = if first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
             self.presence.set_deadline(wait);
             let request = match self.next().await {
@@ -77,7 +73,7 @@ impl Connection {
             self.presence.local.counters().requests.add();
             match exchange::run(self, &request).await {
                 // The signal to stop may have come while the answer was on its way.
-                Finish::KeepAlive if self.presence.local.worker.closing.get() && self.carry.is_empty() => {
+                Finish::KeepAlive if self.presence.is_closing() && self.carry.is_empty() => {
                     return End::Closed;
                 }
                 Finish::KeepAlive => self.rest(),
@@ -87,7 +83,7 @@ impl Connection {
                 Finish::Linger => return End::Linger,
                 Finish::Reset => return End::Reset,
                 Finish::Refuse { refusal, close } => {
-                    let close = close || !request.keep_alive || self.presence.local.worker.closing.get();
+                    let close = close || !request.keep_alive || self.presence.is_closing();
                     match self.refuse(refusal, close, request.method == Method::Head).await {
                         End::Closed => {}
                         end @ (End::Linger | End::Reset) => return end,
@@ -116,14 +112,14 @@ impl Connection {
         self.presence.local.counters().errors.add();
         let mut answer = Vec::new();
         write_answer(&mut answer, refusal, close, head_only);
-        self.presence.set_deadline(self.presence.local.shared.config.timeouts.client);
+        self.presence.set_deadline(self.presence.local.frontend.config.timeouts.client);
         if self.client.send([&answer, &[]], close).is_err() {
             return End::Reset;
         }
         let Self { client, presence, .. } = self;
         let sent = poll_fn(|cx| {
             presence.slot.set_waker(cx.waker());
-            if presence.slot.take_signal() == Signal::Timeout {
+            if matches!(presence.slot.take_signal(), Signal::Timeout | Signal::Cut) {
                 return Poll::Ready(false);
             }
             client.poll_flush(cx).map(|result| result.is_ok())
@@ -153,7 +149,9 @@ impl Connection {
                 return Poll::Ready(Next::Refused(slow));
             }
             Signal::Closing if self.carry.is_empty() => return Poll::Ready(Next::Gone),
-            Signal::None | Signal::Closing | Signal::Cut | Signal::ServerDown => {}
+            // Without a server in use this means the service.
+            Signal::Cut => return Poll::Ready(Next::Gone),
+            Signal::None | Signal::Closing | Signal::ServerDown => {}
         }
         let local = std::rc::Rc::clone(&self.presence.local);
         let mut scratch = local.worker.scratch.borrow_mut();
@@ -176,7 +174,7 @@ impl Connection {
             self.carry.push(bytes);
             // Nothing can have become complete without a line's end. The limit is looked at in any case.
             let worth = memchr::memchr(b'\n', bytes).is_some()
-                || self.carry.bytes().len() >= self.presence.local.shared.config.limits.header;
+                || self.carry.bytes().len() >= self.presence.local.frontend.config.limits.header;
             return if worth { self.parse_carry() } else { None };
         }
         match self.parse(bytes) {
@@ -186,7 +184,7 @@ impl Connection {
             }
             Ok(None) => {
                 self.carry.push(bytes);
-                self.presence.set_deadline(self.presence.local.shared.config.timeouts.request);
+                self.presence.set_deadline(self.presence.local.frontend.config.timeouts.request);
                 None
             }
             Err(refusal) => Some(Next::Refused(refusal)),
@@ -207,14 +205,16 @@ impl Connection {
         }
     }
 
-    /// Parses a head and writes it for the server.
+    /// Parses a head and writes it for the server. Each request follows the configuration of the moment it comes in.
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<Request>, Refusal> {
+        self.presence.refresh();
         let local = &self.presence.local;
         let mut fields = local.worker.fields.borrow_mut();
-        let request = Request::parse(bytes, local.shared.config.limits.header, &mut fields)?;
+        let request = Request::parse(bytes, local.frontend.config.limits.header, &mut fields)?;
         if let Some(request) = &request {
             self.head.clear();
-            let additions = Additions { lines: &self.lines, host: &local.shared.host };
+            let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
+            let additions = Additions { lines, host: &local.frontend.host };
             request.write(bytes, fields.list(), additions, &mut self.head);
         }
         Ok(request)

@@ -17,6 +17,7 @@ use super::refusal::{Refusal, Status};
 use super::request::Request;
 use super::talk::{End, Talk};
 use crate::connect::connect;
+use crate::local::{LocalPool, LocalServer};
 use crate::relay;
 use crate::stream::{ServerStream, Stream};
 use relevo_proto::balance::Tried;
@@ -47,25 +48,25 @@ const DIED: Refusal = Refusal::new(Status::BadGateway, "the server closed the co
 
 /// Carries one request, whose head stands in `connection.head`.
 pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finish {
-    let local = Rc::clone(&connection.presence.local);
-    let shared = &local.shared;
+    let pool = Rc::clone(&connection.presence.local.pool);
+    let backend = &pool.backend;
     let close = !request.body.is_done();
-    let turn = shared.next_turn();
+    let turn = backend.next_turn();
     let mut tried = Tried::new();
     let mut refusal = NOBODY;
-    let mut fallback = shared.pool.fallback.map(|_| shared.fallback());
+    let mut fallback = backend.fallback();
     let mut may_repeat = request.is_safe();
     loop {
-        let chosen = shared.choose(&shared.table.load(), turn, &tried);
-        let Some(server) = chosen.or_else(|| fallback.take()) else {
+        let chosen = backend.choose(turn, &tried).or_else(|| fallback.take());
+        let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             return Finish::Refuse { refusal, close };
         };
-        local.server_counters(server).requests.add();
-        local.server_counters(server).running.up();
-        connection.presence.slot.set_target(Some((shared.index, server)));
-        let attempt = attempt(connection, request, server).await;
+        server.counters().requests.add();
+        server.counters().running.up();
+        connection.presence.slot.set_target(Some(server.server.id));
+        let attempt = attempt(connection, request, &pool, &server).await;
         connection.presence.slot.set_target(None);
-        local.server_counters(server).running.down();
+        server.counters().running.down();
         match attempt {
             Attempt::Finished(finish) => return finish,
             Attempt::NotConnected => refusal = UNREACHABLE,
@@ -76,8 +77,8 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
                 }
             }
         }
-        local.server_failed(server);
-        if !tried.add(server) {
+        server.failed();
+        if !tried.add(number) || connection.presence.is_over() {
             return Finish::Refuse { refusal, close };
         }
     }
@@ -93,32 +94,37 @@ enum Attempt {
     Died,
 }
 
-async fn attempt(connection: &mut Connection, request: &Request, server: u16) -> Attempt {
-    let local = Rc::clone(&connection.presence.local);
-    let kept = {
-        let worker = &local.worker;
-        worker.pool.borrow_mut().take(local.key(server), worker.slots.now())
-    };
+async fn attempt(
+    connection: &mut Connection,
+    request: &Request,
+    pool: &LocalPool,
+    server: &LocalServer,
+) -> Attempt {
+    let kept = server.take_idle();
     if let Some(mut stream) = kept
         && (request.is_repeatable() || stream.is_alive())
     {
-        match talk(connection, request, stream, server).await {
+        match talk(connection, request, stream, pool, server).await {
             // It had been closed just now. What was never taken may be sent again, whatever it is.
             Attempt::NotConnected => {}
             Attempt::Silent if request.is_repeatable() => {}
             ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
         }
     }
-    let Some(at) = local.shared.at(server) else { return Attempt::NotConnected };
-    match connect(&connection.presence, at).await {
-        Ok(stream) => talk(connection, request, stream, server).await,
+    match connect(&connection.presence, server.server.at, pool.backend.config.timeouts.connect).await {
+        Ok(stream) => talk(connection, request, stream, pool, server).await,
         Err(_) => Attempt::NotConnected,
     }
 }
 
-async fn talk(connection: &mut Connection, request: &Request, stream: ServerStream, server: u16) -> Attempt {
-    let local = Rc::clone(&connection.presence.local);
-    let mut talk = Talk::new(stream, request);
+async fn talk(
+    connection: &mut Connection,
+    request: &Request,
+    stream: ServerStream,
+    pool: &LocalPool,
+    server: &LocalServer,
+) -> Attempt {
+    let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server);
     if talk.start(connection).is_err() {
         return Attempt::NotConnected;
     }
@@ -127,8 +133,7 @@ async fn talk(connection: &mut Connection, request: &Request, stream: ServerStre
         End::Complete { close } => {
             let uploaded = talk.is_uploaded();
             if let Some(stream) = talk.into_kept() {
-                let worker = &local.worker;
-                worker.pool.borrow_mut().put(local.key(server), stream, worker.slots.now());
+                server.keep(stream);
             }
             match (uploaded, close) {
                 (false, _) => Finish::Linger,
@@ -140,12 +145,12 @@ async fn talk(connection: &mut Connection, request: &Request, stream: ServerStre
         End::Abandoned => return Attempt::Died,
         End::Refuse(refusal) => {
             if matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout) {
-                local.server_failed(server);
+                server.failed();
             }
             Finish::Refuse { refusal, close: !talk.is_uploaded() }
         }
         End::Cut => {
-            local.server_failed(server);
+            server.failed();
             Finish::Reset
         }
         End::ClientGone => Finish::Reset,
@@ -155,7 +160,7 @@ async fn talk(connection: &mut Connection, request: &Request, stream: ServerStre
                 return Attempt::Finished(Finish::Reset);
             }
             carry.consume(carry.bytes().len());
-            match relay::run(presence, client, talk.stream_mut()).await {
+            match relay::run(presence, presence.local.tunnel(pool), client, talk.stream_mut()).await {
                 relay::Ended::Both => Finish::Close,
                 relay::Ended::Broken => Finish::Reset,
             }

@@ -7,9 +7,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
-use crate::worker::Presence;
 
 /// Longest time that is spent on it.
 const TIME: Duration = Duration::from_secs(1);
@@ -24,8 +24,8 @@ pub(crate) async fn close(presence: &Presence, mut client: Client) {
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
-            Signal::Timeout | Signal::Closing => return Poll::Ready(()),
-            Signal::None | Signal::Cut | Signal::ServerDown => {}
+            Signal::Timeout | Signal::Closing | Signal::Cut => return Poll::Ready(()),
+            Signal::None | Signal::ServerDown => {}
         }
         let mut scratch = presence.local.worker.scratch.borrow_mut();
         loop {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use relevo_lb::{Admin, Engine, Health, Settings, StartError};
+use relevo_lb::{Admin, ApplyError, Engine, Health, Settings, StartError};
 use relevo_model::cluster::{Balance, CheckKind, HttpCheck};
 
 use crate::rig::{Client, Origin, Rig, cluster, service, wait_until, with_length};
@@ -26,7 +26,7 @@ fn servers_answer_in_turn_over_all_connections() {
     let servers = three();
     let rig = Rig::start(service(&servers.each_ref().map(|server| server.at)));
     wait_until("all count as up", || {
-        rig.engine.snapshot()[0].servers.iter().all(|server| server.health == Health::Up)
+        rig.engine.snapshot().pools[0].servers.iter().all(|server| server.health == Health::Up)
     });
     assert_eq!(rig.bodies(6), ["one", "two", "three", "one", "two", "three"]);
 }
@@ -71,7 +71,7 @@ fn a_dead_server_costs_no_request() {
     let rig = Rig::start(service(&[dead(), server.at, dead()]));
     assert_eq!(rig.bodies(9), ["alive"; 9]);
     assert!(rig.server(1).failures > 0, "its failures are counted");
-    assert_eq!(rig.engine.snapshot()[0].errors, 0);
+    assert_eq!(rig.engine.snapshot().services[0].errors, 0);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn with_no_server_left_the_answer_is_503_or_the_fallbacks() {
     let answer = rig.get("/");
     assert_eq!(answer.status, 503);
     assert_eq!(answer.body, "503 Service Unavailable: no server accepts connections\n");
-    assert_eq!(rig.engine.snapshot()[0].errors, 1);
+    assert_eq!(rig.engine.snapshot().services[0].errors, 1);
 
     let sorry = Origin::named("sorry");
     service.pool.fallback = Some(sorry.at);
@@ -118,7 +118,7 @@ fn with_no_server_left_the_answer_is_503_or_the_fallbacks() {
     rig.wait_health(1, Health::Down);
     rig.wait_health(2, Health::Down);
     assert_eq!(rig.get("/").body, "sorry");
-    assert!(rig.engine.snapshot()[0].fallback);
+    assert!(rig.engine.snapshot().pools[0].fallback);
 }
 
 #[test]
@@ -193,12 +193,12 @@ fn what_was_wanted_before_holds_from_the_first_request_on() {
     let origins = three();
     let mut service = service(&[origins[0].at, origins[1].at, origins[2].at]);
     service.pool.check.kind = CheckKind::Connect;
-    let wish = |server: &str, admin| (service.name.clone(), server.into(), admin);
+    let wish = |server: &str, admin| (service.pool.name.clone(), server.into(), admin);
     let admin =
         vec![wish("server1", Admin::Stop), wish("server2", Admin::Drain), wish("nobody", Admin::Stop)];
     let settings = Settings { workers: 2, admin, ..Settings::default() };
     let engine = Engine::start(settings, &cluster([service])).unwrap();
-    let rig = Rig { at: engine.snapshot()[0].listen[0], engine };
+    let rig = Rig { at: engine.snapshot().services[0].listen[0], engine };
     for _ in 0..10 {
         assert_eq!(rig.get("/").body, "three");
     }
@@ -268,7 +268,10 @@ fn a_port_in_use_is_named_before_anything_is_started() {
     let at = service.listen[0].at;
     let error = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster([service.clone()]))
         .unwrap_err();
-    assert!(matches!(&error, StartError::AddressInUse { at: found, .. } if *found == at), "{error:?}");
+    assert!(
+        matches!(&error, StartError::Apply(ApplyError::AddressInUse { at: found, .. }) if *found == at),
+        "{error:?}"
+    );
     assert!(error.to_string().contains(&at.to_string()), "{error}");
 
     // Also when the other one is an engine, which shares its port among its own workers.
@@ -277,14 +280,16 @@ fn a_port_in_use_is_named_before_anything_is_started() {
         Engine::start(Settings { workers: 2, ..Settings::default() }, &cluster([service.clone()])).unwrap();
     assert!(matches!(
         Engine::start(Settings { workers: 2, ..Settings::default() }, &cluster([service.clone()])),
-        Err(StartError::AddressInUse { .. })
+        Err(StartError::Apply(ApplyError::AddressInUse { .. }))
     ));
     first.shutdown(Duration::ZERO);
     // And twice in one file.
     let mut twin = service.clone();
     twin.name = "twin".into();
     let both = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster([service, twin]));
-    assert!(matches!(both, Err(StartError::AddressInUse { service, .. }) if *service == *"twin"));
+    assert!(
+        matches!(both, Err(StartError::Apply(ApplyError::AddressInUse { service, .. })) if *service == *"twin")
+    );
 }
 
 #[test]
@@ -342,9 +347,9 @@ fn many_clients_at_once_are_all_served() {
         .collect();
     let served: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
     assert_eq!(served, 1000);
-    let snapshot = &rig.engine.snapshot()[0];
+    let snapshot = &rig.engine.snapshot().services[0];
     assert_eq!((snapshot.requests, snapshot.errors), (1000, 0));
-    for server in &snapshot.servers {
+    for server in &rig.engine.snapshot().pools[0].servers {
         assert!((333..=334).contains(&server.requests), "{server:?}");
     }
 }

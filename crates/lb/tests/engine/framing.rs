@@ -146,7 +146,7 @@ fn what_could_be_smuggled_is_refused() {
         assert!(client.is_closed(), "{request:?}: what follows must not be read as a request");
     }
     assert!(seen.lock().unwrap().is_empty(), "{:?}", seen.lock().unwrap());
-    assert_eq!(rig.engine.snapshot()[0].errors, REFUSED.len() as u64);
+    assert_eq!(rig.engine.snapshot().services[0].errors, REFUSED.len() as u64);
 }
 
 /// The same in single bytes: the decision must not depend on how the network cuts.

@@ -15,9 +15,9 @@ fn many_requests_share_one_connection_on_each_side() {
         assert_eq!(client.get("/").unwrap().body, "one");
     }
     assert_eq!(origin.accepted(), 1);
-    assert_eq!(rig.engine.snapshot()[0].connections, 1);
+    assert_eq!(rig.engine.snapshot().services[0].connections, 1);
     drop(client);
-    wait_until("the connection is gone", || rig.engine.snapshot()[0].connections == 0);
+    wait_until("the connection is gone", || rig.engine.snapshot().services[0].connections == 0);
 }
 
 #[test]

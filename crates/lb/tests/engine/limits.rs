@@ -67,8 +67,8 @@ fn a_client_that_does_not_read_is_cut_and_holds_no_memory_meanwhile() {
     let rig = Rig::start(service);
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_until("it began", || rig.engine.snapshot()[0].connections == 1);
-    wait_until("it was cut", || rig.engine.snapshot()[0].connections == 0);
+    wait_until("it began", || rig.engine.snapshot().services[0].connections == 1);
+    wait_until("it was cut", || rig.engine.snapshot().services[0].connections == 0);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn connections_beyond_the_limit_wait_until_another_ends() {
     third.stream().set_read_timeout(Some(SHORT)).unwrap();
     third.answer().expect_err("it waits");
     third.stream().set_read_timeout(Some(LONG)).unwrap();
-    assert_eq!(rig.engine.snapshot()[0].connections, 2);
+    assert_eq!(rig.engine.snapshot().services[0].connections, 2);
     first.pop();
     assert_eq!(third.answer().unwrap().body, "one");
 }
@@ -129,7 +129,7 @@ fn a_full_service_stops_within_its_grace() {
     let rig = Rig::start(service);
     let mut first = rig.client();
     first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
-    wait_until("it is in", || rig.engine.snapshot()[0].connections == 1);
+    wait_until("it is in", || rig.engine.snapshot().services[0].connections == 1);
     // Some for each worker: they wait for the first one to end.
     let _others: Vec<Client> = (0..8).map(|_| rig.client()).collect();
     let (done, ended) = std::sync::mpsc::channel();

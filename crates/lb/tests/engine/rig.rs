@@ -344,7 +344,7 @@ impl Rig {
     pub(crate) fn start(front: Front) -> Self {
         let settings = Settings { workers: 2, ..Settings::default() };
         let engine = Engine::start(settings, &cluster([front])).unwrap();
-        let at = engine.snapshot()[0].listen[0];
+        let at = engine.snapshot().services[0].listen[0];
         Self { engine, at }
     }
 
@@ -363,7 +363,7 @@ impl Rig {
     }
 
     pub(crate) fn server(&self, number: usize) -> ServerSnapshot {
-        self.engine.snapshot()[0].servers[number - 1].clone()
+        self.engine.snapshot().pools[0].servers[number - 1].clone()
     }
 
     pub(crate) fn wait_health(&self, number: usize, health: Health) {

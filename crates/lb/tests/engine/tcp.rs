@@ -54,7 +54,7 @@ fn connections_go_in_turn_and_each_side_ends_by_itself() {
     rig.wait_health(2, Health::Up);
     let heard: Vec<_> = (0..4).map(|_| String::from_utf8(talk(&rig, b"hello ")).unwrap()).collect();
     assert_eq!(heard, ["one hello bye", "two hello bye", "one hello bye", "two hello bye"]);
-    wait_until("all are gone", || rig.engine.snapshot()[0].connections == 0);
+    wait_until("all are gone", || rig.engine.snapshot().services[0].connections == 0);
     let large = vec![b'x'; 3_000_000];
     assert_eq!(talk(&rig, &large).len(), large.len() + 7);
 }
@@ -81,7 +81,7 @@ fn with_no_server_left_the_fallback_answers_or_the_connection_is_reset() {
     service.mode = Mode::Tcp;
     let rig = Rig::start(service.clone());
     assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)));
-    wait_until("it is counted", || rig.engine.snapshot()[0].errors == 1);
+    wait_until("it is counted", || rig.engine.snapshot().services[0].errors == 1);
     let sorry = echo("sorry ");
     service.pool.fallback = Some(sorry.at);
     assert_eq!(talk(&Rig::start(service), b""), b"sorry bye");

@@ -116,6 +116,11 @@ impl Server {
         }
     }
 
+    /// A server of which something is known already, that is checked in another way from now on.
+    pub fn resume(settings: Settings, state: State, since: Time, reason: String, now: Time) -> Self {
+        Self { state, since, reason, ..Self::new(settings, now) }
+    }
+
     /// What the checks say.
     pub const fn state(&self) -> State {
         self.state

@@ -191,6 +191,7 @@ mod tests {
             since: 0,
             groups: vec![group(state)],
             services: Vec::new(),
+            pools: Vec::new(),
         };
         NodeStatus {
             name: name.to_owned(),

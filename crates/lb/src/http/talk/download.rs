@@ -87,7 +87,7 @@ impl Talk {
 
     fn on_head(&mut self, connection: &mut Connection, mut bytes: &[u8]) -> Option<End> {
         let local = std::rc::Rc::clone(&connection.presence.local);
-        let limit = local.shared.config.limits.header;
+        let limit = local.frontend.config.limits.header;
         let mut fields = local.worker.fields.borrow_mut();
         let mut output = local.worker.output.borrow_mut();
         output.clear();
@@ -137,7 +137,7 @@ impl Talk {
                 || self.plain
                 || body == Body::UntilClose
                 || self.up != Upload::Done
-                || local.worker.closing.get();
+                || connection.presence.is_closing();
             self.carry = Vec::new();
             let manner = Manner { version, close: self.close };
             response.write(bytes, fields.list(), manner, &mut output);

@@ -11,6 +11,7 @@ mod upload;
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::body::Body;
 use super::connection::Connection;
@@ -43,6 +44,8 @@ pub(super) enum End {
 pub(super) struct Talk {
     server: ServerStream,
     request: Request,
+    /// Longest silence of the server.
+    patience: Duration,
     up: Upload,
     up_body: Body,
     down: Download,
@@ -79,10 +82,12 @@ enum Download {
 }
 
 impl Talk {
-    pub(super) fn new(server: ServerStream, request: &Request) -> Self {
+    /// `patience`: longest silence of a server that owes an answer.
+    pub(super) fn new(server: ServerStream, request: &Request, patience: Duration) -> Self {
         Self {
             server,
             request: *request,
+            patience,
             up: if request.body.is_done() { Upload::Done } else { Upload::Running { waiting: false } },
             up_body: request.body,
             down: Download::Head,
@@ -142,10 +147,9 @@ impl Talk {
             return Poll::Ready(end);
         }
         if std::mem::take(&mut self.moved) {
-            let shared = &connection.presence.local.shared;
-            let (client, server) = (shared.config.timeouts.client, shared.pool.timeouts.server);
+            let client = connection.presence.local.frontend.config.timeouts.client;
             let client_owes = !connection.client.is_flushed() || self.up == Upload::Running { waiting: true };
-            connection.presence.set_deadline(if client_owes { client } else { server });
+            connection.presence.set_deadline(if client_owes { client } else { self.patience });
         }
         Poll::Pending
     }

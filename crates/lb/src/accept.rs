@@ -1,0 +1,99 @@
+//! Taking in clients: one listening socket of one worker.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use relevo_model::cluster::Mode;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::local::{Handle, Presence};
+use crate::stream::Client;
+use crate::{http, tcp};
+
+/// Shortest time between two lines in the log about connections that cannot be accepted.
+const COMPLAIN: Duration = Duration::from_secs(10);
+
+/// Whom the clients of a listening socket are for; another configuration may say something else.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The service.
+    pub(crate) handle: Rc<Handle>,
+    /// The place in its `listen`.
+    pub(crate) listen: usize,
+}
+
+/// Accepts until it is told to stop; then what the kernel has accepted is served, and the socket is closed.
+pub(crate) async fn run(
+    target: Rc<RefCell<Target>>,
+    listener: AsyncFd<TcpListener>,
+    mut stop: watch::Receiver<()>,
+) {
+    let mut complained: Option<Instant> = None;
+    let now = |target: &RefCell<Target>| {
+        let target = target.borrow();
+        (Rc::clone(&target.handle), target.listen)
+    };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.async_io(Interest::READABLE, accept) => accepted,
+            _ = stop.changed() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (handle, listen) = now(&target);
+                // One connection more than allowed is taken, and waits here; the others wait in the kernel.
+                tokio::select! {
+                    biased;
+                    () = handle.gate.admit() => start(handle, listen, stream, peer),
+                    _ = stop.changed() => break,
+                }
+            }
+            // The client left before it was accepted (accept(2): pending network errors).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                // Out of descriptors or memory: let some connections end.
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {
+                    complained = Some(Instant::now());
+                    let service = &now(&target).0.current().frontend.config.name;
+                    tracing::warn!(%service, %error, "cannot accept connections; they wait");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    while let Ok((stream, peer)) = accept(listener.get_ref()) {
+        let (handle, listen) = now(&target);
+        handle.gate.admit().await;
+        start(handle, listen, stream, peer);
+    }
+}
+
+/// Registers a listener with the event loop; unlike tokio's own listener, it does not register what it accepts.
+#[allow(unsafe_code, reason = "tokio offers the registration of a descriptor only so")]
+pub(crate) fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
+    // SAFETY: a `TcpListener` owns its descriptor, always gives the same one, and closes it only when it is dropped.
+    Ok(unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?)
+}
+
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, peer))
+}
+
+/// Serves a connection that was admitted. `listen`: which of its service's addresses it came to.
+fn start(handle: Rc<Handle>, _listen: usize, stream: TcpStream, peer: SocketAddr) {
+    let presence = Presence::new(handle);
+    let client = Client::plain(stream);
+    match presence.local.frontend.config.mode {
+        Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, client, peer))),
+        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, client))),
+    }
+}

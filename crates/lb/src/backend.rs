@@ -1,0 +1,158 @@
+//! A pool at run time, as all threads see it: its servers, who of them may get work, and whose turn it is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use relevo_model::cluster::{Balance, Pool};
+use relevo_model::{ServerName, Time};
+use relevo_proto::balance::{Admin, Candidate, Table, Tried};
+use relevo_proto::health::State;
+
+use crate::server::Server;
+use crate::snapshot::{PoolSnapshot, ServerSnapshot};
+
+/// A pool in one configuration; the next configuration makes a new one that goes on with the servers that stay.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    /// The pool as the operator wrote it.
+    pub(crate) config: Pool,
+    /// The servers in the file's order; behind them the fallback, if there is one.
+    pub(crate) servers: Box<[Arc<Server>]>,
+    /// Who may get new work.
+    pub(crate) table: ArcSwap<Table>,
+    turn: Arc<AtomicU64>,
+    /// Held while the table is made, so that an older one never replaces a newer one.
+    making: Mutex<()>,
+}
+
+impl Backend {
+    /// The pool, going on where a former one of its name is. `id` gives numbers that nobody has; `wish` says what the
+    /// operator wants of a server that is new.
+    pub(crate) fn new(
+        config: Pool,
+        former: Option<&Self>,
+        workers: usize,
+        now: Time,
+        mut id: impl FnMut() -> u64,
+        wish: impl Fn(&ServerName) -> Admin,
+    ) -> Self {
+        let mut servers: Vec<Arc<Server>> = Vec::with_capacity(config.servers.len() + 1);
+        let wanted = config.servers.iter().map(|server| (server.name.clone(), server.at));
+        let fallback = config.fallback.map(|at| ("fallback".into(), at));
+        for (place, (name, at)) in wanted.chain(fallback).enumerate() {
+            let is_server = place < config.servers.len();
+            let before = former.and_then(|former| match is_server {
+                true => former.of_name(&name),
+                false => former.fallback().and_then(|place| former.server(place)),
+            });
+            servers.push(match before {
+                Some(before) if before.at == at => Arc::clone(before),
+                _ => {
+                    let admin = if is_server { wish(&name) } else { Admin::Ready };
+                    Arc::new(Server::new(id(), name, at, admin, workers, now))
+                }
+            });
+        }
+        let turn = former.map_or_else(Arc::default, |former| Arc::clone(&former.turn));
+        let backend = Self {
+            config,
+            servers: servers.into(),
+            table: ArcSwap::from_pointee(Table::default()),
+            turn,
+            making: Mutex::new(()),
+        };
+        backend.rebuild();
+        backend
+    }
+
+    /// The fallback's number: the one after the last server's.
+    pub(crate) fn fallback(&self) -> Option<u16> {
+        self.config.fallback.and(u16::try_from(self.config.servers.len()).ok())
+    }
+
+    /// A server, or the fallback, by its number.
+    pub(crate) fn server(&self, number: u16) -> Option<&Arc<Server>> {
+        self.servers.get(usize::from(number))
+    }
+
+    /// Takes the next turn. All workers share it, so that consecutive requests go in turn.
+    pub(crate) fn next_turn(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Who gets a request.
+    pub(crate) fn choose(&self, turn: u64, tried: &Tried) -> Option<u16> {
+        let table = self.table.load();
+        match self.config.balance {
+            Balance::LeastConn => {
+                table.least(turn, |number| self.server(number).map_or(0, |server| server.running()), tried)
+            }
+            Balance::RoundRobin | Balance::StaticRr | Balance::First | Balance::Random | Balance::Hash(_) => {
+                table.in_turn(turn, tried)
+            }
+        }
+    }
+
+    /// Notes what the checks say.
+    pub(crate) fn set_health(&self, server: &Server, health: State, since: Time, reason: String) {
+        let mut state = server.state();
+        state.reason = reason;
+        if state.health != health {
+            (state.health, state.since) = (health, since);
+            drop(state);
+            self.rebuild();
+        }
+    }
+
+    /// Notes what the operator wants; returns what he wanted before.
+    pub(crate) fn set_admin(&self, server: &Server, admin: Admin) -> Admin {
+        let before = std::mem::replace(&mut server.state().admin, admin);
+        self.rebuild();
+        before
+    }
+
+    /// Makes the table from what is known of the servers now.
+    pub(crate) fn rebuild(&self) {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let candidates: Vec<_> = self
+            .config
+            .servers
+            .iter()
+            .zip(&self.servers)
+            .map(|(config, server)| {
+                let state = server.state();
+                Candidate { weight: config.weight, admin: state.admin, health: state.health }
+            })
+            .collect();
+        self.table.store(Table::new(&candidates).into());
+    }
+
+    pub(crate) fn snapshot(&self) -> PoolSnapshot {
+        let servers = self.config.servers.iter().zip(&self.servers).map(|(config, server)| {
+            let state = server.state().clone();
+            ServerSnapshot {
+                name: server.name.clone(),
+                at: server.at,
+                weight: config.weight,
+                health: state.health,
+                admin: state.admin,
+                since: state.since,
+                reason: state.reason,
+                connections: u64::from(server.running()),
+                requests: server.sum(|counters| counters.requests.value()),
+                failures: server.sum(|counters| counters.failures.value()),
+            }
+        });
+        PoolSnapshot {
+            name: self.config.name.clone(),
+            balance: self.config.balance.clone(),
+            fallback: self.config.fallback.is_some() && self.table.load().is_empty(),
+            servers: servers.collect(),
+        }
+    }
+
+    fn of_name(&self, name: &str) -> Option<&Arc<Server>> {
+        self.servers.iter().take(self.config.servers.len()).find(|server| *server.name == *name)
+    }
+}

@@ -1,0 +1,66 @@
+//! A service as all threads see it: where clients come in, and their limits. Who answers is its pool, a
+//! [`crate::backend::Backend`].
+
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
+use relevo_model::cluster::Service;
+
+use crate::counters::Counters;
+use crate::gate::Gate;
+use crate::snapshot::ServiceSnapshot;
+
+/// A service in one configuration; the next configuration makes a new one that goes on with its counters.
+#[derive(Debug)]
+pub(crate) struct Frontend {
+    /// The service as the operator wrote it.
+    pub(crate) config: Service,
+    /// The place of its pool among the pools.
+    pub(crate) pool: usize,
+    /// Where it really listens, in the order of its `listen`.
+    pub(crate) listen: Vec<SocketAddrV4>,
+    /// The Host for clients of HTTP/1.0 that send none.
+    pub(crate) host: Vec<u8>,
+    /// One for each worker.
+    pub(crate) counters: Arc<[Counters]>,
+    /// Its clients.
+    pub(crate) gate: Arc<Gate>,
+}
+
+impl Frontend {
+    /// The service, going on with what a former one of its name has counted.
+    pub(crate) fn new(
+        config: Service,
+        pool: usize,
+        listen: Vec<SocketAddrV4>,
+        former: Option<&Self>,
+        workers: usize,
+    ) -> Self {
+        let most = config.limits.connections;
+        Self {
+            host: listen.first().map(ToString::to_string).unwrap_or_default().into_bytes(),
+            counters: former.map_or_else(
+                || (0..workers).map(|_| Counters::default()).collect(),
+                |former| Arc::clone(&former.counters),
+            ),
+            gate: former.map_or_else(|| Arc::new(Gate::new(most)), |former| Arc::clone(&former.gate)),
+            config,
+            pool,
+            listen,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> ServiceSnapshot {
+        let sum =
+            |value: &dyn Fn(&Counters) -> u64| self.counters.iter().map(value).fold(0, u64::wrapping_add);
+        ServiceSnapshot {
+            name: self.config.name.clone(),
+            mode: self.config.mode,
+            pool: self.config.pool.clone(),
+            listen: self.listen.clone(),
+            connections: self.gate.connections() as u64,
+            requests: sum(&|counters| counters.requests.value()),
+            errors: sum(&|counters| counters.errors.value()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How many clients a service has, and how many it may have. It outlives changes of the configuration.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+/// The count of a service's client connections, over all workers.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    connections: AtomicUsize,
+    most: AtomicUsize,
+    freed: Notify,
+}
+
+impl Gate {
+    /// Nobody is in, and `most` may be.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { connections: AtomicUsize::new(0), most: AtomicUsize::new(most), freed: Notify::new() }
+    }
+
+    /// Client connections now.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// From now on so many may be in. Those who are, stay.
+    pub(crate) fn set_most(&self, most: usize) {
+        if self.most.swap(most, Ordering::Relaxed) < most {
+            self.freed.notify_one();
+        }
+    }
+
+    /// Counts a client connection in; waits while there are as many as allowed. Those who wait are not read from.
+    pub(crate) async fn admit(&self) {
+        let mut waited = false;
+        loop {
+            let freed = self.freed.notified();
+            let most = self.most.load(Ordering::Relaxed);
+            let free = |count| (count < most).then_some(count + 1);
+            if let Ok(before) = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
+                if waited && before + 1 < most {
+                    // Several places became free at once, and only the first was told: pass it on.
+                    self.freed.notify_one();
+                }
+                return;
+            }
+            freed.await;
+            waited = true;
+        }
+    }
+
+    /// Counts a client connection out.
+    pub(crate) fn release(&self) {
+        if self.connections.fetch_sub(1, Ordering::Relaxed) >= self.most.load(Ordering::Relaxed) {
+            self.freed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn places_that_become_free_at_once_are_all_taken() {
+        let gate = Arc::new(Gate::new(3));
+        for _ in 0..3 {
+            gate.admit().await;
+        }
+        // One for each worker.
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            let gate = Arc::clone(&gate);
+            waiting.spawn(async move { gate.admit().await });
+        }
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            gate.release();
+        }
+        for _ in 0..3 {
+            let admitted = tokio::time::timeout(Duration::from_secs(1), waiting.join_next()).await;
+            assert!(admitted.is_ok(), "one waits though there is a place");
+        }
+        assert_eq!(gate.connections(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_come_in_when_more_are_allowed() {
+        let gate = Arc::new(Gate::new(1));
+        gate.admit().await;
+        let waiting = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.admit().await;
+                gate.admit().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        gate.set_most(3);
+        let admitted = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+        assert!(admitted.is_ok(), "one waits though there is a place");
+    }
+}

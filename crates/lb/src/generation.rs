@@ -1,0 +1,187 @@
+//! One configuration, ready to run: built whole, with all its sockets, before anybody goes over to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
+use std::sync::Arc;
+
+use relevo_model::cluster::Service;
+use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
+
+use crate::backend::Backend;
+use crate::frontend::Frontend;
+use crate::{Admin, listener};
+
+/// What the operator wants of servers that are not simply ready.
+pub(crate) type Wishes = BTreeMap<(PoolName, ServerName), Admin>;
+
+/// A configuration as all threads see it.
+#[derive(Debug, Default)]
+pub(crate) struct Generation {
+    /// In the file's order.
+    pub(crate) frontends: Vec<Arc<Frontend>>,
+    /// In the file's order.
+    pub(crate) backends: Vec<Arc<Backend>>,
+    /// Where it listens.
+    pub(crate) doors: Vec<Door>,
+}
+
+/// An address that is listened on, and for whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) place: Place,
+    /// Where it really is.
+    at: SocketAddrV4,
+    /// The place among the frontends.
+    pub(crate) frontend: usize,
+    /// The place in its `listen`.
+    pub(crate) listen: usize,
+}
+
+/// What makes two listening sockets the same one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// As wanted.
+    at: SocketAddrV4,
+    /// With port 0 the kernel chooses: then each wish is a place of its own.
+    own: Option<(ServiceName, usize)>,
+}
+
+/// Why a configuration cannot be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Another process, or another service of the same file, listens there.
+    #[error("service {service}: {at} is in use by another program; stop it or change `listen`")]
+    AddressInUse {
+        /// The service that wanted it.
+        service: ServiceName,
+        /// The address and port.
+        at: SocketAddrV4,
+    },
+    /// The kernel refused to listen there.
+    #[error("service {service}: cannot listen on {at}")]
+    Listen {
+        /// The service.
+        service: ServiceName,
+        /// The address and port.
+        at: SocketAddrV4,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// A service's pool is not in the file; the reader of cluster files refuses that.
+    #[error("service {service}: there is no pool {pool}")]
+    NoPool {
+        /// The service.
+        service: ServiceName,
+        /// Its pool.
+        pool: PoolName,
+    },
+}
+
+/// The sockets of one worker that were not there before.
+pub(crate) type Sockets = Vec<(Place, TcpListener)>;
+
+/// What a configuration is built from.
+pub(crate) struct Builder<'a> {
+    pub(crate) cluster: &'a ClusterFile,
+    pub(crate) former: &'a Generation,
+    pub(crate) wishes: &'a Wishes,
+    pub(crate) workers: usize,
+    pub(crate) now: Time,
+}
+
+impl Builder<'_> {
+    /// Builds it, with new sockets for each worker. `id` gives numbers that nobody has.
+    pub(crate) fn build(self, mut id: impl FnMut() -> u64) -> Result<(Generation, Vec<Sockets>), ApplyError> {
+        let mut generation = Generation::default();
+        let mut pools = Vec::with_capacity(self.cluster.services.len());
+        for service in &self.cluster.services {
+            let pool = self.cluster.pools.iter().position(|pool| pool.name == service.pool);
+            pools.push(pool.ok_or_else(|| ApplyError::NoPool {
+                service: service.name.clone(),
+                pool: service.pool.clone(),
+            })?);
+        }
+        let (doors, sockets) = self.open()?;
+        generation.doors = doors;
+        for pool in &self.cluster.pools {
+            let former = self.former.backends.iter().find(|backend| backend.config.name == pool.name);
+            generation.backends.push(match former {
+                Some(same) if same.config == *pool => Arc::clone(same),
+                former => {
+                    let former = former.map(|former| &**former);
+                    let wish = |server: &ServerName| {
+                        let wish = self.wishes.get(&(pool.name.clone(), server.clone()));
+                        wish.copied().unwrap_or_default()
+                    };
+                    Arc::new(Backend::new(pool.clone(), former, self.workers, self.now, &mut id, wish))
+                }
+            });
+        }
+        for (place, (service, pool)) in self.cluster.services.iter().zip(pools).enumerate() {
+            let former = self.former.frontends.iter().find(|former| former.config.name == service.name);
+            let listen =
+                generation.doors.iter().filter(|door| door.frontend == place).map(|door| door.at).collect();
+            let former = former.map(|former| &**former);
+            let frontend = Frontend::new(service.clone(), pool, listen, former, self.workers);
+            generation.frontends.push(Arc::new(frontend));
+        }
+        Ok((generation, sockets))
+    }
+
+    /// All doors; sockets for those that are new. All addresses are looked at before the first is taken, so that a
+    /// mistake leaves nothing listening for a moment.
+    fn open(&self) -> Result<(Vec<Door>, Vec<Sockets>), ApplyError> {
+        let mut doors = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (frontend, service) in self.cluster.services.iter().enumerate() {
+            for (listen, at) in service.listen.iter().map(|listen| listen.at).enumerate() {
+                let own = (at.port() == 0).then(|| (service.name.clone(), listen));
+                let place = Place { at, own };
+                if !seen.insert(place.clone()) {
+                    return Err(ApplyError::AddressInUse { service: service.name.clone(), at });
+                }
+                let there = self.former.doors.iter().find(|door| door.place == place);
+                if there.is_none() && !self.overlaps(at) {
+                    listener::ensure_free(at).map_err(|source| refused(service, at, source))?;
+                }
+                doors.push(Door { place, at: there.map_or(at, |door| door.at), frontend, listen });
+            }
+        }
+        let mut sockets: Vec<Sockets> = (0..self.workers).map(|_| Vec::new()).collect();
+        for door in &mut doors {
+            if self.former.doors.iter().any(|there| there.place == door.place) {
+                continue;
+            }
+            let Some(service) = self.cluster.services.get(door.frontend) else { continue };
+            for sockets in &mut sockets {
+                let socket = listener::listen(door.at).map_err(|source| refused(service, door.at, source))?;
+                // Port 0: the first socket's port is everyone's.
+                if let Ok(SocketAddr::V4(local)) = socket.local_addr() {
+                    door.at = local;
+                }
+                sockets.push((door.place.clone(), socket));
+            }
+        }
+        Ok((doors, sockets))
+    }
+
+    /// Whether one of our own sockets is in the way: on all addresses where one is wanted, or the other way round. It
+    /// leaves with the former configuration, or the kernel gives each client to the more exact one.
+    fn overlaps(&self, at: SocketAddrV4) -> bool {
+        let in_the_way = |door: &Door| {
+            door.at.port() == at.port() && (door.at.ip().is_unspecified() || at.ip().is_unspecified())
+        };
+        self.former.doors.iter().any(in_the_way)
+    }
+}
+
+fn refused(service: &Service, at: SocketAddrV4, source: io::Error) -> ApplyError {
+    let service = service.name.clone();
+    if source.kind() == io::ErrorKind::AddrInUse {
+        ApplyError::AddressInUse { service, at }
+    } else {
+        ApplyError::Listen { service, at, source }
+    }
+}

@@ -1,0 +1,196 @@
+//! What a worker keeps from one configuration to the next: services, servers, listening sockets.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use relevo_model::ServiceName;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::accept::{self, Target};
+use crate::backend::Backend;
+use crate::generation::{Generation, Place};
+use crate::local::{Handle, Life, Local, LocalPool, LocalServer};
+use crate::slot::Signal;
+use crate::worker::Worker;
+
+/// The servers of a worker by their ids.
+pub(crate) type Servers = Rc<RefCell<BTreeMap<u64, Rc<LocalServer>>>>;
+
+/// Everything that a worker has; each new configuration is taken over by [`House::adopt`].
+#[derive(Debug)]
+pub(crate) struct House {
+    worker: Rc<Worker>,
+    drain: Duration,
+    services: BTreeMap<ServiceName, Rc<Handle>>,
+    servers: Servers,
+    doors: BTreeMap<Place, Door>,
+    handles: u64,
+}
+
+/// A listening socket that is being accepted from.
+#[derive(Debug)]
+struct Door {
+    target: Rc<RefCell<Target>>,
+    /// Dropping it ends the task.
+    stop: watch::Sender<()>,
+}
+
+impl House {
+    pub(crate) fn new(worker: Rc<Worker>, drain: Duration) -> Self {
+        Self {
+            worker,
+            drain,
+            services: BTreeMap::new(),
+            servers: Servers::default(),
+            doors: BTreeMap::new(),
+            handles: 0,
+        }
+    }
+
+    /// All servers, now and later.
+    pub(crate) fn servers(&self) -> Servers {
+        Rc::clone(&self.servers)
+    }
+
+    /// Goes over to another configuration. Sockets that stay are not touched.
+    ///
+    /// # Errors
+    /// When a new socket cannot be waited for; all else was done.
+    pub(crate) fn adopt(
+        &mut self,
+        next: &Generation,
+        sockets: Vec<(Place, TcpListener)>,
+        tasks: &mut JoinSet<()>,
+    ) -> io::Result<()> {
+        let heads = next.frontends.iter().map(|frontend| frontend.config.limits.header);
+        self.worker.expect_heads(heads.max().unwrap_or(0));
+        let pools = self.adopt_pools(&next.backends);
+        self.adopt_services(next, &pools);
+        self.adopt_doors(next, sockets, tasks)
+    }
+
+    /// Ends all accepting; returns when the sockets are closed.
+    pub(crate) async fn close(&self) {
+        for door in self.doors.values() {
+            let _ = door.stop.send(());
+        }
+        for door in self.doors.values() {
+            door.stop.closed().await;
+        }
+    }
+
+    fn adopt_pools(&mut self, backends: &[Arc<Backend>]) -> Rc<[Rc<LocalPool>]> {
+        let mut former = std::mem::take(&mut *self.servers.borrow_mut());
+        let mut servers = BTreeMap::new();
+        let mut local = |server: &Arc<crate::server::Server>| {
+            let local = former.remove(&server.id).unwrap_or_else(|| {
+                Rc::new(LocalServer {
+                    worker: Rc::clone(&self.worker),
+                    server: Arc::clone(server),
+                    idle: RefCell::default(),
+                    gone: false.into(),
+                })
+            });
+            servers.insert(server.id, Rc::clone(&local));
+            local
+        };
+        let pools = backends
+            .iter()
+            .map(|backend| {
+                let servers = backend.servers.iter().map(&mut local).collect();
+                Rc::new(LocalPool { backend: Arc::clone(backend), servers })
+            })
+            .collect();
+        *self.servers.borrow_mut() = servers;
+        for (id, gone) in former {
+            gone.gone.set(true);
+            gone.idle.borrow_mut().clear();
+            let worker = Rc::clone(&self.worker);
+            self.later(move || worker.slots.signal_server(id, Signal::Cut));
+        }
+        pools
+    }
+
+    fn adopt_services(&mut self, next: &Generation, pools: &Rc<[Rc<LocalPool>]>) {
+        let mut former = std::mem::take(&mut self.services);
+        for frontend in &next.frontends {
+            let Some(pool) = pools.get(frontend.pool) else { continue };
+            let local = Local {
+                worker: Rc::clone(&self.worker),
+                frontend: Arc::clone(frontend),
+                pool: Rc::clone(pool),
+                pools: Rc::clone(pools),
+            };
+            let name = frontend.config.name.clone();
+            let handle = match former.remove(&name) {
+                Some(handle) => {
+                    handle.replace(local);
+                    handle
+                }
+                None => {
+                    self.handles += 1;
+                    Rc::new(Handle::new(self.handles, local))
+                }
+            };
+            self.services.insert(name, handle);
+        }
+        for (_, gone) in former {
+            gone.set_life(Life::Closing);
+            self.worker.slots.signal_service(gone.id, Signal::Closing);
+            let worker = Rc::clone(&self.worker);
+            self.later(move || {
+                gone.set_life(Life::Over);
+                worker.slots.signal_service(gone.id, Signal::Cut);
+            });
+        }
+    }
+
+    fn adopt_doors(
+        &mut self,
+        next: &Generation,
+        sockets: Vec<(Place, TcpListener)>,
+        tasks: &mut JoinSet<()>,
+    ) -> io::Result<()> {
+        let mut former = std::mem::take(&mut self.doors);
+        let mut sockets: BTreeMap<Place, TcpListener> = sockets.into_iter().collect();
+        let mut result = Ok(());
+        for wanted in &next.doors {
+            let Some(handle) =
+                next.frontends.get(wanted.frontend).and_then(|one| self.services.get(&one.config.name))
+            else {
+                continue;
+            };
+            let target = Target { handle: Rc::clone(handle), listen: wanted.listen };
+            if let Some(door) = former.remove(&wanted.place) {
+                *door.target.borrow_mut() = target;
+                self.doors.insert(wanted.place.clone(), door);
+            } else if let Some(socket) = sockets.remove(&wanted.place) {
+                match accept::watch(socket) {
+                    Ok(listener) => {
+                        let target = Rc::new(RefCell::new(target));
+                        let (stop, stopped) = watch::channel(());
+                        tasks.spawn_local(accept::run(Rc::clone(&target), listener, stopped));
+                        self.doors.insert(wanted.place.clone(), Door { target, stop });
+                    }
+                    Err(error) => result = Err(error),
+                }
+            }
+        }
+        result
+    }
+
+    /// Does something when the time to finish is over.
+    fn later(&self, what: impl FnOnce() + 'static) {
+        let drain = self.drain;
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(drain).await;
+            what();
+        });
+    }
+}

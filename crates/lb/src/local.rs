@@ -1,0 +1,191 @@
+//! What a worker has of services and pools: values of its own thread, so that a request counts no atomic reference.
+//!
+//! ```text
+//!  Presence (a connection) ─► Handle (its service) ─► Local (the configuration now) ─► LocalPool ─► LocalServer
+//! ```
+//! A new configuration puts a new [`Local`] into each [`Handle`]; connections look there at each request.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::counters::{Counters, ServerCounters};
+use crate::frontend::Frontend;
+use crate::gate::Gate;
+use crate::idle::Idle;
+use crate::server::Server;
+use crate::slot::Slot;
+use crate::stream::ServerStream;
+use crate::worker::{Hint, Worker};
+
+/// A service in one worker, in one configuration.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) frontend: Arc<Frontend>,
+    /// Who answers unless a rule says otherwise.
+    pub(crate) pool: Rc<LocalPool>,
+    /// All pools, in the order of the cluster file, for rules to choose from.
+    #[expect(dead_code, reason = "rules choose from it")]
+    pub(crate) pools: Rc<[Rc<LocalPool>]>,
+}
+
+impl Local {
+    pub(crate) fn counters(&self) -> &Counters {
+        // One for each worker was made.
+        &self.frontend.counters[self.worker.number]
+    }
+
+    /// Longest silence of a connection that carries bytes both ways.
+    pub(crate) fn tunnel(&self, pool: &LocalPool) -> Duration {
+        let timeouts = &self.frontend.config.timeouts;
+        // Either side may be silent while the other speaks.
+        timeouts.tunnel.unwrap_or_else(|| timeouts.client.max(pool.backend.config.timeouts.server))
+    }
+}
+
+/// A pool in one worker, in one configuration.
+#[derive(Debug)]
+pub(crate) struct LocalPool {
+    pub(crate) backend: Arc<Backend>,
+    /// In the order of the backend's.
+    pub(crate) servers: Box<[Rc<LocalServer>]>,
+}
+
+impl LocalPool {
+    /// A server, or the fallback, by its number.
+    pub(crate) fn server(&self, number: u16) -> Option<Rc<LocalServer>> {
+        self.servers.get(usize::from(number)).map(Rc::clone)
+    }
+}
+
+/// A server in one worker, with the connections to it that rest. It outlives changes of the configuration.
+#[derive(Debug)]
+pub(crate) struct LocalServer {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) idle: RefCell<Idle>,
+    /// It is in no pool any more: no connection to it is kept.
+    pub(crate) gone: Cell<bool>,
+}
+
+impl LocalServer {
+    pub(crate) fn counters(&self) -> &ServerCounters {
+        // One for each worker was made.
+        &self.server.counters[self.worker.number]
+    }
+
+    /// Counts a failure and lets the checks look at it.
+    pub(crate) fn failed(&self) {
+        self.counters().failures.add();
+        // A full queue means that they have been told enough.
+        let _ = self.worker.hints.try_send(Hint { server: self.server.id });
+    }
+
+    /// A connection that rested, if there is a good one.
+    pub(crate) fn take_idle(&self) -> Option<ServerStream> {
+        self.idle.borrow_mut().take(self.worker.slots.now())
+    }
+
+    /// Lets a connection rest.
+    pub(crate) fn keep(&self, stream: ServerStream) {
+        if !self.gone.get() {
+            self.idle.borrow_mut().put(stream, self.worker.slots.now());
+        }
+    }
+}
+
+/// A service in one worker, whatever its configuration is now.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    /// No other one of this worker ever has the same.
+    pub(crate) id: u64,
+    pub(crate) gate: Arc<Gate>,
+    current: RefCell<Rc<Local>>,
+    life: Cell<Life>,
+}
+
+/// How long a service will be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    /// For all we know.
+    Open,
+    /// It was taken out of the configuration: what runs may finish.
+    Closing,
+    /// Its time is over.
+    Over,
+}
+
+impl Handle {
+    pub(crate) fn new(id: u64, local: Local) -> Self {
+        let gate = Arc::clone(&local.frontend.gate);
+        Self { id, gate, current: RefCell::new(Rc::new(local)), life: Cell::new(Life::Open) }
+    }
+
+    /// The configuration now.
+    pub(crate) fn current(&self) -> Rc<Local> {
+        Rc::clone(&self.current.borrow())
+    }
+
+    /// From now on this is the configuration.
+    pub(crate) fn replace(&self, local: Local) {
+        *self.current.borrow_mut() = Rc::new(local);
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.life.get()
+    }
+
+    pub(crate) fn set_life(&self, life: Life) {
+        self.life.set(life);
+    }
+}
+
+/// A client connection's place in the books; leaving it is noted when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    /// The configuration that the current request follows.
+    pub(crate) local: Rc<Local>,
+    pub(crate) slot: Rc<Slot>,
+    handle: Rc<Handle>,
+}
+
+impl Presence {
+    /// For a connection that the gate has admitted.
+    pub(crate) fn new(handle: Rc<Handle>) -> Self {
+        let local = handle.current();
+        let slot = local.worker.slots.open(handle.id);
+        Self { local, slot, handle }
+    }
+
+    /// Goes over to the newest configuration.
+    pub(crate) fn refresh(&mut self) {
+        let current = self.handle.current.borrow();
+        if !Rc::ptr_eq(&current, &self.local) {
+            self.local = Rc::clone(&current);
+        }
+    }
+
+    /// Whether no further request shall be taken from this client.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.local.worker.closing.get() || self.handle.life() != Life::Open
+    }
+
+    /// Whether its service is gone, and the time to finish is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.handle.life() == Life::Over
+    }
+
+    pub(crate) fn set_deadline(&self, after: Duration) {
+        self.local.worker.slots.set_deadline(&self.slot, after);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.local.worker.slots.close(&self.slot);
+        self.handle.gate.release();
+    }
+}
