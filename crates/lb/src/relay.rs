@@ -1,12 +1,17 @@
 //! Bytes both ways between two connections, each way ending by itself (RFC 9293 section 3.6: half-closed).
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::local::Presence;
 use crate::slot::Signal;
-use crate::stream::{Client, ServerStream, Stream};
+use crate::stream::{Broken, Carried, Client, ServerStream, Stream, Tube};
+use crate::worker::Worker;
+
+/// From so many bytes in one read on, the rest goes through a pipe: below, two more system calls cost more than a copy.
+pub(crate) const LARGE: usize = 32 * 1024;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +29,7 @@ pub(crate) async fn run(
     client: &mut Client,
     server: &mut ServerStream,
 ) -> Ended {
-    let (mut up, mut down) = (Way::Open, Way::Open);
+    let (mut up, mut down) = (Way::default(), Way::default());
     presence.set_deadline(silence);
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
@@ -32,14 +37,15 @@ pub(crate) async fn run(
             Signal::Timeout | Signal::Cut => return Poll::Ready(Ended::Broken),
             Signal::None | Signal::Closing | Signal::ServerDown => {}
         }
-        let mut scratch = presence.local.worker.scratch.borrow_mut();
+        let worker = &presence.local.worker;
         let mut moved = false;
-        let carried = carry(&mut up, client, server, &mut scratch, cx, &mut moved)
-            .and_then(|()| carry(&mut down, server, client, &mut scratch, cx, &mut moved));
+        let carried = up
+            .carry(client, server, worker, cx, &mut moved)
+            .and_then(|()| down.carry(server, client, worker, cx, &mut moved));
         if carried.is_err() {
             return Poll::Ready(Ended::Broken);
         }
-        if up == Way::Ended && down == Way::Ended {
+        if up.state == State::Ended && down.state == State::Ended {
             return Poll::Ready(Ended::Both);
         }
         if moved {
@@ -50,43 +56,102 @@ pub(crate) async fn run(
     .await
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+/// One way.
+#[derive(Debug, Default)]
+struct Way {
+    state: State,
+    /// The last that came was large.
+    large: bool,
+    /// While something large is on its way.
+    tube: Option<Tube>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
     Open,
     /// The source has ended; the rest must still be sent.
     Ending,
     Ended,
 }
 
-fn carry(
-    way: &mut Way,
-    from: &mut impl Stream,
-    to: &mut impl Stream,
-    scratch: &mut [u8],
-    cx: &mut Context<'_>,
-    moved: &mut bool,
-) -> std::io::Result<()> {
-    while *way != Way::Ended {
-        if !to.is_flushed() {
-            match to.poll_flush(cx) {
+impl Way {
+    fn carry(
+        &mut self,
+        from: &mut impl Stream,
+        to: &mut impl Stream,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        moved: &mut bool,
+    ) -> io::Result<()> {
+        while self.state != State::Ended {
+            if !to.is_flushed() {
+                match to.poll_flush(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(result) => result?,
+                }
+                *moved = true;
+            }
+            if self.state == State::Ending {
+                to.end();
+                self.state = State::Ended;
+                break;
+            }
+            if self.large {
+                match self.splice(from, to, worker, cx, moved)? {
+                    Poll::Ready(()) => continue,
+                    Poll::Pending => break,
+                }
+            }
+            let mut scratch = worker.scratch.borrow_mut();
+            match from.poll_read(cx, &mut scratch) {
                 Poll::Pending => break,
-                Poll::Ready(result) => result?,
+                Poll::Ready(read) => match read? {
+                    0 => self.state = State::Ending,
+                    count => {
+                        self.large = count >= LARGE;
+                        to.send([scratch.get(..count).unwrap_or_default(), &[]], false)?;
+                    }
+                },
             }
             *moved = true;
         }
-        if *way == Way::Ending {
-            to.end();
-            *way = Way::Ended;
-            break;
-        }
-        match from.poll_read(cx, scratch) {
-            Poll::Pending => break,
-            Poll::Ready(read) => match read? {
-                0 => *way = Way::Ending,
-                count => to.send([scratch.get(..count).unwrap_or_default(), &[]], false)?,
-            },
-        }
-        *moved = true;
+        Ok(())
     }
-    Ok(())
+
+    /// Carries past this process while it is worth it. Ready: go on by reading.
+    fn splice(
+        &mut self,
+        from: &mut impl Stream,
+        to: &mut impl Stream,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        moved: &mut bool,
+    ) -> io::Result<Poll<()>> {
+        let tube =
+            |from| self.tube.take().or_else(|| worker.tubes.borrow_mut().take()).map(|tube| (tube, from));
+        let (Some((mut tube, from)), Some(to)) = (from.tcp().and_then(tube), to.tcp()) else {
+            self.large = false;
+            return Ok(Poll::Ready(()));
+        };
+        let (mut left, mut sent) = (u64::MAX, 0);
+        let carried = tube.poll_carry(cx, from, to, &mut left, &mut sent);
+        let carried = carried.map_err(|broken| match broken {
+            Broken::From(error) | Broken::To(error) => error,
+        })?;
+        *moved |= sent > 0;
+        match carried {
+            Carried::Full => self.tube = Some(tube),
+            Carried::Dry | Carried::All | Carried::Ended => {
+                // Small things that follow are read again.
+                self.large = sent >= LARGE as u64;
+                worker.tubes.borrow_mut().put(tube);
+            }
+        }
+        if carried == Carried::Ended {
+            self.state = State::Ending;
+            return Ok(Poll::Ready(()));
+        }
+        Ok(Poll::Pending)
+    }
 }

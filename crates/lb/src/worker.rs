@@ -16,6 +16,7 @@ use crate::generation::{Generation, Place};
 use crate::house::House;
 use crate::http::fields::Fields;
 use crate::slot::{Signal, Slots, TICK};
+use crate::stream::Tubes;
 
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
 const SCRATCH: usize = 128 * 1024;
@@ -64,6 +65,8 @@ pub(crate) struct Worker {
     /// The head that is being parsed.
     pub(crate) fields: RefCell<Fields>,
     pub(crate) slots: Slots,
+    /// For what goes past this process.
+    pub(crate) tubes: RefCell<Tubes>,
     /// The engine stops: no connection is kept alive.
     pub(crate) closing: Cell<bool>,
     pub(crate) hints: mpsc::Sender<Hint>,
@@ -88,6 +91,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         output: RefCell::new(Vec::with_capacity(SCRATCH)),
         fields: RefCell::new(Fields::new()),
         slots: Slots::default(),
+        tubes: RefCell::default(),
         closing: Cell::new(false),
         hints,
     });

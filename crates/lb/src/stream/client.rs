@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::outbox::Outbox;
 use super::pipe::Pipe;
 use super::{Late, Stream};
+use tokio::net::TcpStream;
 
 /// A client's bytes, and what carries them.
 #[derive(Debug)]
@@ -91,6 +92,13 @@ impl Stream for Client {
         match self {
             Self::Plain(plain) => plain.socket.end(),
             Self::Pipe(pipe) => pipe.end(),
+        }
+    }
+
+    fn tcp(&mut self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(plain) => plain.socket.ready().ok().map(|stream| &*stream),
+            Self::Pipe(_) => None,
         }
     }
 }

@@ -10,13 +10,17 @@ mod outbox;
 pub(crate) mod pipe;
 mod server;
 mod socket;
+mod splice;
 
 use std::io;
 use std::task::{Context, Poll};
 
+use tokio::net::TcpStream;
+
 pub(crate) use client::Client;
 pub(crate) use late::Late;
 pub(crate) use server::ServerStream;
+pub(crate) use splice::{Broken, Carried, Tube, Tubes};
 
 /// What both sides can do, for those who carry bytes either way.
 pub(crate) trait Stream {
@@ -35,4 +39,7 @@ pub(crate) trait Stream {
 
     /// Ends this side; the peer may still send.
     fn end(&mut self);
+
+    /// The TCP connection itself, if there is nothing around it: then bytes may go past this process.
+    fn tcp(&mut self) -> Option<&TcpStream>;
 }

@@ -82,4 +82,9 @@ impl Stream for ServerStream {
         let Self::Plain(plain) = self;
         socket::end(&plain.socket);
     }
+
+    fn tcp(&mut self) -> Option<&TcpStream> {
+        let Self::Plain(plain) = self;
+        Some(&plain.socket)
+    }
 }

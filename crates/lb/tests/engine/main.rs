@@ -6,6 +6,7 @@ mod balancing;
 mod framing;
 mod http;
 mod keep_alive;
+mod large;
 mod limits;
 mod rig;
 mod tcp;

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use super::splice::HEAD_READ;
 use super::{Download, End, Talk, Upload};
 use crate::http::body::Body;
 use crate::http::connection::Connection;
@@ -28,12 +29,19 @@ impl Talk {
             if self.down == Download::Done {
                 return Some(End::Complete { close: self.close });
             }
+            if let Some(end) = self.splice(connection, cx) {
+                return end;
+            }
             let mut scratch = local.worker.scratch.borrow_mut();
             let kept = self.carry.len();
+            let most = match self.down == Download::Head && self.may_splice(&connection.client) {
+                true => scratch.len().min(kept + HEAD_READ),
+                false => scratch.len(),
+            };
             if let Some(start) = scratch.get_mut(..kept) {
                 start.copy_from_slice(&self.carry);
             }
-            let read = match self.server.poll_read(cx, scratch.get_mut(kept..).unwrap_or_default()) {
+            let read = match self.server.poll_read(cx, scratch.get_mut(kept..most).unwrap_or_default()) {
                 Poll::Pending => return None,
                 Poll::Ready(read) => read,
             };
@@ -52,7 +60,7 @@ impl Talk {
     }
 
     /// The server has closed, `cleanly` or not.
-    fn on_end(&mut self, cleanly: bool) -> Option<End> {
+    pub(super) fn on_end(&mut self, cleanly: bool) -> Option<End> {
         match self.down {
             Download::Head if !self.heard => Some(End::Silent),
             Download::Head => {

@@ -7,6 +7,7 @@
 //! Buffers are bounded: nothing is read from one side while the other has not taken what came before.
 
 mod download;
+mod splice;
 mod upload;
 
 use std::io;
@@ -18,7 +19,7 @@ use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
 use crate::slot::Signal;
-use crate::stream::{ServerStream, Stream};
+use crate::stream::{ServerStream, Stream, Tube};
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub(super) struct Talk {
     close: bool,
     /// Whether the client gets the content of chunks only.
     plain: bool,
+    /// While a large body goes past this process.
+    tube: Option<Tube>,
     /// Whether something was moved since the deadline was set; true at first.
     moved: bool,
 }
@@ -96,6 +99,7 @@ impl Talk {
             keep: true,
             close: false,
             plain: false,
+            tube: None,
             moved: true,
         }
     }
@@ -148,10 +152,15 @@ impl Talk {
         }
         if std::mem::take(&mut self.moved) {
             let client = connection.presence.local.frontend.config.timeouts.client;
-            let client_owes = !connection.client.is_flushed() || self.up == Upload::Running { waiting: true };
+            let client_owes =
+                self.client_owes_reading(connection) || self.up == Upload::Running { waiting: true };
             connection.presence.set_deadline(if client_owes { client } else { self.patience });
         }
         Poll::Pending
+    }
+
+    fn client_owes_reading(&self, connection: &Connection) -> bool {
+        !connection.client.is_flushed() || self.tube.is_some()
     }
 
     fn on_signal(&self, signal: Signal, connection: &Connection) -> Option<End> {
@@ -159,7 +168,7 @@ impl Talk {
         let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
         match signal {
             Signal::None | Signal::Closing => None,
-            Signal::Timeout if !connection.client.is_flushed() => Some(End::ClientGone),
+            Signal::Timeout if self.client_owes_reading(connection) => Some(End::ClientGone),
             Signal::Timeout | Signal::Cut if !unanswered => Some(End::Cut),
             Signal::Timeout if self.up == (Upload::Running { waiting: true }) => {
                 refuse(Status::RequestTimeout, "the request's body did not arrive in time")
