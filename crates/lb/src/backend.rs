@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use relevo_model::cluster::{Balance, Pool};
+use relevo_model::cluster::Pool;
 use relevo_model::{ServerName, Time};
-use relevo_proto::balance::{Admin, Candidate, Table, Tried};
+use relevo_proto::balance::{self, Admin, Ask, Candidate, Table, Tried};
 use relevo_proto::health::State;
 
 use crate::server::Server;
@@ -83,15 +83,8 @@ impl Backend {
 
     /// Who gets a request.
     pub(crate) fn choose(&self, turn: u64, tried: &Tried) -> Option<u16> {
-        let table = self.table.load();
-        match self.config.balance {
-            Balance::LeastConn => {
-                table.least(turn, |number| self.server(number).map_or(0, |server| server.running()), tried)
-            }
-            Balance::RoundRobin | Balance::StaticRr | Balance::First | Balance::Random | Balance::Hash(_) => {
-                table.in_turn(turn, tried)
-            }
-        }
+        let load = |number| self.server(number).map_or(0, |server| server.running());
+        self.table.load().choose(&Ask { turn, random: balance::mix(turn), hash: None, load, tried }).server()
     }
 
     /// Notes what the checks say.
@@ -122,10 +115,15 @@ impl Backend {
             .zip(&self.servers)
             .map(|(config, server)| {
                 let state = server.state();
-                Candidate { weight: config.weight, admin: state.admin, health: state.health }
+                Candidate {
+                    backup: config.backup,
+                    admin: state.admin,
+                    health: state.health,
+                    ..Candidate::new(&config.name, config.weight)
+                }
             })
             .collect();
-        self.table.store(Table::new(&candidates).into());
+        self.table.store(Table::new(&candidates, &self.config.balance, self.config.all_backups).into());
     }
 
     pub(crate) fn snapshot(&self) -> PoolSnapshot {

@@ -1,54 +1,87 @@
 //! The servers that may get new work, and how one of them is chosen.
 
-use super::{Admin, schedule};
-use crate::health::State;
+use relevo_model::cluster::{Balance, Hash, HashMethod};
 
-/// A server as the table's maker sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its share, 0 to 256; 0: no new work.
-    pub weight: u16,
-    /// What the operator wants.
-    pub admin: Admin,
-    /// What its checks say.
-    pub health: State,
-}
+use super::candidate::{Eligible, eligible};
+use super::ring::{Node, Ring};
+use super::{Ask, Candidate, Choice, hash, maglev, schedule};
 
-/// Who may get new work. Immutable: a change makes a new one.
+/// Who may get new work, and who keeps clients that are bound to it. Immutable: a change makes a new one.
 ///
 /// Servers that are up may. Servers of unknown health may only while none is up: at the start, before
-/// the first checks, it is better to try than to refuse. Servers that drain, are stopped, down or of
-/// weight 0 never may.
+/// the first checks, it is better to try than to refuse. Backups may only while no other server can. Servers that
+/// drain, are stopped, down or of weight 0 never may; all but those that are stopped or down keep their clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    order: Box<[u16]>,
     members: Box<[Member]>,
+    /// Backups for requests that all members failed.
+    reserve: Box<[Member]>,
+    /// All servers.
+    keeps: Box<[bool]>,
+    /// Places among the members; each stands there by its share.
+    cycle: Box<[u16]>,
+    way: Way,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
-    index: u16,
-    weight: u16,
+    server: u16,
+    share: u16,
+    most: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Turn,
+    Least,
+    First,
+    Random,
+    Hash {
+        map: Map,
+        /// Percent of the average load.
+        bound: Option<u16>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Map {
+    Ring(Ring),
+    /// Places among the members, asked modulo their number.
+    Places(Box<[u16]>),
 }
 
 impl Table {
-    /// The table of these servers; a server is known by its place in the list (at most 65,536).
-    pub fn new(candidates: &[Candidate]) -> Self {
-        let wanted = |state| {
-            move |candidate: &Candidate| {
-                candidate.admin == Admin::Ready && candidate.weight > 0 && candidate.health == state
+    /// The table of these servers; a server is known by its place in the list (at most 65,535).
+    pub fn new(candidates: &[Candidate<'_>], balance: &Balance, all_backups: bool) -> Self {
+        let is_static = match balance {
+            Balance::StaticRr | Balance::Hash(Hash { method: HashMethod::MapBased, .. }) => true,
+            Balance::Hash(_) | Balance::RoundRobin | Balance::LeastConn => false,
+            Balance::First | Balance::Random => false,
+        };
+        let member = |server: u16| {
+            let candidate = &candidates[usize::from(server)];
+            Member { server, share: candidate.share(is_static), most: candidate.most.unwrap_or(u32::MAX) }
+        };
+        let Eligible { regular, reserve } = eligible(candidates, all_backups);
+        let members: Box<[Member]> = regular.into_iter().map(member).collect();
+        let shares: Vec<u16> = members.iter().map(|member| member.share).collect();
+        let way = match balance {
+            Balance::RoundRobin | Balance::StaticRr => Way::Turn,
+            Balance::LeastConn => Way::Least,
+            Balance::First => Way::First,
+            Balance::Random => Way::Random,
+            Balance::Hash(Hash { method, bound, .. }) => {
+                Way::Hash { map: Map::new(*method, candidates, &members), bound: *bound }
             }
         };
-        let state = if candidates.iter().any(wanted(State::Up)) { State::Up } else { State::Unknown };
-        let may = wanted(state);
-        let weights: Vec<u16> =
-            candidates.iter().map(|candidate| if may(candidate) { candidate.weight } else { 0 }).collect();
-        let members = (0..=u16::MAX)
-            .zip(&weights)
-            .filter(|(_, weight)| **weight > 0)
-            .map(|(index, weight)| Member { index, weight: *weight })
-            .collect();
-        Self { order: schedule(&weights).into(), members }
+        Self {
+            cycle: schedule(&shares).into(),
+            members,
+            reserve: reserve.into_iter().map(member).collect(),
+            keeps: candidates.iter().map(Candidate::keeps).collect(),
+            way,
+        }
     }
 
     /// Whether nobody may get new work.
@@ -63,71 +96,200 @@ impl Table {
 
     /// Whether this server may get new work.
     pub fn contains(&self, server: u16) -> bool {
-        self.members.iter().any(|member| member.index == server)
+        self.members.iter().any(|member| member.server == server)
     }
 
-    /// Weighted round robin: the server of the `turn`-th request, or who follows it if it was tried.
-    ///
-    /// All who balance one service count turns together, so that consecutive requests go in turn.
-    pub fn in_turn(&self, turn: u64, tried: &Tried) -> Option<u16> {
-        let length = u64::try_from(self.order.len()).ok()?;
-        let start = usize::try_from(turn.checked_rem(length)?).ok()?;
-        let (before, from) = self.order.split_at(start);
-        from.iter().chain(before).copied().find(|server| !tried.contains(*server))
+    /// Whether clients that are bound to this server may go on asking it.
+    pub fn keeps(&self, server: u16) -> bool {
+        self.keeps.get(usize::from(server)).is_some_and(|keeps| *keeps)
     }
 
-    /// Least connections: the server with the fewest connections for its weight. Equal ones take turns.
-    pub fn least(&self, turn: u64, load: impl Fn(u16) -> u32, tried: &Tried) -> Option<u16> {
-        let length = u64::try_from(self.members.len()).ok()?;
-        let start = usize::try_from(turn.checked_rem(length)?).ok()?;
+    /// Who gets a request.
+    pub fn choose<Load: Fn(u16) -> u32>(&self, ask: &Ask<'_, Load>) -> Choice {
+        let choice = match (&self.way, ask.hash) {
+            (Way::Turn, _) | (Way::Hash { .. }, None) => self.in_turn(ask.turn, ask),
+            (Way::Least, _) => self.least(ask),
+            (Way::First, _) => self.any(0, ask),
+            (Way::Random, _) => self.random(ask),
+            (Way::Hash { map, bound: None }, Some(hash)) => self.owner(map, hash, ask),
+            (Way::Hash { map, bound: Some(bound) }, Some(hash)) => self.bounded(map, hash, *bound, ask),
+        };
+        if choice != Choice::Nobody {
+            return choice;
+        }
+        let mut found = Choice::Nobody;
+        for member in self.reserve.iter().filter(|member| !ask.tried.contains(member.server)) {
+            if member.has_room(ask) {
+                return Choice::Server(member.server);
+            }
+            found = Choice::Full(None);
+        }
+        found
+    }
+
+    /// Weighted round robin: the server of the `turn`-th request, or who follows it if it cannot.
+    fn in_turn<Load: Fn(u16) -> u32>(&self, turn: u64, ask: &Ask<'_, Load>) -> Choice {
+        let start = remainder(turn, self.cycle.len());
+        let (before, from) = self.cycle.split_at(start);
+        // Not the whole cycle: there each stands many times.
+        let near = from.iter().chain(before).take(self.members.len());
+        for member in near.filter_map(|place| self.member(*place)) {
+            if member.can(ask) {
+                return Choice::Server(member.server);
+            }
+        }
+        self.any(remainder(turn, self.members.len()), ask)
+    }
+
+    /// The first one that can, from this place on.
+    fn any<Load: Fn(u16) -> u32>(&self, start: usize, ask: &Ask<'_, Load>) -> Choice {
+        let mut found = Choice::Nobody;
         let (before, from) = self.members.split_at(start);
+        for member in from.iter().chain(before).filter(|member| !ask.tried.contains(member.server)) {
+            if member.has_room(ask) {
+                return Choice::Server(member.server);
+            }
+            found = Choice::Full(None);
+        }
+        found
+    }
+
+    /// Least connections: the server with the fewest for its weight. Equal ones take turns.
+    fn least<Load: Fn(u16) -> u32>(&self, ask: &Ask<'_, Load>) -> Choice {
+        let (before, from) = self.members.split_at(remainder(ask.turn, self.members.len()));
+        let mut found = Choice::Nobody;
         let mut best: Option<(u64, Member)> = None;
-        for member in from.iter().chain(before).filter(|member| !tried.contains(member.index)) {
+        for member in from.iter().chain(before).filter(|member| !ask.tried.contains(member.server)) {
+            let load = (ask.load)(member.server);
+            if load >= member.most {
+                found = Choice::Full(None);
+                continue;
+            }
             // What the load would be with the new one: an idle strong server comes before an idle weak one.
-            let load = u64::from(load(member.index)) + 1;
-            let better = best.is_none_or(|(least, other)| {
-                load * u64::from(other.weight) < least * u64::from(member.weight)
-            });
+            let load = u64::from(load) + 1;
+            let better = best
+                .is_none_or(|(least, other)| load * u64::from(other.share) < least * u64::from(member.share));
             if better {
                 best = Some((load, *member));
             }
         }
-        best.map(|(_, member)| member.index)
-    }
-}
-
-/// The servers that were already tried for one request; no allocation, at most [`Tried::MOST`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tried {
-    servers: [u16; Self::MOST],
-    count: usize,
-}
-
-impl Tried {
-    /// Most servers that are tried for one request.
-    pub const MOST: usize = 16;
-
-    /// None was tried.
-    pub fn new() -> Self {
-        Self::default()
+        best.map_or(found, |(_, member)| Choice::Server(member.server))
     }
 
-    /// Notes a server. `false`: the list is full, give up.
-    pub fn add(&mut self, server: u16) -> bool {
-        if let Some(place) = self.servers.get_mut(self.count) {
-            *place = server;
-            self.count += 1;
+    /// Two drawn at random by weight, and of them the one with fewer connections for its weight; the first one if
+    /// they are equal, so that idle servers are drawn by their weights.
+    fn random<Load: Fn(u16) -> u32>(&self, ask: &Ask<'_, Load>) -> Choice {
+        let one = self.in_turn(drawn(ask.random >> 32, self.cycle.len()), ask);
+        let two = self.in_turn(drawn(ask.random & 0xffff_ffff, self.cycle.len()), ask);
+        let (Choice::Server(first), Choice::Server(second)) = (one, two) else { return one };
+        let share = |server| {
+            let place = self.members.partition_point(|member| member.server < server);
+            self.members.get(place).map_or(0, |member| u64::from(member.share))
+        };
+        let relative = |server, other| u64::from((ask.load)(server)) * share(other);
+        if first != second && relative(second, first) < relative(first, second) { two } else { one }
+    }
+
+    /// The key's owner, or who follows it if it was tried in vain. Who has no room is waited for: the key is at home
+    /// there.
+    fn owner<Load: Fn(u16) -> u32>(&self, map: &Map, hash: u64, ask: &Ask<'_, Load>) -> Choice {
+        self.next_owner(map, hash, |member| !ask.tried.contains(member.server)).map_or(
+            Choice::Nobody,
+            |member| {
+                if member.has_room(ask) {
+                    Choice::Server(member.server)
+                } else {
+                    Choice::Full(Some(member.server))
+                }
+            },
+        )
+    }
+
+    /// Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2018): who follows takes what is
+    /// over the bound.
+    fn bounded<Load: Fn(u16) -> u32>(&self, map: &Map, hash: u64, bound: u16, ask: &Ask<'_, Load>) -> Choice {
+        let (mut load, mut shares) = (1_u64, 0_u64);
+        for member in &self.members {
+            load += u64::from((ask.load)(member.server));
+            shares += u64::from(member.share);
         }
-        self.count < Self::MOST
+        // In whole: load of the server < bound / 100 * load of all, this one among it, * its share / shares of all.
+        let most = u128::from(bound.max(100)) * u128::from(load);
+        let is_under = |member: &Member| {
+            u128::from((ask.load)(member.server)) * 100 * u128::from(shares) < most * u128::from(member.share)
+        };
+        match self.next_owner(map, hash, |member| member.can(ask) && is_under(member)) {
+            Some(member) => Choice::Server(member.server),
+            // Those under the bound were tried or take no more.
+            None => self.least(ask),
+        }
     }
 
-    /// Whether this server was tried.
-    pub fn contains(&self, server: u16) -> bool {
-        self.servers.iter().take(self.count).any(|tried| *tried == server)
+    /// The first one from the key's owner on of which this is true.
+    fn next_owner(&self, map: &Map, hash: u64, is: impl Fn(&Member) -> bool) -> Option<Member> {
+        // Enough to meet nearly everyone; a ring's whole way would be long.
+        let steps = 8 * self.members.len() + 64;
+        let at = |place: u16| self.member(place).filter(&is);
+        let near = match map {
+            Map::Ring(ring) => ring.walk(hash).take(steps).find_map(at),
+            Map::Places(places) => {
+                let (before, from) = places.split_at(remainder(hash, places.len()));
+                from.iter().chain(before).copied().take(steps).find_map(at)
+            }
+        };
+        near.or_else(|| {
+            let (before, from) = self.members.split_at(remainder(hash, self.members.len()));
+            from.iter().chain(before).find(|member| is(member)).copied()
+        })
     }
 
-    /// Whether none was tried.
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
+    fn member(&self, place: u16) -> Option<Member> {
+        self.members.get(usize::from(place)).copied()
     }
+}
+
+impl Member {
+    fn has_room<Load: Fn(u16) -> u32>(&self, ask: &Ask<'_, Load>) -> bool {
+        self.most == u32::MAX || (ask.load)(self.server) < self.most
+    }
+
+    fn can<Load: Fn(u16) -> u32>(&self, ask: &Ask<'_, Load>) -> bool {
+        !ask.tried.contains(self.server) && self.has_room(ask)
+    }
+}
+
+impl Map {
+    fn new(method: HashMethod, candidates: &[Candidate<'_>], members: &[Member]) -> Self {
+        let name = |member: &Member| candidates[usize::from(member.server)].name;
+        let mut named: Vec<(&str, Node)> = (0..u16::MAX)
+            .zip(members)
+            .map(|(place, member)| {
+                let name = name(member);
+                (name, Node { name: hash(name.as_bytes()), place, share: member.share })
+            })
+            .collect();
+        named.sort_unstable_by_key(|(name, _)| *name);
+        let nodes: Vec<Node> = named.into_iter().map(|(_, node)| node).collect();
+        let cycle = || schedule(&nodes.iter().map(|node| node.share).collect::<Vec<_>>());
+        match method {
+            HashMethod::Consistent => {
+                Self::Ring(Ring::new(&nodes, candidates.iter().map(|candidate| candidate.share(true))))
+            }
+            HashMethod::Maglev => Self::Places(maglev::table(&nodes, &cycle())),
+            HashMethod::MapBased => {
+                Self::Places(cycle().into_iter().map(|rank| nodes[usize::from(rank)].place).collect())
+            }
+        }
+    }
+}
+
+/// 0 for a length of 0.
+fn remainder(number: u64, length: usize) -> usize {
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    usize::try_from(number.checked_rem(length).unwrap_or(0)).unwrap_or(0)
+}
+
+/// Spreads 32 random bits over a length.
+fn drawn(random: u64, length: usize) -> u64 {
+    (random * u64::try_from(length).unwrap_or(0)) >> 32
 }
