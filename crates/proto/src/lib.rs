@@ -11,6 +11,7 @@ pub mod balance;
 pub mod health;
 pub mod hello;
 pub mod password;
+pub mod persistence;
 pub mod proxy_protocol;
 pub mod rule;
 pub mod vrrp;

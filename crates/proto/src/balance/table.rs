@@ -75,8 +75,12 @@ impl Table {
                 Way::Hash { map: Map::new(*method, candidates, &members), bound: *bound }
             }
         };
+        let needs_cycle = match way {
+            Way::Turn | Way::Random | Way::Hash { .. } => true,
+            Way::Least | Way::First => false,
+        };
         Self {
-            cycle: schedule(&shares).into(),
+            cycle: if needs_cycle { schedule(&shares).into() } else { Box::default() },
             members,
             reserve: reserve.into_iter().map(member).collect(),
             keeps: candidates.iter().map(Candidate::keeps).collect(),

@@ -1,0 +1,84 @@
+//! Reading a head that was written for the other side: its lines end in CRLF, and an empty one ends it.
+
+/// A field line, as places in the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) start: usize,
+    pub(super) name_end: usize,
+    /// Behind the colon and white space.
+    pub(super) value: usize,
+    /// Before white space and CRLF.
+    pub(super) value_end: usize,
+    /// Where the next line begins.
+    pub(super) end: usize,
+}
+
+impl Line {
+    pub(super) fn is(&self, head: &[u8], name: &[u8]) -> bool {
+        head.get(self.start..self.name_end).is_some_and(|found| found.eq_ignore_ascii_case(name))
+    }
+
+    pub(super) fn value<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        head.get(self.value..self.value_end).unwrap_or_default()
+    }
+}
+
+/// The field lines from a place where a line begins; the first line of a head is none.
+pub(super) fn lines_from(head: &[u8], mut at: usize) -> impl Iterator<Item = Line> {
+    std::iter::from_fn(move || {
+        loop {
+            let rest = head.get(at..)?;
+            let length = memchr::memchr(b'\n', rest)? + 1;
+            let start = at;
+            at += length;
+            let line = rest.get(..length)?;
+            if line == b"\r\n" || line == b"\n" {
+                at = usize::MAX;
+                return None;
+            }
+            let Some(colon) = memchr::memchr(b':', line) else { continue };
+            let value = line.get(colon + 1..)?;
+            let before = value.len() - value.trim_ascii_start().len();
+            let value_start = start + colon + 1 + before;
+            let value_end = value_start + value.trim_ascii().len();
+            return Some(Line {
+                start,
+                name_end: start + colon,
+                value: value_start,
+                value_end,
+                end: start + length,
+            });
+        }
+    })
+}
+
+/// Where the fields begin.
+pub(super) fn fields_start(head: &[u8]) -> usize {
+    memchr::memchr(b'\n', head).map_or(head.len(), |feed| feed + 1)
+}
+
+/// The value of the first field of a name.
+pub fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    lines_from(head, fields_start(head)).find(|line| line.is(head, name)).map(|line| line.value(head))
+}
+
+/// The target of a request: its path, and its query if it has one.
+pub fn path_and_query(head: &[u8]) -> &[u8] {
+    head.split(|byte| matches!(byte, b' ' | b'\r' | b'\n')).nth(1).unwrap_or_default()
+}
+
+/// A request's path without its query.
+pub fn path(head: &[u8]) -> &[u8] {
+    let target = path_and_query(head);
+    target.split(|byte| *byte == b'?').next().unwrap_or_default()
+}
+
+/// The value of the first parameter of a name in a request's query, as it was written.
+pub fn query_parameter<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let target = path_and_query(head);
+    let query = target.get(memchr::memchr(b'?', target)? + 1..)?;
+    query.split(|byte| *byte == b'&').find_map(|parameter| {
+        let (found, value) = parameter.split_at_checked(memchr::memchr(b'=', parameter)?)?;
+        (found == name).then_some(value.get(1..)?)
+    })
+}
