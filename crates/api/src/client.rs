@@ -13,12 +13,14 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::socket::LONGEST_PATH;
-use crate::types::{Changed, Problem, SetServer, Status, Switched, Switchover};
+use crate::types::{Changed, Problem, Reloaded, SetServer, Status, Switched, Switchover};
 
 /// Time for an answer that needs no waiting.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// Time for a switch-over, which the node itself bounds to less.
 const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(15);
+/// Time for a reload, which waits until every worker follows.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(15);
 /// Largest answer that is read, bytes.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -44,6 +46,8 @@ pub enum ClientError {
         status: u16,
         /// What is wrong and what would be right.
         error: String,
+        /// The mistakes of a cluster file at their places; mostly empty.
+        details: String,
     },
     /// The connection broke.
     #[error("the connection to {} broke", .path.display())]
@@ -115,6 +119,14 @@ impl Client {
         self.call(Method::POST, &format!("/v1/servers/{}", segment(server)), Some(wish), DEADLINE)
     }
 
+    /// Makes the node read its cluster file again and follow it.
+    ///
+    /// # Errors
+    /// When the node does not answer in time, or says no.
+    pub fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.call(Method::POST, "/v1/reload", None::<&()>, RELOAD_DEADLINE)
+    }
+
     fn call<T: DeserializeOwned + Send>(
         &self,
         method: Method,
@@ -150,7 +162,7 @@ impl Client {
             return serde_json::from_slice(&body).map_err(|source| self.garbled(source));
         }
         let problem: Problem = serde_json::from_slice(&body).map_err(|source| self.garbled(source))?;
-        Err(ClientError::Refused { status: status.as_u16(), error: problem.error })
+        Err(ClientError::Refused { status: status.as_u16(), error: problem.error, details: problem.details })
     }
 
     fn ask(

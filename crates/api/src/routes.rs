@@ -27,6 +27,7 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/groups/{group}/switchover", post(switchover))
         .route("/v1/servers/{server}", post(set_server))
+        .route("/v1/reload", post(reload))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
@@ -63,9 +64,13 @@ async fn set_server(
     answer(move || control.set_server(&server, wish)).await
 }
 
+async fn reload(State(control): State<Arc<dyn Control>>) -> Response {
+    answer(move || control.reload()).await
+}
+
 async fn no_such_route(request: Request) -> Response {
     let text = format!(
-        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover and POST /v1/servers/SERVER",
+        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER and POST /v1/reload",
         request.uri().path()
     );
     problem(StatusCode::NOT_FOUND, text)
@@ -118,12 +123,15 @@ async fn answer<T: Serialize + Send + 'static>(
         Ok(Ok(value)) => json(StatusCode::OK, &value),
         Ok(Err(refusal)) => {
             let status = match &refusal {
-                Refusal::Wrong(_) => StatusCode::BAD_REQUEST,
+                Refusal::Wrong(_) | Refusal::Mistakes { .. } => StatusCode::BAD_REQUEST,
                 Refusal::Unknown(_) => StatusCode::NOT_FOUND,
                 Refusal::Conflict(_) => StatusCode::CONFLICT,
                 Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            problem(status, refusal.to_string())
+            let error = refusal.to_string();
+            let details =
+                if let Refusal::Mistakes { details, .. } = refusal { details } else { String::new() };
+            json(status, &Problem { error, details })
         }
         Err(_) => problem(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -133,7 +141,7 @@ async fn answer<T: Serialize + Send + 'static>(
 }
 
 fn problem(status: StatusCode, error: String) -> Response {
-    json(status, &Problem { error })
+    json(status, &Problem { error, details: String::new() })
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response {

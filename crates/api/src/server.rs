@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::routes::router;
 use crate::socket::ControlSocket;
-use crate::types::{Changed, SetServer, Status, Switched, Switchover};
+use crate::types::{Changed, Reloaded, SetServer, Status, Switched, Switchover};
 
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 64;
@@ -45,6 +45,12 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// When there is no such server or it cannot be kept.
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal>;
+
+    /// Reads the cluster file again and follows it.
+    ///
+    /// # Errors
+    /// When it cannot be followed; then nothing was changed.
+    fn reload(&self) -> Result<Reloaded, Refusal>;
 }
 
 /// Why a wish was not done; each says what is wrong and what would be right.
@@ -56,6 +62,14 @@ pub enum Refusal {
     /// What it names is not there: 404.
     #[error("{0}")]
     Unknown(String),
+    /// The cluster file has mistakes: 400.
+    #[error("{error}")]
+    Mistakes {
+        /// How many, and in which file.
+        error: String,
+        /// All of them at their places.
+        details: String,
+    },
     /// It cannot be done as things are: 409.
     #[error("{0}")]
     Conflict(String),
@@ -188,6 +202,7 @@ mod tests {
                 version,
                 pid: 1,
                 since: 0,
+                file: crate::types::FileStatus { path: "f".into(), hash: String::new(), since: 0 },
                 groups: Vec::new(),
                 services: Vec::new(),
                 pools: Vec::new(),
@@ -199,6 +214,10 @@ mod tests {
         }
 
         fn set_server(&self, _: &str, _: SetServer) -> Result<Changed, Refusal> {
+            Err(Refusal::Failed(String::new()))
+        }
+
+        fn reload(&self) -> Result<Reloaded, Refusal> {
             Err(Refusal::Failed(String::new()))
         }
     }

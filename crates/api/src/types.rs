@@ -1,6 +1,7 @@
 //! What the API says. Times are milliseconds since 1970-01-01 UTC.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 
 use relevo_model::cluster::Mode;
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName};
@@ -19,6 +20,8 @@ pub struct Status {
     pub pid: u32,
     /// When its process started.
     pub since: u64,
+    /// The cluster file it follows.
+    pub file: FileStatus,
     /// The groups of virtual addresses.
     pub groups: Vec<GroupStatus>,
     /// The services it balances.
@@ -37,6 +40,17 @@ impl Status {
     pub fn pool(&self, name: &str) -> Option<&PoolStatus> {
         self.pools.iter().find(|pool| *pool.name == *name)
     }
+}
+
+/// The cluster file that a node follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Its path, as the node was told.
+    pub path: PathBuf,
+    /// The first 16 hexadecimal digits of the SHA-256 of its text: the same on all nodes that follow the same file.
+    pub hash: String,
+    /// When it was read: at the start, or by the last reload that was done.
+    pub since: u64,
 }
 
 /// What a director is for a group.
@@ -209,9 +223,23 @@ pub struct Changed {
     pub servers: Vec<(PoolName, ServerName)>,
 }
 
+/// The file was read again, `POST /v1/reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is different since, one sentence each; empty: nothing in the file.
+    pub changes: Vec<String>,
+    /// What its operator should know, as `relevo check` shows it; empty: nothing.
+    pub details: String,
+    /// The file now.
+    pub file: FileStatus,
+}
+
 /// An answer with a status of 400 or more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// What is wrong and what would be right.
     pub error: String,
+    /// The mistakes of a cluster file at their places, as `relevo check` shows them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use relevo_api::client::{Client, ClientError};
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::ControlSocket;
-use relevo_api::types::{AdminState, Changed, SetServer, Status, Switched, Switchover};
+use relevo_api::types::{AdminState, Changed, FileStatus, Reloaded, SetServer, Status, Switched, Switchover};
 use relevo_model::{GroupName, NodeName, PoolName, ServerName};
 
 struct Fake {
@@ -29,6 +29,7 @@ impl Control for Fake {
             version: "0".to_owned(),
             pid: 1,
             since: 0,
+            file: FileStatus { path: "/f.toml".into(), hash: "0".to_owned(), since: 0 },
             groups: Vec::new(),
             services: Vec::new(),
             pools: Vec::new(),
@@ -55,6 +56,10 @@ impl Control for Fake {
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
         assert_eq!(wish.admin, AdminState::Drain);
         Ok(Changed { servers: vec![(wish.pool.unwrap_or(PoolName::new("web")), ServerName::new(server))] })
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refusal> {
+        Err(Refusal::Mistakes { error: "/f.toml: 1 error".to_owned(), details: "error: x\n".to_owned() })
     }
 }
 
@@ -117,7 +122,7 @@ fn refusals_keep_their_words_and_their_kind() {
         ("odd name/é", 400, "came through"),
     ] {
         let refused = node.client().switchover(group, &Switchover::default()).unwrap_err();
-        let ClientError::Refused { status, error } = refused else { panic!("{refused}") };
+        let ClientError::Refused { status, error, .. } = refused else { panic!("{refused}") };
         assert_eq!(status, expected);
         assert!(error.contains(words), "{error}");
     }

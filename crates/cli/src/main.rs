@@ -47,6 +47,7 @@ enum Command {
     Status(commands::status::Args),
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
+    Reload(commands::reload::Args),
     /// Build the whole cluster out of network namespaces on this machine.
     Lab(commands::lab::Args),
     /// Rehearse a failure and report what a client noticed.
@@ -67,6 +68,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Node(args) => commands::node::run(args, json),
         Command::Status(args) => commands::status::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
+        Command::Reload(args) => commands::reload::run(args, json),
         Command::Server(args) => commands::server::run(args, json),
         Command::Lab(args) => commands::lab::run(args, json),
         Command::Drill(args) => commands::drill::run(args, json),

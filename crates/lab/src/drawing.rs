@@ -221,6 +221,11 @@ mod tests {
             pid: 1,
             since: 0,
             groups: vec![own],
+            file: relevo_api::types::FileStatus {
+                path: "cluster.toml".into(),
+                hash: String::new(),
+                since: 0,
+            },
             services: Vec::new(),
             pools: Vec::new(),
         })

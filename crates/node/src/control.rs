@@ -5,21 +5,24 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    AdminState, Changed, GroupState, GroupStatus, PoolStatus, ServiceStatus, SetServer, Status, Switched,
-    Switchover,
+    AdminState, Changed, GroupState, GroupStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status,
+    Switched, Switchover,
 };
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, NodeName, PoolName, ServerName};
 
 use crate::director::{Director, SwitchoverError};
 use crate::process::wall_ms;
+use crate::reload::Loaded;
 use crate::state::State;
 use crate::words;
 
 /// Everything that answers are made of.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) cluster: ClusterFile,
+    pub(crate) loaded: RwLock<Loaded>,
+    /// Held while the file is read again.
+    pub(crate) reloading: Mutex<()>,
     pub(crate) name: NodeName,
     pub(crate) since: u64,
     pub(crate) state: Mutex<State>,
@@ -39,12 +42,14 @@ pub(crate) enum Balancer {
 impl Control for Node {
     fn status(&self) -> Status {
         let (services, pools) = self.balanced();
+        let loaded = self.loaded();
         Status {
-            cluster: self.cluster.name.clone(),
+            cluster: loaded.cluster.name.clone(),
             node: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: self.since,
+            file: loaded.status(),
             groups: self.groups(),
             services,
             pools,
@@ -52,8 +57,9 @@ impl Control for Node {
     }
 
     fn switchover(&self, group: &str, wish: Switchover) -> Result<Switched, Refusal> {
-        if self.cluster.group(group).is_none() {
-            let there = listed("group", self.cluster.groups.iter().map(|group| &*group.name));
+        let cluster = self.loaded().cluster;
+        if cluster.group(group).is_none() {
+            let there = listed("group", cluster.groups.iter().map(|group| &*group.name));
             return Err(Refusal::Unknown(format!("there is no group {group:?}; {there}")));
         }
         let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +75,7 @@ impl Control for Node {
     }
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
-        let servers = find_servers(&self.cluster, server, wish.pool.as_deref())?;
+        let servers = find_servers(&self.loaded().cluster, server, wish.pool.as_deref())?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.set_admin(&servers, wish.admin).map_err(|error| {
             Refusal::Failed(format!("nothing was changed: it cannot be written to the state folder: {error}"))
@@ -79,6 +85,11 @@ impl Control for Node {
             tracing::info!(%pool, %server, admin = words::admin(wish.admin), "server set by the operator");
         }
         Ok(Changed { servers })
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refusal> {
+        self.read_again()
+            .inspect_err(|refusal| tracing::warn!("not reloaded, nothing was changed: {refusal}"))
     }
 }
 
@@ -103,7 +114,8 @@ impl Node {
 
     /// The groups of a node whose director has been stopped.
     fn stopped_groups(&self) -> Vec<GroupStatus> {
-        let groups = self.cluster.groups.iter();
+        let cluster = self.loaded().cluster;
+        let groups = cluster.groups.iter();
         let ours = groups.filter_map(|group| group.priority_of(&self.name).map(|priority| (group, priority)));
         ours.map(|(group, priority)| GroupStatus {
             name: group.name.clone(),
@@ -114,7 +126,7 @@ impl Node {
             priority,
             transitions: 0,
             dropped: 0,
-            addresses: self.cluster.addresses_of(&group.name).map(words::address).collect(),
+            addresses: cluster.addresses_of(&group.name).map(words::address).collect(),
         })
         .collect()
     }

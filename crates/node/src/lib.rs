@@ -10,6 +10,7 @@
 //!            signal ─► director resigns ─► balancer drains ─► socket gone ◄┘
 //! ```
 
+mod changes;
 mod control;
 pub mod director;
 pub mod file;
@@ -17,6 +18,7 @@ mod folder;
 pub mod logging;
 mod panics;
 mod process;
+mod reload;
 mod state;
 mod words;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use relevo_api::server::Server;
+use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::{BindError, ControlSocket};
 use relevo_lb::Engine;
 use relevo_model::cluster::Role;
@@ -18,6 +18,7 @@ use crate::director::{self, Director};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
 use crate::logging::{self, Log, LogError};
+use crate::reload::Loaded;
 use crate::state::{Start, State};
 use crate::words;
 
@@ -98,19 +99,20 @@ pub enum RunError {
 /// # Errors
 /// When it cannot start; then nothing was changed: no address is held, no socket is left.
 pub fn run(options: &Options) -> Result<(), RunError> {
-    let (cluster, warnings) = read_cluster(options)?;
-    let name = find_node(&cluster, options.name.as_deref())?;
+    let (loaded, warnings) = read_cluster(options)?;
+    let cluster = &*loaded.cluster;
+    let name = find_node(cluster, options.name.as_deref())?;
     // Before any thread, the log's too: all of them inherit it, so that only our own waits for signals.
     let signals = waited_signals();
     block(&signals)?;
     let log = Log::start(options.log)?;
     crate::panics::end_the_process(log.flusher());
-    let files = raise_open_files(&cluster);
+    let files = raise_open_files(cluster);
     let run_folder = Folder::own("run", &options.run_dir)?;
     let state_folder = Folder::own("state", &options.state_dir)?;
     let state = State::open(&state_folder)?;
     let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
-    let node = Arc::new(start(cluster, name, state, options)?);
+    let node = Arc::new(start(loaded.clone(), name, state, options)?);
     // Only now: a node that does not start says why, and nothing else.
     for warning in warnings {
         tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
@@ -125,14 +127,18 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     remember_start(&node);
     let server = Server::start(socket, node.clone())
         .map_err(|source| RunError::System { what: "the control API", source })?;
-    tracing::info!(cluster = node.cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
+    tracing::info!(cluster = cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 
     let (sender, events) = channel();
     wait_for_signals(signals, sender.clone())?;
     loop {
         match events.recv() {
             Ok(Event::Signal(Signal::SIGHUP)) => {
-                tracing::warn!("SIGHUP: reloading is not there yet; restart the node to use a changed file")
+                tracing::info!("SIGHUP: reading the cluster file again");
+                // It tells in the log what came of it.
+                if let Err(Refusal::Mistakes { details, .. }) = node.reload() {
+                    tracing::warn!("{details}");
+                }
             }
             Ok(Event::Signal(signal)) => {
                 tracing::info!(signal = signal.as_str(), "stopping");
@@ -176,8 +182,9 @@ pub fn run(options: &Options) -> Result<(), RunError> {
 
 /// What can fail for a reason that an operator must mend comes first; then the balancer, so that it answers when the first
 /// address comes; then the director.
-fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) -> Result<Node, RunError> {
+fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Result<Node, RunError> {
     let since = wall_ms();
+    let cluster = Arc::clone(&loaded.cluster);
     let director = match cluster.groups.iter().any(|group| group.priority_of(&name).is_some()) {
         true => Some(Director::prepare(&cluster, &name)?),
         false => None,
@@ -186,7 +193,8 @@ fn start(cluster: ClusterFile, name: NodeName, state: State, options: &Options) 
     let settings = relevo_lb::Settings { workers: options.workers, admin, ..relevo_lb::Settings::default() };
     let balancer = Engine::start(settings, &cluster)?;
     let node = Node {
-        cluster,
+        loaded: RwLock::new(loaded),
+        reloading: Mutex::new(()),
         name,
         since,
         state: Mutex::new(state),
@@ -237,11 +245,11 @@ enum Event {
 }
 
 /// The cluster, and what its operator should know.
-fn read_cluster(options: &Options) -> Result<(ClusterFile, Vec<Diagnostic>), RunError> {
+fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError> {
     let text = crate::file::read(&options.file)?;
     let reading = relevo_model::read(&text);
     match reading.cluster {
-        Some(cluster) => Ok((cluster, reading.diagnostics)),
+        Some(cluster) => Ok((Loaded::new(cluster, &options.file, &text), reading.diagnostics)),
         None => {
             let (path, diagnostics) = (options.file.clone(), reading.diagnostics);
             Err(RunError::Mistakes { path, text, diagnostics })

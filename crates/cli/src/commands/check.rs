@@ -101,9 +101,13 @@ fn show(path: &Path, text: &str, diagnostics: &[Diagnostic]) {
     if diagnostics.is_empty() {
         return;
     }
-    let plain = diagnostic::render(&path.to_string_lossy(), text, diagnostics);
-    anstream::eprintln!("{}", plain.lines().map(colour).collect::<Vec<_>>().join("\n"));
+    show_plain(&diagnostic::render(&path.to_string_lossy(), text, diagnostics));
     anstream::eprintln!("{}: {}", path.display(), tally(diagnostics));
+}
+
+/// Prints findings that somebody else has put into words.
+pub(crate) fn show_plain(findings: &str) {
+    anstream::eprintln!("{}", findings.lines().map(colour).collect::<Vec<_>>().join("\n"));
 }
 
 fn colour(line: &str) -> String {

@@ -87,12 +87,15 @@ fn watch(node: &ask::Node, json: bool) -> Result<ExitCode, Failure> {
 
 fn words(status: &Status, now: u64) -> String {
     let mut text = format!(
-        "{} of the cluster {}  (relevo {}, pid {}, running for {})\n",
+        "{} of the cluster {}  (relevo {}, pid {}, running for {}; {}, hash {}, read {} ago)\n",
         paint(TITLE, &status.node),
         paint(TITLE, &status.cluster),
         status.version,
         status.pid,
-        ago(now, status.since)
+        ago(now, status.since),
+        status.file.path.display(),
+        status.file.hash,
+        ago(now, status.file.since)
     );
     if !status.groups.is_empty() {
         let titles = ["GROUP", "ADDRESSES", "ACTIVE", "HERE", "PRIORITY", "FOR", "WHY"];

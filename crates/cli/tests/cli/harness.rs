@@ -129,6 +129,7 @@ mode = "http"
 check = "none"
 [service.web.server.a]
 at = "127.0.0.1:1"
+weight = 1
 [service.web.server.b]
 at = "127.0.0.1:2"
 [service.shop]
@@ -196,6 +197,13 @@ impl Node {
             assert!(self.child.as_mut().unwrap().try_wait().unwrap().is_none(), "it ended: {}", self.log());
             client.status().is_ok_and(|status| status.pid == pid)
         });
+    }
+
+    /// Changes its file.
+    pub(crate) fn change(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        std::fs::write(&self.file, text.replace(from, to)).unwrap();
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

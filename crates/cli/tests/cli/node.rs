@@ -67,13 +67,49 @@ fn sigterm_is_a_clean_end() {
 }
 
 #[test]
-fn a_hang_up_does_not_end_it() {
+fn a_hang_up_makes_it_read_its_file_again() {
     let mut node = Node::running();
+    node.change("weight = 1", "weight = 7");
     node.signal(Signal::SIGHUP);
-    until("the log says so", || node.log().contains("reloading is not there yet"));
-    assert_eq!(node.ask(&["status"]).code, 0);
+    until("the log says so", || node.log().contains("reloaded: pool web: server a: weight changed"));
+    node.change("mode = \"http\"", "mode = \"htp\"");
+    node.signal(Signal::SIGHUP);
+    until("the log says so", || node.log().contains("cluster.toml:12:8"));
+    assert_eq!(node.ask(&["status", "--json"]).json()["pools"][0]["servers"][0]["weight"], 7);
     node.signal(Signal::SIGINT);
     assert_eq!(node.ended(), Some(0), "{}", node.log());
+}
+
+#[test]
+fn a_reload_says_what_changed_or_why_not() {
+    let node = Node::running();
+    let hash = || node.ask(&["status", "--json"]).json()["file"]["hash"].as_str().unwrap().to_owned();
+    let first = hash();
+    let ran = node.ask(&["reload"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.starts_with("nothing in ") && ran.out.ends_with("has changed\n"), "{ran:?}");
+    node.ask(&["server", "drain", "a", "--pool", "web"]);
+    node.change("mode = \"http\"", "mode = \"http\"\nmax_connections = 5");
+    node.change("[service.shop]", "[service.new]");
+    node.change("[service.shop.server.a]", "[service.new.server.a]");
+    let ran = node.ask(&["reload"]);
+    let words = "service web: limits changed\nservice new: added\nservice shop: removed\npool new: added\npool shop: removed\n";
+    assert_eq!((ran.code, ran.out.as_str()), (0, words), "{ran:?}");
+    let status = node.ask(&["status", "--json"]).json();
+    assert_eq!(status["services"][1]["name"], "new");
+    assert_eq!(status["pools"][0]["servers"][0]["admin"], "drain");
+    let second = hash();
+    assert_ne!(first, second);
+    // Mistakes stand at their places, and nothing is changed.
+    node.change("mode = \"http\"", "mode = \"htp\"");
+    let ran = node.ask(&["reload"]);
+    ran.refused(2, &["cluster.toml:12:8", "htp", "1 error; nothing was changed"]);
+    let value = node.ask(&["reload", "--json"]).json();
+    assert!(value["details"].as_str().unwrap().contains("cluster.toml:12:8"), "{value}");
+    node.change("mode = \"htp\"", "mode = \"http\"");
+    node.change("192.168.99.1\"", "192.168.99.2\"");
+    node.ask(&["reload"]).refused(2, &["node lb1: addresses changed", "Restart the nodes"]);
+    assert_eq!(hash(), second);
 }
 
 #[test]

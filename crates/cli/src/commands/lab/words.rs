@@ -190,6 +190,11 @@ mod tests {
             pid: 1,
             since: 0,
             groups: vec![group(state)],
+            file: relevo_api::types::FileStatus {
+                path: "cluster.toml".into(),
+                hash: String::new(),
+                since: 0,
+            },
             services: Vec::new(),
             pools: Vec::new(),
         };

@@ -1,0 +1,92 @@
+//! Following a cluster file that was changed: all of it, or nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use relevo_api::server::Refusal;
+use relevo_api::types::{FileStatus, Reloaded};
+use relevo_model::{ClusterFile, Severity, diagnostic};
+use sha2::{Digest, Sha256};
+
+use crate::changes;
+use crate::control::{Balancer, Node};
+use crate::process::wall_ms;
+
+/// A cluster file as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) cluster: Arc<ClusterFile>,
+    pub(crate) path: PathBuf,
+    /// See [`FileStatus::hash`].
+    pub(crate) hash: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(crate) since: u64,
+}
+
+impl Loaded {
+    /// Just read from there.
+    pub(crate) fn new(cluster: ClusterFile, path: &Path, text: &str) -> Self {
+        Self { cluster: Arc::new(cluster), path: path.to_owned(), hash: hash(text), since: wall_ms() }
+    }
+
+    /// In the API's words.
+    pub(crate) fn status(&self) -> FileStatus {
+        FileStatus { path: self.path.clone(), hash: self.hash.clone(), since: self.since }
+    }
+}
+
+impl Node {
+    /// Reads the file again and follows it.
+    pub(crate) fn read_again(&self) -> Result<Reloaded, Refusal> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.loaded();
+        let text = crate::file::read(&before.path).map_err(|error| Refusal::Wrong(in_full(&error)))?;
+        let reading = relevo_model::read(&text);
+        let path = before.path.to_string_lossy();
+        let details = diagnostic::render(&path, &text, &reading.diagnostics);
+        let Some(cluster) = reading.cluster else {
+            let errors = reading.diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
+            let error = format!("{path}: {errors} error{}", if errors == 1 { "" } else { "s" });
+            return Err(Refusal::Mistakes { error, details });
+        };
+        let fixed = changes::fixed(&before.cluster, &cluster);
+        if !fixed.is_empty() {
+            return Err(Refusal::Conflict(format!(
+                "this cannot be changed while a node runs: {}. Restart the nodes with the new file, one after the other \
+                (the active one last, after relevo switchover)",
+                fixed.join("; ")
+            )));
+        }
+        let changes = changes::done(&before.cluster, &cluster);
+        let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
+        let Balancer::Running(engine) = &*balancer else {
+            return Err(Refusal::Conflict("this node is being stopped".to_owned()));
+        };
+        // The certificates and pages that the file names may be other ones though the file is the same.
+        engine.apply(&cluster).map_err(|error| Refusal::Conflict(in_full(&error)))?;
+        let next = Loaded::new(cluster, &before.path, &text);
+        let file = next.status();
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = next;
+        tracing::info!(file = %path, hash = file.hash, "reloaded: {}", words(&changes));
+        Ok(Reloaded { changes, details, file })
+    }
+
+    /// The file that is followed now.
+    pub(crate) fn loaded(&self) -> Loaded {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn words(changes: &[String]) -> String {
+    if changes.is_empty() { "nothing in the file has changed".to_owned() } else { changes.join("; ") }
+}
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
