@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod name;
 pub mod quantity;
 pub mod read;
+pub mod reference;
 pub mod time;
 
 pub use cluster::ClusterFile;

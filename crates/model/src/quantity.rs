@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 /// The units of a duration with their milliseconds, largest first.
-const TIMES: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// The units of a size with their bytes, largest first.
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-/// Reads `200ms`, `1s`, `2m` or `1h`.
+/// Reads `200ms`, `1s`, `2m`, `1h` or `365d`.
 ///
 /// # Errors
 /// A sentence that says what would be right.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let help = || "write a whole number and ms, s, m or h, as in \"200ms\" or \"1s\"".to_owned();
+    let help = || "write a whole number and ms, s, m, h or d, as in \"200ms\" or \"1s\"".to_owned();
     let (number, unit) = split(text).ok_or_else(help)?;
     let (_, millis) = TIMES.iter().find(|(name, _)| *name == unit).ok_or_else(help)?;
     let millis = number.checked_mul(*millis).ok_or_else(|| "write a shorter time".to_owned())?;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn durations() {
         for (text, millis) in
-            [("0ms", 0), ("200ms", 200), ("1s", 1_000), ("2m", 120_000), ("1h", 3_600_000), ("007s", 7_000)]
+            [("0ms", 0), ("200ms", 200), ("1s", 1_000), ("2m", 120_000), ("1h", 3_600_000), ("365d", 31_536_000_000), ("007s", 7_000)]
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn durations_are_written_in_the_largest_whole_unit() {
         for (millis, text) in
-            [(0, "0s"), (1, "1ms"), (1_000, "1s"), (1_500, "1500ms"), (60_000, "1m"), (3_600_000, "1h")]
+            [(0, "0s"), (1, "1ms"), (1_000, "1s"), (1_500, "1500ms"), (60_000, "1m"), (3_600_000, "1h"), (172_800_000, "2d")]
         {
             assert_eq!(format_duration(Duration::from_millis(millis)), text);
         }

@@ -28,7 +28,7 @@ pub use pool::{
     Server,
 };
 pub use rule::{
-    Action, BasicAuth, Condition, Deny, HeaderEdit, NameTest, Pattern, RateKey, RateLimit, Redirect, Return,
+    Action, BasicAuth, Condition, Deny, HeaderEdit, NameTest, PLACEHOLDERS, Pattern, REGEX_SIZE, RateKey, RateLimit, Redirect, Return,
     Rewrite, Rule, SourceNet,
 };
 pub use service::{

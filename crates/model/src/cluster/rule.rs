@@ -10,6 +10,14 @@ use serde::Serialize;
 
 use crate::name::{PoolName, UsersName};
 
+/// Most memory of one compiled regular expression, bytes; a larger one is refused.
+pub const REGEX_SIZE: usize = 1 << 18;
+
+/// The placeholders of texts, as in `{host}`: the host as it was asked for, the path, the query, path and query, the method, the
+/// client's address, the name asked for in TLS, the request's number.
+pub const PLACEHOLDERS: [&str; 8] =
+    ["host", "path", "query", "uri", "method", "source", "tls_name", "request_id"];
+
 /// What a text must be. In the file: `"text"` exactly, `"text*"` and the like with `*` for any characters,
 /// `"~expression"` a regular expression (unanchored, syntax of the regex crate).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -149,7 +157,8 @@ pub struct BasicAuth {
 pub enum Rewrite {
     /// The whole path, with placeholders.
     Path(String),
-    /// `(from, to)`: a path that begins with the first begins with the second instead.
+    /// `(from, to)`: a path that begins with the first begins with the second instead. A first without `/` at its end is
+    /// found in whole segments only (`/old` in `/old` and `/old/a`, not in `/older`). An empty result becomes `/`.
     Prefix(String, String),
     /// `(expression, replacement)`: the first match is replaced; `$1` is a group.
     Regex(String, String),

@@ -4,14 +4,16 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::groups::DEFAULT_GROUP;
 use super::names::{Named, Names, named};
 use super::networks::Networks;
 use super::suggest;
-use super::tree::{Fields, Item};
+use super::tree::Item;
 use crate::cluster::Address;
 use crate::name::{AddressName, GroupName, NetworkName};
+use crate::reference;
 
 /// Reads all virtual addresses. `implied`: the file has no groups.
 pub(super) fn read<'a>(
@@ -28,7 +30,7 @@ pub(super) fn read<'a>(
         if name.parse::<Ipv4Addr>().is_ok() {
             continue;
         }
-        let fields = Fields::open(findings, table, &header, &what, &["network", "ip", "group"]);
+        let fields = Fields::open(findings, table, &header, &what, &[&reference::ADDRESS]);
         let ip =
             fields.require(findings, "ip", "\"192.168.1.200\"").and_then(|item| prefixed(findings, item));
         let fits =

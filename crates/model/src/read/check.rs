@@ -1,115 +1,90 @@
-//! A service's health check.
+//! A pool's health check and agent: how often, how long, how many. What is asked is in `probe`.
 
 use std::time::Duration;
 
+use super::fields::Fields;
 use super::findings::Findings;
+use super::probe;
 use super::suggest;
-use super::tree::{Fields, Item};
-use crate::cluster::{Check, CheckKind, HttpCheck};
+use super::texts::opened;
+use super::tree::Item;
+use crate::cluster::{Agent, Check, CheckKind};
 use crate::quantity::format_duration;
+use crate::reference::{AGENT, CHECK};
 
 /// Longest default for a probe's timeout.
 const MOST_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLE: &str = "\"connect\" or { http = \"/\", interval = \"1s\" }";
 
-/// Reads `check`, or gives the default.
-pub(super) fn read(findings: &mut Findings<'_>, item: Option<&Item<'_>>) -> Check {
-    let default = Check::default();
+/// Reads `check`, or gives the default. `secure`: the pool speaks TLS with its servers.
+pub(super) fn read(findings: &mut Findings<'_>, item: Option<&Item<'_>>, secure: bool) -> Check {
+    let default = Check { tls: secure, ..Check::default() };
     let Some(item) = item else { return default };
     if let Some(word) = item.value.as_str() {
         let kind = match word {
             "connect" => CheckKind::Connect,
+            "ping" => CheckKind::Ping,
             "none" => CheckKind::None,
             _ => {
                 let hint = if word.starts_with('/') || word.starts_with("http") {
                     "write check = { http = \"/\" }".to_owned()
                 } else {
-                    suggest::one_of(word, ["connect", "none"])
+                    suggest::one_of(word, ["connect", "ping", "none"])
                 };
                 findings.value(&item.span, format!("`check` cannot be `{word}`"), hint);
                 CheckKind::Connect
             }
         };
-        return Check { kind, ..default };
+        let tls = secure && kind == CheckKind::Connect;
+        return Check { kind, tls, ..default };
     }
-    let Some(table) = item.value.as_table() else {
-        item.wrong_type(findings, "text or a table", EXAMPLE);
-        return default;
-    };
-    let keys = ["connect", "http", "host", "interval", "timeout", "rise", "fall"];
-    let fields = Fields::open(findings, table, &item.span, "`check`", &keys);
-    let hour = Duration::from_secs(3600);
-    let interval = fields.find("interval");
-    let interval = interval.and_then(|item| item.duration(findings, Duration::from_millis(10)..=hour));
-    let interval = interval.unwrap_or(default.interval);
-    let count = |findings: &mut Findings<'_>, key: &str, default: u32| {
-        let number = fields.find(key).and_then(|item| item.integer(findings, 1..=1000, "2"));
-        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
-    };
+    let Some(fields) = opened(findings, item, &CHECK, "text or a table", EXAMPLE) else { return default };
+    let kind = probe::read(findings, &fields);
+    let streams = !matches!(kind, CheckKind::Ping | CheckKind::Command { .. } | CheckKind::None);
+    let tls = fields.flag(findings, "tls").unwrap_or(secure && streams);
+    if let (true, false, Some(item)) = (tls, streams, fields.find("tls")) {
+        let hint = "remove it, or check with `connect`, `http` or `script`";
+        findings.error(&item.key, "`tls` has no meaning without a connection", hint);
+    }
+    let interval = fields.time(findings, "interval").unwrap_or(default.interval);
+    let fast_interval = fields.time(findings, "fast_interval").unwrap_or(interval);
+    if let (true, Some(item)) = (fast_interval > interval, fields.find("fast_interval")) {
+        let (fast, slow) = (format_duration(fast_interval), format_duration(interval));
+        let message = format!("`fast_interval` {fast} is longer than `interval` {slow}");
+        findings.error(&item.span, message, format!("write at most \"{slow}\""));
+    }
+    let down_interval = fields.time(findings, "down_interval").unwrap_or(interval);
+    let shortest = interval.min(fast_interval).min(down_interval);
     Check {
-        kind: kind(findings, &fields),
+        kind,
+        tls,
         interval,
-        fast_interval: interval,
-        down_interval: interval,
-        tls: false,
-        timeout: timeout(findings, &fields, interval),
-        rise: count(findings, "rise", default.rise),
-        fall: count(findings, "fall", default.fall),
+        fast_interval,
+        down_interval,
+        timeout: timeout(findings, &fields, interval, shortest),
+        rise: fields.number(findings, "rise").unwrap_or(default.rise),
+        fall: fields.number(findings, "fall").unwrap_or(default.fall),
     }
 }
 
-fn timeout(findings: &mut Findings<'_>, fields: &Fields<'_>, interval: Duration) -> Duration {
-    let default = (interval / 2).min(MOST_TIMEOUT);
-    let Some(item) = fields.find("timeout") else { return default };
-    let range = Duration::from_millis(1)..=Duration::from_secs(3600);
-    let Some(timeout) = item.duration(findings, range) else { return default };
-    if timeout > interval {
-        let (timeout, interval) = (format_duration(timeout), format_duration(interval));
-        let message = format!("the check's timeout {timeout} is longer than its interval {interval}");
-        findings.error(&item.span, message, format!("write at most \"{interval}\", or a longer interval"));
+fn timeout(findings: &mut Findings<'_>, fields: &Fields<'_>, interval: Duration, shortest: Duration) -> Duration {
+    let default = (shortest / 2).min(MOST_TIMEOUT);
+    let Some(timeout) = fields.time(findings, "timeout") else { return default };
+    if let (true, Some(item)) = (timeout > shortest, fields.find("timeout")) {
+        let which = if shortest == interval { "interval" } else { "shortest interval" };
+        let (timeout, shortest) = (format_duration(timeout), format_duration(shortest));
+        let message = format!("the check's timeout {timeout} is longer than its {which} {shortest}");
+        findings.error(&item.span, message, format!("write at most \"{shortest}\", or a longer interval"));
     }
     timeout
 }
 
-fn kind(findings: &mut Findings<'_>, fields: &Fields<'_>) -> CheckKind {
-    let connect = fields.find("connect");
-    let wanted = connect.and_then(|item| item.boolean(findings));
-    if let (Some(item), Some(false)) = (connect, wanted) {
-        findings.value(&item.span, "`connect = false` says nothing", "remove it, or write check = \"none\"");
-    }
-    let host = fields
-        .find("host")
-        .and_then(|item| word(findings, item, "\"www.example.org\"").map(|host| (item, host)));
-    let Some(item) = fields.find("http") else {
-        if let Some((item, _)) = host {
-            let hint = "add http = \"/\", or remove `host`";
-            findings.error(&item.key, "`host` belongs to an HTTP check", hint);
-        }
-        return CheckKind::Connect;
-    };
-    if let Some(connect) = connect {
-        findings.error(&connect.key, "a check is either `connect` or `http`", "keep one of them");
-    }
-    let path = word(findings, item, "\"/\"").unwrap_or("/");
-    if !path.starts_with('/') {
-        let message = format!("the path `{path}` does not begin with `/`");
-        findings.value(&item.span, message, "write only the path, as in \"/health\"");
-    }
-    CheckKind::Http(HttpCheck { host: host.map(|(_, host)| host.to_owned()), ..HttpCheck::get(path) })
-}
-
-/// Text that goes into a request's head as it is.
-fn word<'a>(findings: &mut Findings<'_>, item: &Item<'a>, example: &str) -> Option<&'a str> {
-    let text = item.text(findings, example)?;
-    if text.is_empty() || text.len() > 1024 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = format!("`{}` cannot go into a request", item.name);
-        findings.value(
-            &item.span,
-            message,
-            "write 1 to 1024 visible ASCII characters without spaces; others as %20",
-        );
-        return None;
-    }
-    Some(text)
+/// Reads a pool's `agent`.
+pub(super) fn agent(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Agent> {
+    let fields = opened(findings, item, &AGENT, "a table", "{ port = 9999 }")?;
+    fields.require(findings, "port", "9999");
+    let port = fields.number(findings, "port");
+    let interval = fields.time(findings, "interval").unwrap_or(Duration::from_secs(2));
+    port.map(|port| Agent { port, interval })
 }

@@ -31,13 +31,14 @@ pub(super) struct Findings<'t> {
     starts: Vec<usize>,
     list: Vec<(Ground, Diagnostic)>,
     more: usize,
+    expressions: usize,
 }
 
 impl<'t> Findings<'t> {
     /// Nothing found in this text yet.
     pub(super) fn new(text: &'t str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, starts, list: Vec::new(), more: 0 }
+        Self { text, starts, list: Vec::new(), more: 0, expressions: 0 }
     }
 
     /// The text is not TOML.
@@ -73,6 +74,12 @@ impl<'t> Findings<'t> {
     /// Counts findings that are not kept.
     pub(super) fn skip(&mut self, count: usize) {
         self.more += count;
+    }
+
+    /// Counts a regular expression, whose check takes time; how many there were with it.
+    pub(super) fn count_expression(&mut self) -> usize {
+        self.expressions += 1;
+        self.expressions
     }
 
     /// Whether any finding is an error.

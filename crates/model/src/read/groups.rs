@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::addresses;
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::members;
 use super::names::{Named, Names, named};
 use super::networks::Networks;
 use super::nodes::Nodes;
-use super::tree::{Fields, Item, entries};
+use super::tree::{Item, entries};
 use crate::cluster::{Address, Group, VrrpVersion};
 use crate::name::{GroupName, NetworkName, NodeName};
 use crate::quantity::format_duration;
+use crate::reference;
 
 /// Name of the group that is there when the file has none.
 pub(super) const DEFAULT_GROUP: &str = "main";
@@ -103,8 +105,7 @@ fn group<'a>(
 ) {
     let Named { name, span, header, table } = named;
     let what = format!("group `{name}`");
-    let keys = ["vrid", "priority", "advert", "preempt", "version", "password"];
-    let fields = Fields::open(findings, table, header, &what, &keys);
+    let fields = Fields::open(findings, table, header, &what, &[&reference::GROUP]);
     let used = groups.networks_of(name, networks);
     // An address that could not be read may have been this group's.
     let names = &groups.address_names;

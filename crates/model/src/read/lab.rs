@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fields::Fields;
 use super::findings::Findings;
 use super::groups::Groups;
 use super::links;
@@ -11,9 +12,10 @@ use super::nodes::Nodes;
 use super::plugs;
 use super::switches::{self, Switches};
 use super::topology;
-use super::tree::{Fields, Item, entries};
+use super::tree::{Item, entries};
 use crate::cluster::{Client, HostLeg, Lab, Plug, Role, Run};
 use crate::name::{NetworkName, NodeName, SwitchName};
+use crate::reference;
 
 /// Reads the lab, or makes one.
 pub(super) fn read<'a>(
@@ -23,12 +25,11 @@ pub(super) fn read<'a>(
     nodes: &Nodes,
     groups: &Groups,
 ) -> Lab {
-    let keys = ["switch", "link", "plug", "client", "host", "run"];
     let item = root.find("lab");
     let fields =
         match item.and_then(|item| Some((item, item.table(findings, "{ run = { web1 = \"nginx\" } }")?))) {
             Some((item, table)) => {
-                let mut fields = Fields::open(findings, table, &item.span, "`lab`", &keys);
+                let mut fields = Fields::open(findings, table, &item.span, "`lab`", &[&reference::LAB]);
                 fields.within = "lab.";
                 fields
             }
@@ -84,7 +85,7 @@ fn clients(
             findings.error(&span, format!("`{name}` is the name of a {kind} already"), hint);
         }
         let what = format!("client `{name}`");
-        let fields = Fields::open(findings, table, &header, &what, &["network", "ip", "switch"]);
+        let fields = Fields::open(findings, table, &header, &what, &[&reference::CLIENT]);
         let Some((network, ip, switch)) = leg(findings, &fields, &what, networks, switches) else { continue };
         let name = NodeName::new(name);
         lab.plugs.push(Plug { node: name.clone(), network: network.clone(), switch });
@@ -127,7 +128,7 @@ fn host(
 ) -> Option<HostLeg> {
     let table =
         item.table(findings, "{ network = \"lan\", ip = \"192.168.1.99\" }, or host = false for none")?;
-    let fields = Fields::open(findings, table, &item.span, "`lab.host`", &["network", "ip", "switch"]);
+    let fields = Fields::open(findings, table, &item.span, "`lab.host`", &[&reference::HOST]);
     let (network, ip, switch) = leg(findings, &fields, "the lab's host leg", networks, switches)?;
     Some(HostLeg { switch, network, ip })
 }

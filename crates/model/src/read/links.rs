@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::switches::Switches;
-use super::tree::{Fields, Item};
+use super::tree::Item;
 use crate::cluster::Link;
 use crate::name::SwitchName;
+use crate::reference;
 
 /// Most links.
 const MOST: usize = 1024;
@@ -34,7 +36,7 @@ pub(super) fn read(findings: &mut Findings<'_>, item: &Item<'_>, switches: &Swit
             findings.value(&entry.span, "a link must be a table", format!("write {example}"));
             continue;
         };
-        let fields = Fields::open(findings, table, &entry.span, "this link", &["between", "cost"]);
+        let fields = Fields::open(findings, table, &entry.span, "this link", &[&reference::LINK]);
         let cost = fields.find("cost").and_then(|item| item.integer(findings, 1..=65_535, "10"));
         let Some(item) = fields.require(findings, "between", "[\"switch1\", \"switch2\"]") else { continue };
         let Some((a, b)) = ends(findings, item, switches) else { continue };

@@ -1,41 +1,63 @@
 //! Reads a cluster file: text becomes a [`ClusterFile`], or a list of all its mistakes.
 //!
 //! ```text
-//! text -> tree (TOML with places) -> networks -> nodes -> groups -> services -> lab -> timing
-//!                                        every step adds its findings to one list
+//! text -> tree (TOML with places) -> networks -> nodes -> groups -> users -> pools -> services -> lab -> timing
+//!                              every step adds its findings to one list
 //! ```
 //! It does not open files: text comes in. Nothing here knows how a cluster is run. A thing that is wrong is
 //! reported where it is written, and only there: what refers to it by name stays silent.
 
+mod actions;
 mod addresses;
+mod balance;
 mod check;
+mod conditions;
+mod edits;
+mod fields;
 mod findings;
 mod groups;
 mod lab;
+mod limits;
 mod links;
+mod listens;
 mod members;
 mod names;
 mod networks;
 mod nodes;
+mod operation;
+mod patterns;
+mod persistence;
 mod plugs;
+mod pools;
+mod probe;
+mod rules;
 mod servers;
 mod services;
 mod suggest;
 mod switches;
+mod texts;
 mod timing;
+mod tls;
 mod topology;
 mod tree;
+mod used;
+mod users;
 mod value;
 
 use toml::de::DeTable;
 
-use crate::cluster::{AccessLog, ClusterFile, Role};
+use crate::cluster::{ClusterFile, Role};
 use crate::diagnostic::Diagnostic;
+use crate::reference::TOP;
+use fields::Fields;
 use findings::Findings;
 use groups::Groups;
+use listens::Listening;
+use names::named;
 use nodes::Nodes;
-use services::Services;
-use tree::Fields;
+use pools::Pools;
+use services::{Known, Services};
+
 
 /// What reading a text gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +83,7 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
         findings.error(&(0..0), "the file says nothing", "`relevo example minimal` prints a small one");
         return None;
     }
-    let keys = ["name", "network", "node", "group", "address", "service", "lab"];
-    let root = Fields::open(findings, table, &(0..0), "a cluster file", &keys);
+    let root = Fields::open(findings, table, &(0..0), "a cluster file", &[&TOP]);
     let name = root.require(findings, "name", "\"mycluster\"").and_then(|item| {
         let name = item.text(findings, "\"mycluster\"")?;
         names::check_name(findings, name, &item.span, "cluster");
@@ -71,14 +92,23 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     let mut networks = networks::read(findings, &root);
     let nodes = nodes::read(findings, &root, &mut networks);
     let groups = groups::read(findings, &root, &mut networks, &nodes);
-    let services = services::read(findings, &root, &networks, &nodes, &groups);
+    let (users, users_names) = users::read(findings, &root);
+    let (acme, authorities) = tls::authorities(findings, &root);
+    let (tables, _) = named(findings, &root, "service", "service", 256);
+    let mut pools = pools::read(findings, &root, &nodes, &tables);
+    let mut listening = Listening::new(&networks, &groups);
+    let known = Known { nodes: &nodes, users: &users_names, authorities: &authorities };
+    let services = services::read(findings, &tables, &known, &mut listening, &mut pools);
+    let log = operation::log(findings, &root);
+    let stats = operation::stats(findings, &root, &mut listening, &users_names);
+    services::provable(findings, &services, &acme, &root);
+    used::check(findings, &services, stats.as_ref(), &users_names, &authorities);
     let lab = lab::read(findings, &root, &mut networks, &nodes, &groups);
-    purpose(findings, &root, &nodes, &groups, &services);
-    timing::check(findings, &groups, &services);
+    purpose(findings, &root, &nodes, &groups, &services, &pools);
+    timing::check(findings, &groups, &services, &pools);
     let Groups { list: groups, addresses, .. } = groups;
     let (networks, nodes) = (networks.list, nodes.list);
-    let Services { list: services, pools, .. } = services;
-    let (users, acme, log, stats) = (Vec::new(), Vec::new(), AccessLog::default(), None);
+    let (services, pools) = (services.list, pools.list);
     Some(ClusterFile {
         name: name?,
         networks,
@@ -102,6 +132,7 @@ fn purpose(
     nodes: &Nodes,
     groups: &Groups,
     services: &Services,
+    pools: &Pools,
 ) {
     if root.find("address").is_none() && root.find("service").is_none() {
         let hint = "add an [address.NAME] for clients to ask and a [service.NAME] that answers there";
@@ -115,7 +146,7 @@ fn purpose(
         let idle = !services.list.is_empty()
             && !node.is(Role::Director)
             && node.is(Role::Server)
-            && !services.pools.iter().any(|pool| {
+            && !pools.list.iter().any(|pool| {
                 let is = |at: std::net::Ipv4Addr| node.addresses.iter().any(|address| address.ip == at);
                 pool.servers.iter().any(|server| is(*server.at.ip()))
                     || pool.fallback.is_some_and(|fallback| is(*fallback.ip()))

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::suggest;
-use super::tree::{Fields, Item, entries};
+use super::tree::{Item, entries};
 
 /// All names of one kind, also of things that turned out wrong, so that a mistake is reported once.
 #[derive(Debug)]

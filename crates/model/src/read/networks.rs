@@ -5,11 +5,13 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::names::{Named, Names, named};
-use super::tree::{Fields, Item};
+use super::tree::Item;
 use crate::cluster::Network;
 use crate::name::NetworkName;
+use crate::reference;
 
 /// The networks, and who has which address.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>) -> Networ
     for Named { name, span, header, table } in tables {
         check_interface(findings, name, &span, &list);
         let what = format!("network `{name}`");
-        let fields = Fields::open(findings, table, &header, &what, &["subnet"]);
+        let fields = Fields::open(findings, table, &header, &what, &[&reference::NETWORK]);
         let Some(item) = fields.require(findings, "subnet", "\"192.168.1.0/24\"") else { continue };
         let Some(subnet) = subnet(findings, item) else { continue };
         if let Some(other) = list.iter().find(|other| overlap(other.subnet, subnet)) {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use toml::de::DeValue;
 
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::names::{Named, Names, named};
 use super::networks::Networks;
-use super::tree::{Fields, Item, entries};
+use super::tree::{Item, entries};
 use crate::cluster::{Node, NodeAddress, Role};
 use crate::name::{NetworkName, NodeName};
+use crate::reference;
 
 const ROLES: [(&str, Role); 2] = [("director", Role::Director), ("server", Role::Server)];
 
@@ -35,7 +37,7 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>, networks:
     let mut doubtful = BTreeSet::new();
     for Named { name, header, table, .. } in tables {
         let what = format!("node `{name}`");
-        let fields = Fields::open(findings, table, &header, &what, &["roles", "address"]);
+        let fields = Fields::open(findings, table, &header, &what, &[&reference::NODE]);
         let roles = fields.require(findings, "roles", "[\"director\"] or [\"server\"]");
         let roles = roles.map(|item| roles_of(findings, item)).unwrap_or_default();
         let example = "{ NETWORK = \"10.0.0.1\" }";
@@ -142,7 +144,7 @@ fn address(
         return item.ipv4(findings).map(|ip| (ip, item.span.clone(), None));
     };
     let what = format!("the address of {owner} on `{}`", item.name);
-    let fields = Fields::open(findings, table, &item.span, &what, &["ip", "interface"]);
+    let fields = Fields::open(findings, table, &item.span, &what, &[&reference::INTERFACE]);
     let interface = fields.find("interface").and_then(|item| interface(findings, item));
     let ip = fields.require(findings, "ip", "\"10.0.0.1\"")?;
     Some((ip.ipv4(findings)?, ip.span.clone(), interface))

@@ -1,38 +1,45 @@
-//! The servers of a service: `servers = [...]` and `[service.NAME.server.NAME]`.
+//! The servers of a pool: `servers = [...]` and `[pool.NAME.server.NAME]`.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use super::fields::{Fields, Use};
 use super::findings::{Findings, Span};
 use super::names::check_name;
 use super::nodes::Nodes;
-use super::tree::{Fields, Item, entries};
+use super::tree::{Item, entries};
 use super::value::endpoint;
-use crate::cluster::{Role, Server};
+use crate::cluster::{Balance, Pool, Role, Server};
 use crate::name::{NodeName, ServerName};
+use crate::reference::SERVER;
 
-/// Most servers of one service.
+/// Most servers of one pool.
 const MOST: usize = 1024;
 
-/// Reads the servers of a service: first the list, then the tables.
+/// Reads the servers of a pool: first the list, then the tables. `may_be_empty`: nobody asks them.
 pub(super) fn read(
     findings: &mut Findings<'_>,
     fields: &Fields<'_>,
     nodes: &Nodes,
-    what: &str,
-) -> Vec<Server> {
+    uses: &mut Vec<Use>,
+    may_be_empty: bool,
+) -> (Vec<Server>, Vec<Span>) {
+    let what = fields.what();
     let mut drafts = match fields.find("servers") {
         Some(item) => listed(findings, item, nodes),
         None => Vec::new(),
     };
     let refined = drafts.len();
     if let Some(item) = fields.find("server") {
-        tables(findings, item, nodes, &mut drafts, refined);
+        tables(findings, item, nodes, &mut drafts, refined, uses);
     }
     let written = fields.find("servers").or_else(|| fields.find("server"));
     match written {
+        None if may_be_empty => {}
         None => {
-            let hint = "add servers = [\"web1:80\", \"web2:80\"]";
+            let service = what.starts_with("service");
+            let or = if service { ", or pool = \"NAME\" for those of a [pool.NAME]" } else { "" };
+            let hint = format!("add servers = [\"web1:80\", \"web2:80\"]{or}");
             findings.error(fields.span(), format!("{what} has no servers"), hint);
         }
         Some(item) if item.value.as_array().is_some_and(|list| list.is_empty()) && drafts.is_empty() => {
@@ -52,7 +59,7 @@ pub(super) fn read(
             hint,
         );
     }
-    drafts.into_iter().map(|draft| draft.server).collect()
+    drafts.into_iter().map(|draft| (draft.server, draft.span)).unzip()
 }
 
 struct Draft {
@@ -92,6 +99,7 @@ fn tables(
     nodes: &Nodes,
     drafts: &mut Vec<Draft>,
     refined: usize,
+    uses: &mut Vec<Use>,
 ) {
     let Some(table) = item.value.as_table() else {
         findings.value(&item.span, "`server` must be tables by name", "write [service.NAME.server.NAME]");
@@ -111,22 +119,43 @@ fn tables(
             findings.value(&entry.span, format!("{what} must be a table"), hint);
             continue;
         };
-        let fields = Fields::open(findings, table, &entry.span, &what, &["at", "weight"]);
-        let weight = fields.find("weight").and_then(|item| item.integer(findings, 0..=256, "2"));
-        let weight = weight.and_then(|weight| u16::try_from(weight).ok()).unwrap_or(1);
+        let fields = Fields::open(findings, table, &entry.span, &what, &[&SERVER]);
+        uses.extend(fields.uses(&SERVER));
         if let Some(index) = known {
-            drafts[index].server.weight = weight;
+            details(findings, &fields, &mut drafts[index].server);
             if let Some(item) = fields.find("at") {
                 let hint = "take it out of `servers`, or remove `at` here";
                 findings.error(&item.key, format!("{what} is in the list `servers` too"), hint);
             }
             continue;
         }
-        let Some(item) = fields.require(findings, "at", &format!("\"{}:80\"", entry.name)) else { continue };
-        let Some((node, at)) = resolve(findings, item, nodes, true) else { continue };
-        let server = Server { node, weight, ..Server::new(ServerName::new(entry.name), at) };
-        drafts.push(Draft { server, span: item.span.clone() });
+        let at = fields.require(findings, "at", &format!("\"{}:80\"", entry.name));
+        let place = at.and_then(|item| resolve(findings, item, nodes, true));
+        let (node, socket) = place.clone().unwrap_or((None, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1)));
+        let mut server = Server { node, ..Server::new(ServerName::new(entry.name), socket) };
+        details(findings, &fields, &mut server);
+        if let (Some(_), Some(item)) = (place, at) {
+            drafts.push(Draft { server, span: item.span.clone() });
+        }
     }
+}
+
+/// What a server's table says beside its place.
+fn details(findings: &mut Findings<'_>, fields: &Fields<'_>, server: &mut Server) {
+    server.weight = fields.number(findings, "weight").unwrap_or(server.weight);
+    server.max_connections = fields.number(findings, "max_connections");
+    server.backup = fields.flag(findings, "backup").unwrap_or(server.backup);
+    server.check_port = fields.number(findings, "check_port").unwrap_or(server.check_port);
+    let Some(item) = fields.find("cookie") else { return };
+    let Some(text) = item.text(findings, "\"web1\"") else { return };
+    // cookie-octet of RFC 6265 section 4.1.1, without the `~` that ends it in mode `prefix`.
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\~".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
+        let hint = "write 1 to 64 visible ASCII characters without quotes, `,`, `;`, `\\` and `~`";
+        findings.value(&item.span, format!("{text:?} cannot be a cookie's value"), hint);
+        return;
+    }
+    text.clone_into(&mut server.cookie);
 }
 
 fn duplicates(findings: &mut Findings<'_>, drafts: &[Draft]) {
@@ -144,6 +173,54 @@ fn duplicates(findings: &mut Findings<'_>, drafts: &[Draft]) {
             findings.line_of(&other.span)
         );
         findings.error(&draft.span, message, "remove one; to give it a larger share use `weight`");
+    }
+}
+
+/// Whether what the pool and its servers say makes sense together.
+pub(super) fn fit_together(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    timeout: Option<&Fields<'_>>,
+    pool: &Pool,
+    places: &[Span],
+) {
+    let mut cookies: BTreeMap<&str, &Server> = BTreeMap::new();
+    for (server, span) in pool.servers.iter().zip(places).filter(|_| pool.cookie.is_some()) {
+        if let Some(other) = cookies.insert(&server.cookie, server) {
+            let message = format!("servers `{}` and `{}` have one cookie", other.name, server.name);
+            findings.error(span, message, "give each its own value; without any it is the server's name");
+        }
+    }
+    let plain = pool.servers.iter().find(|server| server.cookie != *server.name);
+    if let (None, Some(server), Some(item)) = (&pool.cookie, plain, fields.find("server"))
+        && fields.find("cookie").is_none()
+    {
+        let message = format!("server `{}` has a cookie, and the pool has none", server.name);
+        findings.error(&item.key, message, "add cookie = \"SERVERID\" to the pool, or remove it");
+    }
+    let bounded = pool.servers.iter().any(|server| server.max_connections.is_some());
+    let queue = timeout.and_then(|timeout| timeout.find("queue"));
+    for item in fields.find("max_queue").into_iter().chain(queue).filter(|_| !bounded) {
+        let message = format!("`{}` is about waiting, and no server has `max_connections`: nobody waits", item.name);
+        findings.lint(&item.key, message, "give servers max_connections, or remove it");
+    }
+    if pool.balance == Balance::First
+        && !bounded
+        && let Some(item) = fields.find("balance")
+    {
+        let message = "with `first` and without `max_connections` one server does all the work";
+        findings.lint(&item.span, message, "give servers max_connections, or write \"leastconn\"");
+    }
+    if let (Balance::StaticRr, Some(item)) = (&pool.balance, fields.find("slow_start")) {
+        findings.lint(&item.key, "`static-rr` has no slow start", "remove it, or write balance = \"roundrobin\"");
+    }
+    let backups = pool.servers.iter().filter(|server| server.backup).count();
+    if let (true, 0, Some(item)) = (pool.all_backups, backups, fields.find("all_backups")) {
+        findings.lint(&item.key, "no server is a backup", "write backup = true in a server's table, or remove it");
+    }
+    if let (true, Some(span)) = (backups > 0 && backups == pool.servers.len(), places.first()) {
+        let message = format!("all servers of {} are backups", fields.what());
+        findings.lint(span, message, "backups work while no other server can; leave some without");
     }
 }
 

@@ -1,219 +1,185 @@
-//! `[service.NAME]`: where it listens and how it treats traffic.
+//! `[service.NAME]`: where clients come in and how they are treated.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::time::Duration;
 
-use super::check;
+use super::fields::Fields;
 use super::findings::{Findings, Span};
-use super::groups::Groups;
-use super::names::{Named, named};
-use super::networks::Networks;
+use super::limits;
+use super::listens::Listening;
+use super::names::{Named, Names};
 use super::nodes::Nodes;
-use super::servers;
-use super::suggest;
-use super::tree::{Fields, Item};
-use super::value::endpoint;
-use crate::cluster::{Balance, Listen, Mode, Pool, PoolTimeouts, Service, Timeouts};
-use crate::name::{AddressName, PoolName, ServiceName};
+use super::pools::{Pools, strangers};
+use super::rules;
+use super::texts::path;
+use super::tls;
+use super::tree::Item;
+use crate::cluster::{Action, Challenge, Mode, Service, ServerTls};
+use crate::name::{PoolName, ServiceName};
+use crate::reference::{POOL, POOL_TIMEOUT, SERVICE, SERVICE_TIMEOUT};
 
-/// The keys of a service.
-const KEYS: [&str; 11] = [
-    "listen",
-    "mode",
-    "balance",
-    "check",
-    "forwarded_for",
-    "timeout",
-    "max_connections",
-    "max_header",
-    "fallback",
-    "servers",
-    "server",
-];
+/// What services refer to.
+#[derive(Debug)]
+pub(super) struct Known<'x> {
+    pub(super) nodes: &'x Nodes,
+    pub(super) users: &'x Names,
+    pub(super) authorities: &'x Names,
+}
 
-/// Most places where one service listens.
-const MOST_LISTENS: usize = 64;
-
-/// Longest time limit.
-const DAY: Duration = Duration::from_secs(86_400);
-
-/// The services, with places for the timing linter.
+/// The services, with places.
 #[derive(Debug, Default)]
 pub(super) struct Services {
     pub(super) list: Vec<Service>,
-    /// Their pools.
-    pub(super) pools: Vec<Pool>,
-    /// Where each service's check is written, or the service.
-    pub(super) checks: BTreeMap<ServiceName, Span>,
-    /// Where each service's connect timeout is written, if it is: nobody is warned of a default.
-    pub(super) connects: BTreeMap<ServiceName, Span>,
+    /// Where their names are.
+    pub(super) spans: BTreeMap<ServiceName, Span>,
 }
 
-/// Reads all services.
-pub(super) fn read<'a>(
+/// Reads all services, and the pools that they have for themselves.
+pub(super) fn read(
     findings: &mut Findings<'_>,
-    root: &Fields<'a>,
-    networks: &Networks,
-    nodes: &Nodes,
-    groups: &Groups,
+    tables: &[Named<'_>],
+    known: &Known<'_>,
+    listening: &mut Listening<'_>,
+    pools: &mut Pools,
 ) -> Services {
-    let (tables, _) = named(findings, root, "service", "service", 256);
     let mut services = Services::default();
-    let mut listening = BTreeMap::new();
-    for table in &tables {
-        let listen = Listening { networks, groups, taken: &mut listening };
-        service(findings, table, listen, nodes, &mut services);
+    let mut used: BTreeMap<PoolName, Vec<Mode>> = BTreeMap::new();
+    for named in tables {
+        let (service, mode) = service(findings, named, known, listening, pools);
+        // In an unknown mode everything may have a meaning.
+        let modes = mode.map_or_else(|| vec![Mode::Tcp, Mode::Http, Mode::Udp], |mode| vec![mode]);
+        let actions = service.rules.iter().flat_map(|rule| &rule.actions);
+        let chosen = actions.filter_map(|action| if let Action::Pool(name) = action { Some(name) } else { None });
+        for pool in chosen.chain([&service.pool]) {
+            used.entry(pool.clone()).or_default().extend(&modes);
+        }
+        services.spans.insert(service.name.clone(), named.span.clone());
+        services.list.push(service);
     }
+    pools.fit(findings, &used);
     services
 }
 
-struct Listening<'x> {
-    networks: &'x Networks,
-    groups: &'x Groups,
-    taken: &'x mut BTreeMap<SocketAddrV4, (String, Span)>,
-}
-
-fn service<'a>(
+fn service(
     findings: &mut Findings<'_>,
-    named: &Named<'a>,
-    listening: Listening<'_>,
-    nodes: &Nodes,
-    services: &mut Services,
-) {
+    named: &Named<'_>,
+    known: &Known<'_>,
+    listening: &mut Listening<'_>,
+    pools: &mut Pools,
+) -> (Service, Option<Mode>) {
     let Named { name, span, header, table } = named;
     let what = format!("service `{name}`");
-    let fields = Fields::open(findings, table, header, &what, &KEYS);
-    let listen = match fields.require(findings, "listen", "\"front:80\"") {
-        Some(item) => listens(findings, item, &what, listening),
-        None => Vec::new(),
-    };
-    let modes = [("tcp", Mode::Tcp), ("http", Mode::Http)];
-    let mode = fields.find("mode").map_or(Some(Mode::Tcp), |item| item.word(findings, &modes));
-    if mode == Some(Mode::Tcp) {
-        http_only(findings, &fields, &["forwarded_for", "max_header"]);
+    let fields = Fields::open(findings, table, header, &what, &[&SERVICE, &POOL]);
+    let modes = [("tcp", Mode::Tcp), ("http", Mode::Http), ("udp", Mode::Udp)];
+    let written = fields.find("mode").map_or(Some(Mode::Tcp), |item| item.word(findings, &modes));
+    // Of a mode that cannot be read nothing is known to be wrong.
+    let mode = written.unwrap_or(Mode::Http);
+    fields.fit(findings, mode, &SERVICE);
+    let mut service = Service::new(ServiceName::new(name), mode, PoolName::new(name));
+    let listen = fields.require(findings, "listen", "\"front:80\"");
+    let placed = listen.map(|item| listening.read(findings, item, &what, written)).unwrap_or_default();
+    let timeout = fields.find("timeout").and_then(|item| {
+        let table = item.table(findings, "{ connect = \"1s\", server = \"30s\" }")?;
+        Some(Fields::open(findings, table, &item.span, "`timeout`", &[&SERVICE_TIMEOUT, &POOL_TIMEOUT]))
+    });
+    if let Some(fields) = &timeout {
+        limits::timeouts(findings, fields, mode, &mut service.timeouts);
     }
-    let mode = mode.unwrap_or(Mode::Http);
-    let balances = [("roundrobin", false), ("leastconn", true)];
-    let balance = fields.find("balance").and_then(|item| item.word(findings, &balances));
-    let balance = balance.map(|least| if least { Balance::LeastConn } else { Balance::RoundRobin });
-    let forwarded_for = fields.find("forwarded_for").and_then(|item| item.boolean(findings));
-    let max_connections = fields.find("max_connections");
-    let max_connections = max_connections.and_then(|item| item.integer(findings, 1..=1_000_000, "10000"));
-    let max_header = fields.find("max_header").and_then(|item| item.size(findings, 1 << 10..=1 << 20));
-    let fallback = fields.find("fallback").and_then(|item| servers::resolve(findings, item, nodes, false));
-    let own = PoolName::new(name);
-    let mut pool = Pool::new(own.clone());
-    let name = ServiceName::new(name);
-    let mut service = Service::new(name.clone(), mode, own);
-    let connect = timeouts(findings, &fields, mode, &mut service.timeouts, &mut pool.timeouts);
-    services.checks.insert(name.clone(), fields.find("check").map_or(span, |item| &item.span).clone());
-    services.connects.extend(connect.map(|connect| (name, connect)));
-    service.listen = listen;
-    service.forwarded_for = forwarded_for.unwrap_or(service.forwarded_for);
-    let count = |number: i64| usize::try_from(number).ok();
-    let limits = &mut service.limits;
-    limits.connections = max_connections.and_then(count).unwrap_or(limits.connections);
-    limits.header = max_header.and_then(|most| usize::try_from(most).ok()).unwrap_or(limits.header);
-    limits.uri = limits.uri.min(limits.header);
-    pool.balance = balance.unwrap_or_default();
-    pool.check = check::read(findings, fields.find("check"));
-    pool.fallback = fallback.map(|(_, at)| at);
-    pool.servers = servers::read(findings, &fields, nodes, &what);
-    services.list.push(service);
-    services.pools.push(pool);
+    treatment(findings, &fields, &mut service, written);
+    service.tls = fields.find("tls").and_then(|item| tls::server(findings, item, known.authorities));
+    encrypted(findings, &fields, &mut service, &placed);
+    service.listen = placed.into_iter().map(|(listen, _)| listen).collect();
+    if let Some(item) = fields.find("rule") {
+        service.rules = rules::read(findings, item, written, &service, &pools.names, known.users);
+    }
+    if let Some(item) = fields.find("pool") {
+        let pool = item.text(findings, "\"web\"").filter(|pool| pools.names.resolve(findings, pool, &item.span));
+        strangers(findings, &fields, timeout.as_ref(), pool.unwrap_or("NAME"));
+        service.pool = PoolName::new(pool.unwrap_or(name));
+    } else if !pools.list.iter().any(|pool| pool.name.as_str() == *name) {
+        let answered = service.rules.iter().any(|rule| rules::always_ends(rule));
+        pools.add(findings, name, span, &fields, timeout.as_ref(), known.nodes, answered);
+    }
+    (service, written)
 }
 
-fn http_only(findings: &mut Findings<'_>, fields: &Fields<'_>, keys: &[&str]) {
-    for item in keys.iter().filter_map(|key| fields.find(key)) {
-        let message = format!("`{}` has no meaning in mode `tcp`", item.name);
-        findings.error(&item.key, message, "remove it, or write mode = \"http\"");
-    }
+/// Everything that is only about this service.
+fn treatment(findings: &mut Findings<'_>, fields: &Fields<'_>, service: &mut Service, mode: Option<Mode>) {
+    limits::limits(findings, fields, service.mode, &mut service.limits);
+    limits::protocols(findings, fields, service);
+    service.forwarded_for = fields.flag(findings, "forwarded_for").unwrap_or(service.forwarded_for);
+    service.hsts = fields.time(findings, "hsts");
+    service.compression = fields.find("compress").and_then(|item| limits::compression(findings, item));
+    service.cache = fields.find("cache").and_then(|item| limits::cache(findings, item));
+    let pages = fields.find("error_pages").map(|item| limits::error_pages(findings, item));
+    service.error_pages = pages.unwrap_or_default();
+    let monitor = fields.find("monitor").and_then(|item| path(findings, item, "/alive"));
+    service.monitor = monitor.map(str::to_owned);
+    let log = fields.find("log").map(|item| limits::log(findings, item, mode));
+    service.log = log.unwrap_or_default();
 }
 
-fn listens(
-    findings: &mut Findings<'_>,
-    item: &Item<'_>,
-    what: &str,
-    listening: Listening<'_>,
-) -> Vec<Listen> {
-    let items = match item.value.as_array() {
-        Some(list) => list.iter().map(|value| item.of_list(value)).collect(),
-        None => vec![item.clone()],
-    };
-    if items.is_empty() {
-        findings.value(&item.span, format!("{what} listens nowhere"), "write listen = \"front:80\"");
-    }
-    if items.len() > MOST_LISTENS {
-        findings.value(
-            &item.span,
-            format!("{what} listens at more than {MOST_LISTENS} places"),
-            "split the service",
-        );
-    }
-    let mut listens = Vec::new();
-    for item in items.into_iter().take(MOST_LISTENS) {
-        let Some((host, port, at)) = endpoint(findings, &item, "front:80") else { continue };
-        let Some((address, ip)) = listening.address(findings, host, &at) else { continue };
-        let socket = SocketAddrV4::new(ip, port);
-        if let Some((other, before)) = listening.taken.get(&socket) {
-            let message = format!("{other} listens on {socket} already, line {}", findings.line_of(before));
-            findings.error(&item.span, message, "give each service its own address or port");
-        } else {
-            listening.taken.insert(socket, (what.to_owned(), item.span.clone()));
-        }
-        listens.push(Listen { address, ..Listen::plain(socket) });
-    }
-    listens
-}
-
-impl Listening<'_> {
-    fn address(
-        &self,
-        findings: &mut Findings<'_>,
-        host: &str,
-        span: &Span,
-    ) -> Option<(Option<AddressName>, Ipv4Addr)> {
-        let names = &self.groups.address_names;
-        let Ok(ip) = host.parse::<Ipv4Addr>() else {
-            let known = names.resolve(findings, host, span);
-            let address =
-                self.groups.addresses.iter().find(|address| known && address.name.as_str() == host)?;
-            return Some((Some(address.name.clone()), address.ip));
-        };
-        if !ip.is_unspecified() && !ip.is_loopback() && self.networks.owner(ip).is_none() {
-            let hint = format!("write a virtual address's name; {}", suggest::one_of(host, names.iter()));
-            findings.error(span, format!("no director has or gets the address {ip}"), hint);
-            return None;
-        }
-        Some((None, ip))
-    }
-}
-
-fn timeouts(
+/// Whether `tls`, `listen` and what needs TLS fit together.
+fn encrypted(
     findings: &mut Findings<'_>,
     fields: &Fields<'_>,
-    mode: Mode,
-    of_service: &mut Timeouts,
-    of_pool: &mut PoolTimeouts,
-) -> Option<Span> {
-    let item = fields.find("timeout")?;
-    let table = item.table(findings, "{ connect = \"1s\", server = \"30s\" }")?;
-    let keys = ["connect", "client", "server", "request", "keep_alive"];
-    let fields = Fields::open(findings, table, &item.span, "`timeout`", &keys);
-    if mode == Mode::Tcp {
-        http_only(findings, &fields, &["request", "keep_alive"]);
+    service: &mut Service,
+    placed: &[super::listens::Placed],
+) {
+    let first = placed.iter().find(|(listen, _)| listen.tls);
+    match (fields.find("tls"), first) {
+        (None, Some((_, span))) => {
+            let message = format!("{} listens with TLS here and has no `tls`", fields.what());
+            let hint = "add tls = { certificates = [\"/etc/relevo/tls/shop.pem\"] } to the service";
+            findings.error(span, message, hint);
+        }
+        (Some(item), None) if !placed.is_empty() && service.mode != Mode::Udp => {
+            let at = placed.iter().find_map(|(listen, _)| Some((listen.address.as_ref()?, listen.at.port())));
+            let at = at.map_or_else(|| "front:443".to_owned(), |(address, port)| format!("{address}:{port}"));
+            let hint = format!("write listen = {{ at = \"{at}\", tls = true }}");
+            findings.error(&item.key, format!("{} has `tls`, and no `listen` uses it", fields.what()), hint);
+        }
+        (_, _) => {}
     }
-    let slots = [
-        &mut of_pool.connect,
-        &mut of_service.client,
-        &mut of_pool.server,
-        &mut of_service.request,
-        &mut of_service.keep_alive,
-    ];
-    for (key, slot) in keys.iter().zip(slots) {
-        let limit = fields.find(key).and_then(|item| item.duration(findings, Duration::from_millis(1)..=DAY));
-        *slot = limit.unwrap_or(*slot);
+    if let (Some(item), None, true) = (fields.find("hsts"), first, service.mode == Mode::Http) {
+        let hint = "add a listen with tls = true, or remove it";
+        findings.error(&item.key, "`hsts` has no meaning without TLS: browsers ignore it (RFC 6797, 7.2)", hint);
     }
-    fields.find("connect").map(|item| item.span.clone())
+}
+
+/// What is only known when all services are: who answers ACME's questions.
+pub(super) fn provable(
+    findings: &mut Findings<'_>,
+    services: &Services,
+    authorities: &[crate::cluster::Acme],
+    root: &Fields<'_>,
+) {
+    let listens = |port: u16, tls: bool| {
+        let mut listens = services.list.iter().filter(|service| service.mode != Mode::Udp);
+        listens.any(|service| service.listen.iter().any(|listen| {
+            listen.at.port() == port && (tls || service.mode == Mode::Http) && (!tls || listen.tls)
+        }))
+    };
+    for service in &services.list {
+        let Some(ServerTls { acme: Some((name, _)), .. }) = &service.tls else { continue };
+        let Some(authority) = authorities.iter().find(|authority| authority.name == *name) else { continue };
+        let (message, hint) = match authority.challenge {
+            Challenge::Http01 if !listens(80, false) => (
+                format!("authority `{name}` asks on port 80, where no service of mode `http` listens"),
+                "let a service listen there, or write challenge = \"tls-alpn-01\" in the authority",
+            ),
+            Challenge::TlsAlpn01 if !listens(443, true) => (
+                format!("authority `{name}` asks on port 443, where no service listens with TLS"),
+                "let a service listen there with tls = true, or write challenge = \"http-01\" in the authority",
+            ),
+            Challenge::Http01 | Challenge::TlsAlpn01 => continue,
+        };
+        let span = services.spans.get(&service.name).unwrap_or(root.span());
+        findings.lint(span, message, hint);
+    }
+}
+
+/// An item's text in a table of services or rules, for names of pools.
+pub(super) fn pool_named(findings: &mut Findings<'_>, item: &Item<'_>, pools: &Names) -> Option<PoolName> {
+    let name = item.text(findings, "\"web\"")?;
+    pools.resolve(findings, name, &item.span).then(|| PoolName::new(name))
 }

@@ -1,12 +1,14 @@
 //! `[lab.switch.NAME]`: kernel bridges, what they carry, and their tunnels.
 
+use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::names::{Named, Names, named};
 use super::networks::Networks;
 use super::nodes::Nodes;
-use super::tree::{Fields, Item, entries};
+use super::tree::{Item, entries};
 use crate::cluster::{Switch, Vxlan};
 use crate::name::{NetworkName, SwitchName};
+use crate::reference;
 
 /// STP bridge priority when the file says none (IEEE 802.1D).
 const DEFAULT_PRIORITY: u16 = 32_768;
@@ -50,7 +52,7 @@ pub(super) fn read(
             findings.error(span, format!("`{name}` is the name of a node already"), hint);
         }
         let what = format!("switch `{name}`");
-        let fields = Fields::open(findings, table, header, &what, &["network", "stp", "priority", "vxlan"]);
+        let fields = Fields::open(findings, table, header, &what, &[&reference::SWITCH]);
         let network =
             fields.require(findings, "network", "\"lan\"").and_then(|item| network(findings, item, networks));
         let stp = fields.find("stp").and_then(|item| item.boolean(findings)).unwrap_or(false);
@@ -117,7 +119,7 @@ fn vxlan_of(
 ) -> Option<Vxlan> {
     let table = item.table(findings, "{ id = 100, over = \"SWITCH\", ip = \"10.0.0.1\" }")?;
     let what = format!("the vxlan of switch `{switch}`");
-    let fields = Fields::open(findings, table, &item.span, &what, &["id", "over", "ip"]);
+    let fields = Fields::open(findings, table, &item.span, &what, &[&reference::VXLAN]);
     let id = fields.require(findings, "id", "100");
     let id = id.and_then(|item| item.integer(findings, 1..=16_777_215, "100"));
     let over = fields.require(findings, "over", "\"SWITCH\"").and_then(|item| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::findings::Findings;
 use super::groups::Groups;
+use super::pools::Pools;
 use super::services::Services;
 use crate::cluster::{CheckKind, Group, Mode, Pool, Service, VrrpVersion};
 use crate::quantity::format_duration;
@@ -15,13 +16,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A dead server should not stay in use longer.
 const DETECTION: Duration = Duration::from_secs(60);
 
-/// Looks at all groups and services.
-pub(super) fn check(findings: &mut Findings<'_>, groups: &Groups, services: &Services) {
+/// Looks at all groups, services and pools.
+pub(super) fn check(findings: &mut Findings<'_>, groups: &Groups, services: &Services, pools: &Pools) {
     for group in &groups.list {
         takeover(findings, groups, group);
     }
-    for (service, pool) in services.list.iter().zip(&services.pools) {
-        detection(findings, services, service, pool);
+    for service in services.list.iter().filter(|service| service.mode == Mode::Http) {
+        if let Some(pool) = pools.list.iter().find(|pool| pool.name == service.pool) {
+            patience(findings, service, pool, pools);
+        }
+    }
+    for pool in &pools.list {
+        detection(findings, pool, pools);
     }
 }
 
@@ -59,37 +65,46 @@ fn takeover(findings: &mut Findings<'_>, groups: &Groups, group: &Group) {
     }
 }
 
-fn detection(findings: &mut Findings<'_>, services: &Services, service: &Service, pool: &Pool) {
-    let (Service { name, timeouts, .. }, Pool { check, .. }) = (service, pool);
-    let connect = services.connects.get(name);
-    let [shown, request] = [pool.timeouts.connect, timeouts.request].map(format_duration);
-    if service.mode == Mode::Http
-        && pool.timeouts.connect > timeouts.request
-        && let Some(span) = connect
+/// A server should not be waited for longer than a client.
+fn patience(findings: &mut Findings<'_>, service: &Service, pool: &Pool, pools: &Pools) {
+    let times = [pool.timeouts.connect, service.timeouts.request];
+    let [shown, request] = times.map(format_duration);
+    if times[0] > times[1]
+        && let Some(span) = pools.notes(&pool.name).and_then(|notes| notes.connect.as_ref())
     {
         let message = format!("the connect timeout {shown} is longer than the request timeout {request}");
         let hint = "a server that does not answer holds a request longer than a client may take to send it";
         findings.warning(span, message, format!("{hint}; write connect = \"1s\""));
     }
-    if check.kind == CheckKind::None {
+}
+
+/// How long a dead server stays in use.
+fn detection(findings: &mut Findings<'_>, pool: &Pool, pools: &Pools) {
+    let check = &pool.check;
+    let (CheckKind::Connect
+    | CheckKind::Http(_)
+    | CheckKind::Script { .. }
+    | CheckKind::Command { .. }
+    | CheckKind::Ping) = check.kind
+    else {
         return;
-    }
-    let detection = check.interval * check.fall + check.timeout;
-    let sum = format!(
-        "{} x {} + {} = {}",
-        check.fall,
-        format_duration(check.interval),
-        format_duration(check.timeout),
-        seconds(detection)
-    );
-    if detection > DETECTION
-        && let Some(span) = services.checks.get(name)
-    {
-        let message = format!("a dead server of service `{name}` is found after up to {sum}, longer than 1m");
-        findings.warning(span, message, "lower `interval` or `fall`");
+    };
+    let Some(notes) = pools.notes(&pool.name) else { return };
+    // The first bad probe makes the others come at the fast interval.
+    let detection = check.interval + check.fast_interval * (check.fall - 1) + check.timeout;
+    let [interval, fast, timeout] = [check.interval, check.fast_interval, check.timeout].map(format_duration);
+    let sum = if interval == fast {
+        format!("{} x {interval} + {timeout} = {}", check.fall, seconds(detection))
+    } else {
+        format!("{interval} + {} x {fast} + {timeout} = {}", check.fall - 1, seconds(detection))
+    };
+    if detection > DETECTION {
+        let message = format!("a dead server of {} is found after up to {sum}, longer than 1m", notes.what);
+        findings.warning(&notes.check, message, "lower `interval` or `fall`");
     } else if pool.timeouts.connect > detection
-        && let Some(span) = connect
+        && let Some(span) = &notes.connect
     {
+        let shown = format_duration(pool.timeouts.connect);
         let message = format!("the connect timeout {shown} is longer than finding a dead server, {sum}");
         let hint =
             "requests would wait for a server that is known to be dead; write a shorter connect timeout";

@@ -5,7 +5,6 @@ use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
 
 use super::findings::{Findings, Span};
-use super::suggest;
 
 /// Largest text that is read, bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -153,68 +152,4 @@ pub(super) fn entries<'a>(table: &'a DeTable<'a>) -> Vec<Item<'a>> {
         .collect();
     items.sort_by_key(|item| item.key.start);
     items
-}
-
-/// A table with a fixed set of keys.
-#[derive(Debug)]
-pub(super) struct Fields<'a> {
-    what: String,
-    span: Span,
-    items: Vec<Item<'a>>,
-    /// Where its own tables are, as in `lab.`.
-    pub(super) within: &'static str,
-    /// Keys that a misspelled one was probably meant to be.
-    meant: Vec<String>,
-}
-
-impl<'a> Fields<'a> {
-    /// Opens a table and reports keys that it cannot have. `what` names it in messages.
-    pub(super) fn open(
-        findings: &mut Findings<'_>,
-        table: &'a DeTable<'a>,
-        span: &Span,
-        what: &str,
-        keys: &[&str],
-    ) -> Self {
-        let items = entries(table);
-        let mut meant = Vec::new();
-        for item in items.iter().filter(|item| !keys.contains(&item.name)) {
-            if findings.is_full() {
-                findings.skip(1);
-                continue;
-            }
-            let message = format!("{what} has no key `{}`", item.name);
-            findings.error(&item.key, message, suggest::one_of(item.name, keys.iter().copied()));
-            meant.extend(suggest::nearest(item.name, keys.iter().copied()).map(str::to_owned));
-        }
-        Self { what: what.to_owned(), span: span.clone(), items, within: "", meant }
-    }
-
-    /// A table that is not there.
-    pub(super) fn none(what: &str) -> Self {
-        Self { what: what.to_owned(), span: 0..0, items: Vec::new(), within: "", meant: Vec::new() }
-    }
-
-    /// The value of a key, if it is there.
-    pub(super) fn find(&self, key: &str) -> Option<&Item<'a>> {
-        self.items.iter().find(|item| item.name == key)
-    }
-
-    /// The value of a key that must be there; `example` is what to write.
-    pub(super) fn require(&self, findings: &mut Findings<'_>, key: &str, example: &str) -> Option<&Item<'a>> {
-        let found = self.find(key);
-        if found.is_none() && !self.meant.iter().any(|meant| meant == key) {
-            findings.error(
-                &self.span,
-                format!("{} has no `{key}`", self.what),
-                format!("add {key} = {example}"),
-            );
-        }
-        found
-    }
-
-    /// Where the table begins.
-    pub(super) fn span(&self) -> &Span {
-        &self.span
-    }
 }

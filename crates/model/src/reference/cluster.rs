@@ -1,0 +1,129 @@
+//! Keys of the cluster itself: networks, nodes, groups, addresses.
+
+use super::{Key, Table};
+
+/// The file's top.
+pub(crate) const TOP: Table = Table {
+    title: "## Top",
+    before: "",
+    keys: &[
+        Key::other("name", "name", "The cluster's name; its lab is called so too.").required(),
+        Key::other("network", "tables", "`[network.NAME]`, below.").required(),
+        Key::other("node", "tables", "`[node.NAME]`, below.").required(),
+        Key::other("group", "tables", "`[group.NAME]`, below."),
+        Key::other("address", "tables", "`[address.NAME]`, below."),
+        Key::other("service", "tables", "`[service.NAME]`, below."),
+        Key::other("pool", "tables", "`[pool.NAME]`, below."),
+        Key::other("users", "tables", "`[users.NAME]`, below."),
+        Key::other("acme", "tables", "`[acme.NAME]`, below."),
+        Key::other("log", "table", "`[log]`, below."),
+        Key::other("stats", "table", "`[stats]`, below."),
+        Key::other("lab", "table", "`[lab]`, below."),
+    ],
+    after: "",
+};
+
+/// `[network.NAME]`
+pub(crate) const NETWORK: Table = Table {
+    title: "## `[network.NAME]`",
+    before: "\
+At most 64. The lab calls interfaces after networks, by the first 15 characters, so these must differ; `lo`, `all` and
+`default` are refused.",
+    keys: &[Key::other(
+        "subnet",
+        "`\"A.B.C.D/N\"`",
+        "Prefix length 8 to 30, no bits set after it, no overlap with another network.",
+    )
+    .required()],
+    after: "",
+};
+
+/// `[node.NAME]`
+pub(crate) const NODE: Table = Table {
+    title: "## `[node.NAME]`",
+    before: "A machine. At most 1024.",
+    keys: &[
+        Key::other(
+            "roles",
+            "list of `\"director\"`, `\"server\"`",
+            "A director holds virtual addresses and balances; a server answers behind it.",
+        )
+        .required(),
+        Key::other(
+            "address",
+            "`{ NETWORK = address or table }`",
+            "The node's own address on each of its networks, at least one; also written `address.NETWORK = \"10.0.0.1\"`.",
+        )
+        .required(),
+    ],
+    after: "",
+};
+
+/// The long form of a node's address.
+pub(crate) const INTERFACE: Table = Table {
+    title: "### `address.NETWORK`",
+    before: "An address, or a table such as `{ ip = \"10.0.0.1\", interface = \"eth0\" }`.",
+    keys: &[
+        Key::other("ip", "address", "The address.").required(),
+        Key::other("interface", "text, 1 to 15 bytes", "The interface.").or_told("the one that carries `ip`"),
+    ],
+    after: "",
+};
+
+/// `[group.NAME]`
+pub(crate) const GROUP: Table = Table {
+    title: "## `[group.NAME]`",
+    before: "\
+Virtual addresses that move together: one VRRP router on each of their networks. A file without any group has one called
+`main` with the defaults below and all addresses. At most 255.",
+    keys: &[
+        Key::other(
+            "vrid",
+            "1 to 255, or `{ NETWORK = 51, ... }`",
+            "The virtual router id. No two groups have the same on one network.",
+        )
+        .or_told("51, on each further network one more; **required** with several groups"),
+        Key::other(
+            "priority",
+            "`{ NODE = 1 to 254, ... }`",
+            "Who may hold the addresses; the highest that is alive does. No two are equal. Each needs an address on every network of the group.",
+        )
+        .or_told("all directors in the file's order: 150, 100, 90, 80, ..."),
+        Key::other(
+            "advert",
+            "duration",
+            "Time between adverts. Version 3: 10 ms to 40.95 s in whole 10 ms. Version 2: 1 s to 255 s in whole seconds.",
+        )
+        .or_told("`\"100ms\"`; version 2: `\"1s\"`"),
+        Key::boolean(
+            "preempt",
+            "Whether a director of higher priority takes the addresses back when it returns.",
+        )
+        .or("false"),
+        Key::other("version", "2 or 3", "VRRP on the wire: RFC 3768 or RFC 9568.").or("3"),
+        Key::other(
+            "password",
+            "text, 1 to 8 bytes",
+            "Version 2 only, for old peers. It is sent in clear and protects nothing.",
+        )
+        .or_told("none"),
+    ],
+    after: "The others take over after three adverts and a skew of `(256 - priority) / 256` adverts (version 2: seconds).",
+};
+
+/// `[address.NAME]`
+pub(crate) const ADDRESS: Table = Table {
+    title: "## `[address.NAME]`",
+    before: "A virtual address. At most 1024.",
+    keys: &[
+        Key::other("network", "network's name", "Where it is.").required(),
+        Key::other(
+            "ip",
+            "address, or with prefix length",
+            "Without a prefix length the interface gets `/32`; the network's own may be written.",
+        )
+        .required(),
+        Key::other("group", "group's name", "The group that it moves with.").or_told("the only group"),
+    ],
+    after: "",
+};
