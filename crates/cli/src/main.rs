@@ -43,6 +43,7 @@ struct Arguments {
 enum Command {
     Check(commands::check::Args),
     Example(commands::example::Args),
+    Reference(commands::reference::Args),
     Node(commands::node::Args),
     Status(commands::status::Args),
     Switchover(commands::switchover::Args),
@@ -65,6 +66,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::Check(args) => commands::check::run(args, json),
         Command::Example(args) => commands::example::run(args, json),
+        Command::Reference(args) => commands::reference::run(args, json),
         Command::Node(args) => commands::node::run(args, json),
         Command::Status(args) => commands::status::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),

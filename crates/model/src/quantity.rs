@@ -67,9 +67,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, millis) in
-            [("0ms", 0), ("200ms", 200), ("1s", 1_000), ("2m", 120_000), ("1h", 3_600_000), ("365d", 31_536_000_000), ("007s", 7_000)]
-        {
+        for (text, millis) in [
+            ("0ms", 0),
+            ("200ms", 200),
+            ("1s", 1_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("365d", 31_536_000_000),
+            ("007s", 7_000),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in [
@@ -104,9 +110,15 @@ mod tests {
 
     #[test]
     fn durations_are_written_in_the_largest_whole_unit() {
-        for (millis, text) in
-            [(0, "0s"), (1, "1ms"), (1_000, "1s"), (1_500, "1500ms"), (60_000, "1m"), (3_600_000, "1h"), (172_800_000, "2d")]
-        {
+        for (millis, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (1_000, "1s"),
+            (1_500, "1500ms"),
+            (60_000, "1m"),
+            (3_600_000, "1h"),
+            (172_800_000, "2d"),
+        ] {
             assert_eq!(format_duration(Duration::from_millis(millis)), text);
         }
     }

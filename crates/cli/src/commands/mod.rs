@@ -10,6 +10,7 @@ pub(crate) mod lab;
 pub(crate) mod man;
 pub(crate) mod node;
 pub(crate) mod origin;
+pub(crate) mod reference;
 pub(crate) mod reload;
 pub(crate) mod server;
 pub(crate) mod status;

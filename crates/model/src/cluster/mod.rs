@@ -28,8 +28,8 @@ pub use pool::{
     Server,
 };
 pub use rule::{
-    Action, BasicAuth, Condition, Deny, HeaderEdit, NameTest, PLACEHOLDERS, Pattern, REGEX_SIZE, RateKey, RateLimit, Redirect, Return,
-    Rewrite, Rule, SourceNet,
+    Action, BasicAuth, Condition, Deny, HeaderEdit, NameTest, PLACEHOLDERS, Pattern, RateKey, RateLimit,
+    Redirect, Return, Rewrite, Rule, SourceNet,
 };
 pub use service::{
     Cache, Coding, Compression, ErrorPage, Limits, Listen, LogChoice, Mode, Protocol, Service, ServiceLog,

@@ -10,9 +10,6 @@ use serde::Serialize;
 
 use crate::name::{PoolName, UsersName};
 
-/// Most memory of one compiled regular expression, bytes; a larger one is refused.
-pub const REGEX_SIZE: usize = 1 << 18;
-
 /// The placeholders of texts, as in `{host}`: the host as it was asked for, the path, the query, path and query, the method, the
 /// client's address, the name asked for in TLS, the request's number.
 pub const PLACEHOLDERS: [&str; 8] =

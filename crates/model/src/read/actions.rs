@@ -83,7 +83,8 @@ fn redirect(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Redirect> {
         match item.value.as_integer().and_then(|number| number.as_str().parse().ok()) {
             Some(number) if wanted.contains(&number) => status = number,
             Some(number) => {
-                let hint = "write 301 (for ever) or 302 (for now); 308 and 307 keep the method, 303 makes it GET";
+                let hint =
+                    "write 301 (for ever) or 302 (for now); 308 and 307 keep the method, 303 makes it GET";
                 findings.value(&item.span, format!("{number} is not the status of a redirect"), hint);
             }
             None => item.wrong_type(findings, "a status", "301"),
@@ -141,7 +142,11 @@ fn deny(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Deny> {
     match item.value.as_str() {
         Some("silent") => Some(Deny { status: 0, after }),
         Some(text) if text.parse::<u16>().is_err() => {
-            findings.value(&item.span, format!("`deny` cannot be `{text}`"), "write a status such as 403, or \"silent\"");
+            findings.value(
+                &item.span,
+                format!("`deny` cannot be `{text}`"),
+                "write a status such as 403, or \"silent\"",
+            );
             None
         }
         Some(_) | None => {
@@ -196,7 +201,9 @@ fn auth(findings: &mut Findings<'_>, item: &Item<'_>, users: &Names) -> Option<B
     }
     let example = "\"staff\" or { users = \"staff\", realm = \"Staff\" }";
     let fields = opened(findings, item, &AUTH, "text or a table", example)?;
-    let users = fields.require(findings, "users", "\"staff\"").and_then(|item| operation::list(findings, item, users));
+    let users = fields
+        .require(findings, "users", "\"staff\"")
+        .and_then(|item| operation::list(findings, item, users));
     let realm = fields.find("realm").and_then(|item| {
         let text = item.text(findings, "\"Staff\"")?;
         let fits = (1..=128).contains(&text.len())

@@ -28,7 +28,9 @@ pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>, uses: &mut 
                 Balance::Hash(Hash { key, method: HashMethod::Consistent, bound: None })
             }
             _ => {
-                let hint = if KEYS.iter().any(|key| key.ends_with("NAME") && word.starts_with(&key[..key.len() - 4]))
+                let hint = if KEYS
+                    .iter()
+                    .any(|key| key.ends_with("NAME") && word.starts_with(&key[..key.len() - 4]))
                     || word == "uri-query"
                 {
                     format!("write balance = {{ hash = \"{word}\" }}")
@@ -40,7 +42,8 @@ pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>, uses: &mut 
             }
         };
     }
-    let Some(fields) = opened(findings, item, &HASH, "text or a table", "\"roundrobin\" or { hash = \"source\" }")
+    let Some(fields) =
+        opened(findings, item, &HASH, "text or a table", "\"roundrobin\" or { hash = \"source\" }")
     else {
         return Balance::default();
     };

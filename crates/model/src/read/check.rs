@@ -68,7 +68,12 @@ pub(super) fn read(findings: &mut Findings<'_>, item: Option<&Item<'_>>, secure:
     }
 }
 
-fn timeout(findings: &mut Findings<'_>, fields: &Fields<'_>, interval: Duration, shortest: Duration) -> Duration {
+fn timeout(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    interval: Duration,
+    shortest: Duration,
+) -> Duration {
     let default = (shortest / 2).min(MOST_TIMEOUT);
     let Some(timeout) = fields.time(findings, "timeout") else { return default };
     if let (true, Some(item)) = (timeout > shortest, fields.find("timeout")) {

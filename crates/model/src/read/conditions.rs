@@ -103,7 +103,13 @@ fn path(findings: &mut Findings<'_>, item: &Item<'_>, pattern: Pattern) -> Optio
 }
 
 /// Tests of named things. `token`: their names are tokens.
-fn tests(findings: &mut Findings<'_>, fields: &Fields<'_>, key: &str, example: &str, token: bool) -> Vec<NameTest> {
+fn tests(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    key: &str,
+    example: &str,
+    token: bool,
+) -> Vec<NameTest> {
     let Some(item) = fields.find(key) else { return Vec::new() };
     let mut list = Vec::new();
     for entry in pairs(findings, item, example, MOST) {

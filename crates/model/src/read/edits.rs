@@ -12,7 +12,7 @@ const MOST: usize = 64;
 
 /// Headers that say where a message ends or what a connection is: the balancer's own business (RFC 9112 section 6, RFC
 /// 9110 section 7.6.1).
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "connection",
     "content-length",
     "keep-alive",
@@ -22,7 +22,11 @@ const OWN: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
     "expect",
+    "http2-settings",
 ];
+
+/// Makes an edit of a name and a value.
+type Make = fn(String, String) -> HeaderEdit;
 
 /// Adds a rule's changes to its actions.
 pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>, actions: &mut Vec<Action>) {
@@ -38,19 +42,24 @@ pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>, actions: &m
     actions.extend(rewrites(findings, fields).into_iter().map(Action::Rewrite));
 }
 
-fn headers(findings: &mut Findings<'_>, fields: &Fields<'_>, [set, add, delete]: [&str; 3]) -> Vec<HeaderEdit> {
+fn headers(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    [set, add, delete]: [&str; 3],
+) -> Vec<HeaderEdit> {
     let mut edits = Vec::new();
     for item in fields.find(delete).map(|item| several(findings, item, MOST)).unwrap_or_default() {
         let Some(name) = item.text(findings, "\"X-Debug\"") else { continue };
-        if editable(findings, &item.span, name) {
+        if editable(findings, &item.span, name) && not_host(findings, &item.span, name, delete) {
             edits.push(HeaderEdit::Delete(name.to_owned()));
         }
     }
-    let makes: [(&str, fn(String, String) -> HeaderEdit); 2] = [(set, HeaderEdit::Set), (add, HeaderEdit::Add)];
+    let makes: [(&str, Make); 2] = [(set, HeaderEdit::Set), (add, HeaderEdit::Add)];
     for (key, make) in makes {
         let Some(item) = fields.find(key) else { continue };
         for entry in pairs(findings, item, "{ X-Client = \"{source}\" }", MOST) {
-            let right = editable(findings, &entry.key, entry.name);
+            let right = editable(findings, &entry.key, entry.name)
+                && (key == set || not_host(findings, &entry.key, entry.name, key));
             let Some(text) = entry.text(findings, "\"{source}\"") else { continue };
             if header_value(findings, &entry.span, text) && placeholders(findings, &entry, text) && right {
                 edits.push(make(entry.name.to_owned(), text.to_owned()));
@@ -66,10 +75,24 @@ fn editable(findings: &mut Findings<'_>, span: &super::findings::Span, name: &st
     }
     let own = OWN.iter().any(|own| own.eq_ignore_ascii_case(name));
     if own {
-        let message = format!("the header `{name}` is the balancer's own: it says how the connection is used");
+        let message =
+            format!("the header `{name}` is the balancer's own: it says how the connection is used");
         findings.value(span, message, "leave it alone");
     }
     !own
+}
+
+/// A request has exactly one `Host` (RFC 9112 section 3.2).
+fn not_host(findings: &mut Findings<'_>, span: &super::findings::Span, name: &str, key: &str) -> bool {
+    let wrong = name.eq_ignore_ascii_case("host") && !key.contains("response");
+    if wrong {
+        findings.value(
+            span,
+            "a request has one `Host`: it can only be set",
+            "write set_header = { Host = \"...\" }",
+        );
+    }
+    !wrong
 }
 
 fn rewrites(findings: &mut Findings<'_>, fields: &Fields<'_>) -> Vec<Rewrite> {
@@ -125,6 +148,14 @@ fn whole(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<String> {
     if !text.starts_with(['/', '{']) {
         let message = format!("the path `{text}` does not begin with `/`");
         findings.value(&item.span, message, "write it from `/` on, as in \"/new{path}\"");
+        return None;
+    }
+    if text.contains(['?', '#']) {
+        findings.value(
+            &item.span,
+            "a path has no `?` and no `#`",
+            "write only the path; the query stays as it is",
+        );
         return None;
     }
     placeholders(findings, item, text).then(|| text.to_owned())

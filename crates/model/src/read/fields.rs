@@ -42,7 +42,11 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let message = format!("{what} has no key `{}`", item.name);
-            findings.error(&item.key, message, suggest::one_of(item.name, known()));
+            let mut hint = suggest::one_of(item.name, known());
+            if hint.ends_with(" others") {
+                hint.push_str("; `relevo reference` tells them all");
+            }
+            findings.error(&item.key, message, hint);
             meant.extend(suggest::nearest(item.name, known()).map(str::to_owned));
         }
         let (what, span) = (what.to_owned(), span.clone());

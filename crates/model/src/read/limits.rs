@@ -43,7 +43,11 @@ pub(super) fn limits(findings: &mut Findings<'_>, fields: &Fields<'_>, mode: Mod
         if uri > limits.header {
             let most = format_size(u64::try_from(limits.header).unwrap_or(u64::MAX));
             let message = format!("`uri` is larger than a whole head, {most}");
-            findings.error(&item.span, message, format!("write at most \"{most}\", or a larger `max_header`"));
+            findings.error(
+                &item.span,
+                message,
+                format!("write at most \"{most}\", or a larger `max_header`"),
+            );
         }
         limits.uri = uri;
     }
@@ -53,7 +57,8 @@ pub(super) fn limits(findings: &mut Findings<'_>, fields: &Fields<'_>, mode: Mod
     if let (Some(one), Some(item)) = (limits.connections_per_source, inner.find("connections_per_source"))
         && usize::try_from(one).is_ok_and(|one| one > limits.connections)
     {
-        let message = format!("one source may have more connections than all together, {}", limits.connections);
+        let message =
+            format!("one source may have more connections than all together, {}", limits.connections);
         findings.lint(&item.span, message, "write a smaller number, or a larger `max_connections`");
     }
 }
@@ -68,16 +73,28 @@ pub(super) fn protocols(findings: &mut Findings<'_>, fields: &Fields<'_>, servic
     if let (true, false, Some(item)) =
         (service.h2c, service.protocols.contains(&Protocol::H2), fields.find("h2c"))
     {
-        findings.error(&item.key, "`h2c` needs \"h2\" among the protocols", "add \"h2\" to `protocols`, or remove it");
+        findings.error(
+            &item.key,
+            "`h2c` needs \"h2\" among the protocols",
+            "add \"h2\" to `protocols`, or remove it",
+        );
     }
 }
 
 /// A list of words, none twice.
-fn words_of<T: Copy + PartialEq>(findings: &mut Findings<'_>, item: &Item<'_>, words: &[(&str, T)]) -> Vec<T> {
+fn words_of<T: Copy + PartialEq>(
+    findings: &mut Findings<'_>,
+    item: &Item<'_>,
+    words: &[(&str, T)],
+) -> Vec<T> {
     let example = format!("[\"{}\"]", words.first().map_or("", |(word, _)| word));
     let items = listed(findings, item, &example, 16);
     if items.is_empty() && item.value.as_array().is_some() {
-        findings.value(&item.span, format!("`{}` is empty", item.name), format!("write {} = {example}", item.name));
+        findings.value(
+            &item.span,
+            format!("`{}` is empty", item.name),
+            format!("write {} = {example}", item.name),
+        );
     }
     let mut list = Vec::new();
     for entry in items {
@@ -159,7 +176,11 @@ pub(super) fn error_pages(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<E
         let status = entry.name.parse::<u16>().ok().filter(|status| (400..=599).contains(status));
         let Some(status) = status else {
             let message = format!("`{}` is not a status of an error", entry.name);
-            findings.value(&entry.key, message, "write a number from 400 to 599, as in 503 = \"/etc/relevo/503.html\"");
+            findings.value(
+                &entry.key,
+                message,
+                "write a number from 400 to 599, as in 503 = \"/etc/relevo/503.html\"",
+            );
             continue;
         };
         let file = file(findings, &entry, "/etc/relevo/503.html");

@@ -58,7 +58,6 @@ use nodes::Nodes;
 use pools::Pools;
 use services::{Known, Services};
 
-
 /// What reading a text gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {

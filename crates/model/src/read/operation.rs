@@ -13,7 +13,8 @@ use crate::cluster::{AccessLog, LogFormat, LogTarget, Stats};
 use crate::name::UsersName;
 use crate::reference::{LOG, STATS};
 
-const TARGETS: &str = "\"stdout\", \"none\", \"file:/var/log/relevo/access.log\", \"syslog:/dev/log\" or \"udp:127.0.0.1:514\"";
+const TARGETS: &str =
+    "\"stdout\", \"none\", \"file:/var/log/relevo/access.log\", \"syslog:/dev/log\" or \"udp:127.0.0.1:514\"";
 
 /// Reads `[log]`.
 pub(super) fn log(findings: &mut Findings<'_>, root: &Fields<'_>) -> AccessLog {
@@ -48,7 +49,9 @@ fn target(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<LogTarget> {
             _ if text.starts_with("file:") || text.starts_with("syslog:") => {
                 "write the whole path, from `/` on".to_owned()
             }
-            _ if text.starts_with("udp:") => "write an IPv4 address and a port, as in \"udp:127.0.0.1:514\"".to_owned(),
+            _ if text.starts_with("udp:") => {
+                "write an IPv4 address and a port, as in \"udp:127.0.0.1:514\"".to_owned()
+            }
             _ => format!("it can be {TARGETS}"),
         };
         findings.value(&item.span, format!("the access log cannot go to {text:?}"), hint);

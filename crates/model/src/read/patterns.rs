@@ -1,12 +1,17 @@
 //! Patterns of rules, regular expressions, and texts with placeholders.
 
+use regex::bytes::RegexBuilder;
+
 use super::findings::{Findings, Span};
 use super::suggest;
 use super::tree::Item;
-use crate::cluster::{PLACEHOLDERS, Pattern, REGEX_SIZE};
+use crate::cluster::{PLACEHOLDERS, Pattern};
 
 /// Longest pattern, bytes.
 const LONGEST: usize = 1024;
+
+/// Most memory of a compiled regular expression, bytes; not more than the balancer gives it.
+const REGEX_SIZE: usize = 1 << 18;
 
 /// Most regular expressions of one file: each is compiled to see whether it is right, and that takes time.
 const MOST_EXPRESSIONS: usize = 1000;
@@ -42,7 +47,7 @@ pub(super) fn regex(findings: &mut Findings<'_>, span: &Span, text: &str) -> Opt
         findings.value(span, message, hint);
         return None;
     }
-    match regex::RegexBuilder::new(text).size_limit(REGEX_SIZE).build() {
+    match RegexBuilder::new(text).unicode(false).size_limit(REGEX_SIZE).build() {
         Ok(regex) => Some(regex.captures_len()),
         Err(regex::Error::CompiledTooBig(_)) => {
             let hint = "use smaller counts in braces, as in x{1,10}";

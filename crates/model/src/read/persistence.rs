@@ -18,10 +18,12 @@ const OWN: [&str; 9] =
 /// Reads a pool's `cookie`.
 pub(super) fn cookie(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Cookie> {
     if let Some(name) = item.value.as_str() {
-        return named(findings, &item.span, name, "cookie", "SERVERID").then(|| plain(name, CookieMode::Insert));
+        return named(findings, &item.span, name, "cookie", "SERVERID")
+            .then(|| plain(name, CookieMode::Insert));
     }
     let fields = opened(findings, item, &COOKIE, "text or a table", "\"SERVERID\"")?;
-    let name = fields.require(findings, "name", "\"SERVERID\"").and_then(|item| token(findings, item, "SERVERID"));
+    let name =
+        fields.require(findings, "name", "\"SERVERID\"").and_then(|item| token(findings, item, "SERVERID"));
     let modes =
         [("insert", CookieMode::Insert), ("rewrite", CookieMode::Rewrite), ("prefix", CookieMode::Prefix)];
     let mode = fields.word(findings, "mode", &modes).unwrap_or_default();
@@ -44,7 +46,9 @@ pub(super) fn cookie(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Coo
         max_life: fields.time(findings, "max_life"),
         ..default
     };
-    if let (Some(SameSite::None), false, Some(item)) = (cookie.samesite, cookie.secure, fields.find("samesite")) {
+    if let (Some(SameSite::None), false, Some(item)) =
+        (cookie.samesite, cookie.secure, fields.find("samesite"))
+    {
         let message = "browsers refuse a cookie with samesite = \"none\" that is not secure";
         findings.error(&item.span, message, "add secure = true, or write \"lax\"");
     }
@@ -87,7 +91,11 @@ fn domain(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<String> {
 }
 
 /// Reads a pool's `affinity`.
-pub(super) fn affinity(findings: &mut Findings<'_>, item: &Item<'_>, uses: &mut Vec<Use>) -> Option<Affinity> {
+pub(super) fn affinity(
+    findings: &mut Findings<'_>,
+    item: &Item<'_>,
+    uses: &mut Vec<Use>,
+) -> Option<Affinity> {
     let (size, expire) = (100_000, Duration::from_secs(30 * 60));
     if item.value.as_str().is_some() {
         return key(findings, item, uses).map(|key| Affinity { key, size, expire });

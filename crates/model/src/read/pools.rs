@@ -103,8 +103,7 @@ impl Pools {
         }
         pool.cookie = fields.find("cookie").and_then(|item| persistence::cookie(findings, item));
         let affinity = fields.find("affinity");
-        pool.affinity =
-            affinity.and_then(|item| persistence::affinity(findings, item, &mut notes.uses));
+        pool.affinity = affinity.and_then(|item| persistence::affinity(findings, item, &mut notes.uses));
         pool.redispatch = fields.flag(findings, "redispatch").unwrap_or(pool.redispatch);
         pool.retries = fields.number(findings, "retries").unwrap_or(pool.retries);
         pool.max_queue = fields.number(findings, "max_queue");
@@ -112,7 +111,8 @@ impl Pools {
         pool.slow_start = fields.time(findings, "slow_start");
         let versions = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
         pool.proxy_protocol = fields.word(findings, "send_proxy", &versions);
-        let fallback = fields.find("fallback").and_then(|item| servers::resolve(findings, item, nodes, false));
+        let fallback =
+            fields.find("fallback").and_then(|item| servers::resolve(findings, item, nodes, false));
         pool.fallback = fallback.map(|(_, at)| at);
         observed(findings, fields, &mut pool, &mut notes.uses);
         let (list, places) = servers::read(findings, fields, nodes, &mut notes.uses, may_be_empty);
@@ -179,7 +179,13 @@ fn observed(findings: &mut Findings<'_>, fields: &Fields<'_>, pool: &mut Pool, u
     pool.on_marked_down = fields.word(findings, "on_marked_down", &ends).unwrap_or_default();
     if fields.find("observe").is_none() {
         let hint = "add observe = \"layer4\" or \"layer7\", or remove this line";
-        super::texts::useless(findings, fields, &["error_limit", "on_error"], "has no meaning without `observe`", hint);
+        super::texts::useless(
+            findings,
+            fields,
+            &["error_limit", "on_error"],
+            "has no meaning without `observe`",
+            hint,
+        );
     }
 }
 
@@ -189,10 +195,16 @@ pub(super) fn http_use(name: &str, item: &Item<'_>) -> Use {
 }
 
 /// Keys of a pool in a service that names one.
-pub(super) fn strangers(findings: &mut Findings<'_>, fields: &Fields<'_>, timeout: Option<&Fields<'_>>, pool: &str) {
+pub(super) fn strangers(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    timeout: Option<&Fields<'_>>,
+    pool: &str,
+) {
     let of_timeout = timeout.into_iter().flat_map(|timeout| timeout.of(&POOL_TIMEOUT));
     for item in fields.of(&reference::POOL).filter(|item| item.name != "timeout").chain(of_timeout) {
-        let message = format!("`{}` is about servers, and the service has pool `{pool}` for these", item.name);
+        let message =
+            format!("`{}` is about servers, and the service has pool `{pool}` for these", item.name);
         findings.error(&item.key, message, format!("write it in [pool.{pool}], or remove `pool`"));
     }
 }

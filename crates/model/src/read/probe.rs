@@ -31,7 +31,11 @@ pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>) -> CheckKin
         let said: Vec<&str> = WAYS.iter().copied().filter(|key| fields.find(key).is_some()).collect();
         let message = match said.as_slice() {
             ["connect", "http"] => "a check is either `connect` or `http`".to_owned(),
-            said => format!("a check goes one way, not {} ways: {}", said.len(), suggest::list(said).replace(" or ", " and ")),
+            said => format!(
+                "a check goes one way, not {} ways: {}",
+                said.len(),
+                suggest::list(said).replace(" or ", " and ")
+            ),
         };
         findings.error(&other.key, message, "keep one of them");
     }
@@ -98,7 +102,11 @@ fn headers(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<(String, String)
             continue;
         }
         if entry.name.eq_ignore_ascii_case("host") {
-            findings.error(&entry.key, "the check's `Host` header has its own key", "write host = \"...\" beside");
+            findings.error(
+                &entry.key,
+                "the check's `Host` header has its own key",
+                "write host = \"...\" beside",
+            );
             continue;
         }
         let Some(text) = entry.text(findings, "\"relevo\"") else { continue };
@@ -112,7 +120,8 @@ fn headers(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<(String, String)
 /// `"200-299,304"` or `200`.
 fn statuses(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Vec<(u16, u16)>> {
     if item.value.as_integer().is_some() {
-        let status = item.integer(findings, 100..=599, "200").and_then(|status| u16::try_from(status).ok())?;
+        let status =
+            item.integer(findings, 100..=599, "200").and_then(|status| u16::try_from(status).ok())?;
         return Some(vec![(status, status)]);
     }
     let text = item.text(findings, "\"200-299,304\"")?;
@@ -138,7 +147,11 @@ fn content<'a>(findings: &mut Findings<'_>, item: &Item<'a>) -> Option<&'a str> 
     let text = item.text(findings, "\"ok\"")?;
     let fits = (1..=4096).contains(&text.len());
     if !fits {
-        findings.value(&item.span, format!("`{}` has {} bytes", item.name, text.len()), "write 1 to 4096 bytes");
+        findings.value(
+            &item.span,
+            format!("`{}` has {} bytes", item.name, text.len()),
+            "write 1 to 4096 bytes",
+        );
     }
     fits.then_some(text)
 }
@@ -154,7 +167,11 @@ fn command(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<String> {
     let items = listed(findings, item, example, MOST);
     let argv: Vec<&str> = items.iter().filter_map(|item| item.text(findings, "\"argument\"")).collect();
     if argv.iter().any(|text| text.contains('\0') || text.len() > 4096) {
-        findings.value(&item.span, "a command has no zero bytes, and at most 4096 bytes a word", "shorten it");
+        findings.value(
+            &item.span,
+            "a command has no zero bytes, and at most 4096 bytes a word",
+            "shorten it",
+        );
     }
     match argv.first() {
         None if items.is_empty() && item.value.as_array().is_some() => {
@@ -187,7 +204,11 @@ fn step(findings: &mut Findings<'_>, item: &Item<'_>, example: &str) -> Option<S
     let mut said = fields.of(&STEP);
     let Some(first) = said.next() else {
         if table.is_empty() {
-            findings.value(&item.span, "the step says nothing", "write { send = \"...\" } or { expect = \"...\" }");
+            findings.value(
+                &item.span,
+                "the step says nothing",
+                "write { send = \"...\" } or { expect = \"...\" }",
+            );
         }
         return None;
     };

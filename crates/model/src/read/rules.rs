@@ -45,7 +45,8 @@ pub(super) fn read(
         }
         let rule = rule(findings, &fields, mode, &known);
         if let Some(line) = whole {
-            let message = format!("this rule is never tried: the one of line {line} decides about everything");
+            let message =
+                format!("this rule is never tried: the one of line {line} decides about everything");
             findings.lint(fields.span(), message, "put it before, or give that one conditions");
         } else if always_ends(&rule) {
             whole = Some(rule.line);
@@ -60,7 +61,12 @@ pub(super) fn always_ends(rule: &Rule) -> bool {
     rule.when == Condition::default() && rule.unless.is_none() && rule.actions.iter().any(actions::is_last)
 }
 
-fn rule(findings: &mut Findings<'_>, fields: &Fields<'_>, mode: Option<Mode>, known: &actions::Known<'_>) -> Rule {
+fn rule(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    mode: Option<Mode>,
+    known: &actions::Known<'_>,
+) -> Rule {
     let line = findings.line_of(fields.span());
     let [when, unless] = ["when", "unless"].map(|key| {
         let item = fields.find(key)?;

@@ -167,11 +167,8 @@ fn duplicates(findings: &mut Findings<'_>, drafts: &[Draft]) {
             // Two nodes have one address, which is reported there.
             continue;
         }
-        let message = format!(
-            "{} is a server of this service already, line {}",
-            draft.server.at,
-            findings.line_of(&other.span)
-        );
+        let message =
+            format!("{} is a server here already, line {}", draft.server.at, findings.line_of(&other.span));
         findings.error(&draft.span, message, "remove one; to give it a larger share use `weight`");
     }
 }
@@ -201,7 +198,8 @@ pub(super) fn fit_together(
     let bounded = pool.servers.iter().any(|server| server.max_connections.is_some());
     let queue = timeout.and_then(|timeout| timeout.find("queue"));
     for item in fields.find("max_queue").into_iter().chain(queue).filter(|_| !bounded) {
-        let message = format!("`{}` is about waiting, and no server has `max_connections`: nobody waits", item.name);
+        let message =
+            format!("`{}` is about waiting, and no server has `max_connections`: nobody waits", item.name);
         findings.lint(&item.key, message, "give servers max_connections, or remove it");
     }
     if pool.balance == Balance::First
@@ -212,11 +210,19 @@ pub(super) fn fit_together(
         findings.lint(&item.span, message, "give servers max_connections, or write \"leastconn\"");
     }
     if let (Balance::StaticRr, Some(item)) = (&pool.balance, fields.find("slow_start")) {
-        findings.lint(&item.key, "`static-rr` has no slow start", "remove it, or write balance = \"roundrobin\"");
+        findings.lint(
+            &item.key,
+            "`static-rr` has no slow start",
+            "remove it, or write balance = \"roundrobin\"",
+        );
     }
     let backups = pool.servers.iter().filter(|server| server.backup).count();
     if let (true, 0, Some(item)) = (pool.all_backups, backups, fields.find("all_backups")) {
-        findings.lint(&item.key, "no server is a backup", "write backup = true in a server's table, or remove it");
+        findings.lint(
+            &item.key,
+            "no server is a backup",
+            "write backup = true in a server's table, or remove it",
+        );
     }
     if let (true, Some(span)) = (backups > 0 && backups == pool.servers.len(), places.first()) {
         let message = format!("all servers of {} are backups", fields.what());

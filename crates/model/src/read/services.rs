@@ -13,7 +13,7 @@ use super::rules;
 use super::texts::path;
 use super::tls;
 use super::tree::Item;
-use crate::cluster::{Action, Challenge, Mode, Service, ServerTls};
+use crate::cluster::{Action, Challenge, Mode, ServerTls, Service};
 use crate::name::{PoolName, ServiceName};
 use crate::reference::{POOL, POOL_TIMEOUT, SERVICE, SERVICE_TIMEOUT};
 
@@ -48,7 +48,8 @@ pub(super) fn read(
         // In an unknown mode everything may have a meaning.
         let modes = mode.map_or_else(|| vec![Mode::Tcp, Mode::Http, Mode::Udp], |mode| vec![mode]);
         let actions = service.rules.iter().flat_map(|rule| &rule.actions);
-        let chosen = actions.filter_map(|action| if let Action::Pool(name) = action { Some(name) } else { None });
+        let chosen =
+            actions.filter_map(|action| if let Action::Pool(name) = action { Some(name) } else { None });
         for pool in chosen.chain([&service.pool]) {
             used.entry(pool.clone()).or_default().extend(&modes);
         }
@@ -92,11 +93,12 @@ fn service(
         service.rules = rules::read(findings, item, written, &service, &pools.names, known.users);
     }
     if let Some(item) = fields.find("pool") {
-        let pool = item.text(findings, "\"web\"").filter(|pool| pools.names.resolve(findings, pool, &item.span));
+        let pool =
+            item.text(findings, "\"web\"").filter(|pool| pools.names.resolve(findings, pool, &item.span));
         strangers(findings, &fields, timeout.as_ref(), pool.unwrap_or("NAME"));
         service.pool = PoolName::new(pool.unwrap_or(name));
     } else if !pools.list.iter().any(|pool| pool.name.as_str() == *name) {
-        let answered = service.rules.iter().any(|rule| rules::always_ends(rule));
+        let answered = service.rules.iter().any(rules::always_ends);
         pools.add(findings, name, span, &fields, timeout.as_ref(), known.nodes, answered);
     }
     (service, written)
@@ -142,7 +144,11 @@ fn encrypted(
     }
     if let (Some(item), None, true) = (fields.find("hsts"), first, service.mode == Mode::Http) {
         let hint = "add a listen with tls = true, or remove it";
-        findings.error(&item.key, "`hsts` has no meaning without TLS: browsers ignore it (RFC 6797, 7.2)", hint);
+        findings.error(
+            &item.key,
+            "`hsts` has no meaning without TLS: browsers ignore it (RFC 6797, 7.2)",
+            hint,
+        );
     }
 }
 
@@ -155,9 +161,11 @@ pub(super) fn provable(
 ) {
     let listens = |port: u16, tls: bool| {
         let mut listens = services.list.iter().filter(|service| service.mode != Mode::Udp);
-        listens.any(|service| service.listen.iter().any(|listen| {
-            listen.at.port() == port && (tls || service.mode == Mode::Http) && (!tls || listen.tls)
-        }))
+        listens.any(|service| {
+            service.listen.iter().any(|listen| {
+                listen.at.port() == port && (tls || service.mode == Mode::Http) && (!tls || listen.tls)
+            })
+        })
     };
     for service in &services.list {
         let Some(ServerTls { acme: Some((name, _)), .. }) = &service.tls else { continue };

@@ -15,7 +15,8 @@ const PEM: &str = "/etc/relevo/tls/shop.pem";
 pub(super) fn server(findings: &mut Findings<'_>, item: &Item<'_>, authorities: &Names) -> Option<ServerTls> {
     let example = format!("{{ certificates = [\"{PEM}\"] }}");
     let fields = opened(findings, item, &SERVER_TLS, "a table", &example)?;
-    let certificates = fields.find("certificates").map(|item| several(findings, item, 256)).unwrap_or_default();
+    let certificates =
+        fields.find("certificates").map(|item| several(findings, item, 256)).unwrap_or_default();
     let certificates: Vec<Certificate> =
         certificates.iter().filter_map(|item| certificate(findings, item)).collect();
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
@@ -24,10 +25,15 @@ pub(super) fn server(findings: &mut Findings<'_>, item: &Item<'_>, authorities: 
     let verifies = [("none", Verify::None), ("optional", Verify::Optional), ("required", Verify::Required)];
     let default = if ca.is_some() { Verify::Required } else { Verify::None };
     let client_verify = fields.word(findings, "client_verify", &verifies).unwrap_or(default);
-    if let (Verify::Optional | Verify::Required, None, Some(item)) = (client_verify, ca, fields.find("client_verify"))
+    if let (Verify::Optional | Verify::Required, None, Some(item)) =
+        (client_verify, ca, fields.find("client_verify"))
     {
         let hint = "add client_ca = \"/etc/relevo/tls/clients.pem\"";
-        findings.error(&item.key, "client certificates are asked for, and no authority is named for them", hint);
+        findings.error(
+            &item.key,
+            "client certificates are asked for, and no authority is named for them",
+            hint,
+        );
     }
     if let (Verify::None, Some(item)) = (client_verify, ca) {
         let hint = "write client_verify = \"required\" or \"optional\", or remove it";
@@ -49,7 +55,11 @@ pub(super) fn server(findings: &mut Findings<'_>, item: &Item<'_>, authorities: 
     Some(tls)
 }
 
-fn acme(findings: &mut Findings<'_>, fields: &Fields<'_>, authorities: &Names) -> Option<(AcmeName, Vec<String>)> {
+fn acme(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    authorities: &Names,
+) -> Option<(AcmeName, Vec<String>)> {
     let Some(item) = fields.find("acme") else {
         let hint = "add acme = \"NAME\", or remove it: names of files come from their certificates";
         useless(findings, fields, &["names"], "is for certificates that come by ACME", hint);
@@ -96,7 +106,13 @@ fn certificate(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Certifica
 
 /// Reads a pool's `server_tls`.
 pub(super) fn client(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<ClientTls> {
-    let fields = opened(findings, item, &CLIENT_TLS, "a table", "{ verify = \"required\", ca = \"/etc/relevo/tls/ca.pem\" }")?;
+    let fields = opened(
+        findings,
+        item,
+        &CLIENT_TLS,
+        "a table",
+        "{ verify = \"required\", ca = \"/etc/relevo/tls/ca.pem\" }",
+    )?;
     let verify = fields.word(findings, "verify", &[("required", Verify::Required), ("none", Verify::None)]);
     let verify = verify.unwrap_or(Verify::Required);
     if verify == Verify::None {
@@ -137,7 +153,11 @@ fn url(findings: &mut Findings<'_>, item: &Item<'_>, example: &str) -> Option<St
     let text = item.text(findings, &format!("\"{example}\""))?;
     let rest = text.strip_prefix("https://").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
     if rest.is_none() || text.len() > 1024 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        findings.value(&item.span, format!("{text:?} is not a URL with https"), format!("write \"{example}\""));
+        findings.value(
+            &item.span,
+            format!("{text:?} is not a URL with https"),
+            format!("write \"{example}\""),
+        );
         return None;
     }
     Some(text.to_owned())

@@ -59,7 +59,9 @@ fn crypt(text: &str) -> Result<(), String> {
         _ if text.starts_with('$') => {
             let kind = text.split('$').nth(1).unwrap_or_default();
             let kind: String = kind.chars().take(8).collect();
-            return Err(format!("the hash is of the kind `${kind}$`; only SHA-256 and SHA-512 are supported"));
+            return Err(format!(
+                "the hash is of the kind `${kind}$`; only SHA-256 and SHA-512 are supported"
+            ));
         }
         _ => return Err("this is not the hash of a password".to_owned()),
     };
@@ -73,10 +75,15 @@ fn crypt(text: &str) -> Result<(), String> {
     }
     let fits = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
     match parts.as_slice() {
-        [salt, hash] if salt.len() <= 16 && !salt.contains([':', '\n']) && hash.len() == length && fits(hash) => Ok(()),
-        [_, hash] if hash.len() != length => {
-            Err(format!("the hash has {} characters after its salt, not {length}: was it cut?", hash.chars().count()))
+        [salt, hash]
+            if salt.len() <= 16 && !salt.contains([':', '\n']) && hash.len() == length && fits(hash) =>
+        {
+            Ok(())
         }
+        [_, hash] if hash.len() != length => Err(format!(
+            "the hash has {} characters after its salt, not {length}: was it cut?",
+            hash.chars().count()
+        )),
         _ => Err("this is not a whole hash of a password".to_owned()),
     }
 }
@@ -91,7 +98,18 @@ mod tests {
         assert!(crypt(&format!("$6$salt${long}")).is_ok());
         assert!(crypt(&format!("$6$rounds=5000$salt${long}")).is_ok());
         assert!(crypt(&format!("$5$salt${}", "a".repeat(43))).is_ok());
-        for wrong in ["", "secret", "$6$", "$6$salt", "$6$salt$abc", "$1$salt$abc", "$2y$10$abc", "$6$rounds=1$s$x", "$y$j9T$a$b", "$"] {
+        for wrong in [
+            "",
+            "secret",
+            "$6$",
+            "$6$salt",
+            "$6$salt$abc",
+            "$1$salt$abc",
+            "$2y$10$abc",
+            "$6$rounds=1$s$x",
+            "$y$j9T$a$b",
+            "$",
+        ] {
             assert!(crypt(wrong).is_err(), "{wrong}");
         }
         assert!(crypt(&format!("$6$seventeen-letters${long}")).is_err());

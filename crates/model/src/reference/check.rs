@@ -21,22 +21,28 @@ pub(crate) const CHECK: Table = Table {
         ),
         Key::other("script", "list of steps", "Good: this conversation succeeds. See `script`."),
         Key::other("method", "method, in capitals", "Of an HTTP check.").or("\"GET\""),
-        Key::other("host", "text", "The `Host` header of an HTTP check.").or_told("the server's address and port"),
-        Key::other("headers", "`{ NAME = \"VALUE\" }`", "Further headers of an HTTP check, at most 32.").or("{}"),
-        Key::other(
-            "expect",
-            "`\"200-299,304\"`, or a number",
-            "HTTP: the status is one of these.",
-        )
-        .or_told("200 to 399"),
+        Key::other("host", "text", "The `Host` header of an HTTP check.")
+            .or_told("the server's address and port"),
+        Key::other("headers", "`{ NAME = \"VALUE\" }`", "Further headers of an HTTP check, at most 32.")
+            .or("{}"),
+        Key::other("expect", "`\"200-299,304\"`, or a number", "HTTP: the status is one of these.")
+            .or_told("200 to 399"),
         Key::other("text", "text", "HTTP: the first 64 KiB of the body contain it."),
         Key::other("regex", "regular expression", "HTTP: the first 64 KiB of the body match it."),
         Key::other("header", "`{ NAME = \"TEXT\" }`", "HTTP: a header's value contains the text."),
-        Key::boolean("tls", "Whether it speaks TLS, with the pool's `server_tls` or else without verification.")
-            .or_told("`true` with `server_tls`"),
+        Key::boolean(
+            "tls",
+            "Whether it speaks TLS, with the pool's `server_tls` or else without verification.",
+        )
+        .or_told("`true` with `server_tls`"),
         Key::duration("interval", 10, HOUR, "From one probe's start to the next's.").or("\"1s\""),
-        Key::duration("fast_interval", 10, HOUR, "The same while the state may be changing; at most `interval`.")
-            .or_told("`interval`"),
+        Key::duration(
+            "fast_interval",
+            10,
+            HOUR,
+            "The same while the state may be changing; at most `interval`.",
+        )
+        .or_told("`interval`"),
         Key::duration("down_interval", 10, HOUR, "The same while the server is down.").or_told("`interval`"),
         Key::duration("timeout", 1, HOUR, "For the whole probe; at most the shortest interval.")
             .or_told("half of the shortest interval, at most `\"5s\"`"),
@@ -53,7 +59,11 @@ pub(crate) const STEP: Table = Table {
 A list of steps, each a table with one of these keys, as in `[{ send = \"PING\\r\\n\" }, { expect = \"+PONG\" }]`. At most 32.",
     keys: &[
         Key::other("send", "text, 1 to 4096 bytes", "Sends it."),
-        Key::other("expect", "text, 1 to 4096 bytes", "Waits until what came since the last step contains it."),
+        Key::other(
+            "expect",
+            "text, 1 to 4096 bytes",
+            "Waits until what came since the last step contains it.",
+        ),
         Key::other("regex", "regular expression", "Waits until what came since the last step matches it."),
     ],
     after: "",

@@ -142,7 +142,8 @@ pub(crate) const AUTH: Table = Table {
     before: "",
     keys: &[
         Key::other("users", "list's name", "The `[users.NAME]` who may.").required(),
-        Key::other("realm", "text, 1 to 128 characters", "What the browser shows.").or_told("the list's name"),
+        Key::other("realm", "text, 1 to 128 characters", "What the browser shows.")
+            .or_told("the list's name"),
     ],
     after: "",
 };

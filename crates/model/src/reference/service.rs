@@ -205,4 +205,3 @@ pub(crate) const SERVICE_LOG: Table = Table {
     ],
     after: "",
 };
-
