@@ -26,6 +26,7 @@ mod gate;
 mod generation;
 mod house;
 pub mod http;
+pub mod http2;
 mod idle;
 mod listener;
 mod local;

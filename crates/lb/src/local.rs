@@ -77,6 +77,13 @@ impl LocalServer {
         &self.server.counters[self.worker.number]
     }
 
+    /// Counts work that it gets; it is over when the value is dropped.
+    pub(crate) fn begin(self: &Rc<Self>) -> Running {
+        self.counters().requests.add();
+        self.counters().running.up();
+        Running(Rc::clone(self))
+    }
+
     /// Counts a failure and lets the checks look at it.
     pub(crate) fn failed(&self) {
         self.counters().failures.add();
@@ -94,6 +101,16 @@ impl LocalServer {
         if !self.gone.get() {
             self.idle.borrow_mut().put(stream, self.worker.slots.now());
         }
+    }
+}
+
+/// A request or connection that a server is working on. Whoever carries it may be dropped at any time.
+#[derive(Debug)]
+pub(crate) struct Running(Rc<LocalServer>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.counters().running.down();
     }
 }
 
@@ -150,6 +167,8 @@ pub(crate) struct Presence {
     pub(crate) local: Rc<Local>,
     pub(crate) slot: Rc<Slot>,
     handle: Rc<Handle>,
+    /// Whether the gate has counted it.
+    counted: bool,
 }
 
 impl Presence {
@@ -157,7 +176,14 @@ impl Presence {
     pub(crate) fn new(handle: Rc<Handle>) -> Self {
         let local = handle.current();
         let slot = local.worker.slots.open(handle.id);
-        Self { local, slot, handle }
+        Self { local, slot, handle, counted: true }
+    }
+
+    /// For another request of the same client at the same time.
+    pub(crate) fn another(&self) -> Self {
+        let mut another = Self::new(Rc::clone(&self.handle));
+        another.counted = false;
+        another
     }
 
     /// Goes over to the newest configuration.
@@ -186,6 +212,8 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.local.worker.slots.close(&self.slot);
-        self.handle.gate.release();
+        if self.counted {
+            self.handle.gate.release();
+        }
     }
 }

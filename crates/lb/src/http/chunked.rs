@@ -53,7 +53,20 @@ impl Chunked {
     ///
     /// # Errors
     /// When the framing is wrong. The decoder must not be used after that.
-    pub fn feed(&mut self, input: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, NotChunked> {
+    pub fn feed(&mut self, input: &[u8], data: impl FnMut(&[u8])) -> Result<usize, NotChunked> {
+        self.feed_all(input, data, |_| {})
+    }
+
+    /// The same; `trailer` gets the trailer section, up to and with its empty line.
+    ///
+    /// # Errors
+    /// When the framing is wrong. The decoder must not be used after that.
+    pub fn feed_all(
+        &mut self,
+        input: &[u8],
+        mut data: impl FnMut(&[u8]),
+        mut trailer: impl FnMut(&[u8]),
+    ) -> Result<usize, NotChunked> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             if let State::Data { left } = self.state {
@@ -68,10 +81,30 @@ impl Chunked {
             if self.state == State::Done {
                 break;
             }
+            if self.is_in_trailers() {
+                trailer(&[byte]);
+            }
             self.state = self.next(byte)?;
             at += 1;
         }
         Ok(at)
+    }
+
+    const fn is_in_trailers(&self) -> bool {
+        match self.state {
+            State::TrailerStart
+            | State::TrailerName
+            | State::TrailerValue
+            | State::TrailerFeed
+            | State::EndFeed => true,
+            State::Size { .. }
+            | State::Extension { .. }
+            | State::SizeFeed { .. }
+            | State::Data { .. }
+            | State::DataReturn
+            | State::DataFeed
+            | State::Done => false,
+        }
     }
 
     fn next(&mut self, byte: u8) -> Result<State, NotChunked> {

@@ -8,6 +8,7 @@ use super::exchange::{self, Finish};
 use super::linger;
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
+use crate::http2;
 use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
@@ -23,17 +24,24 @@ pub(super) struct Connection {
     pub(super) head: Vec<u8>,
     /// What heads get that want it: `X-Forwarded-For`.
     lines: Vec<u8>,
+    /// Whether it may still turn out to speak HTTP/2.
+    may_be_http2: bool,
 }
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
     let lines = format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
-    let mut connection = Connection { presence, client, carry, head, lines };
+    let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
+    let mut connection = Connection { presence, client, carry, head, lines, may_be_http2 };
     match connection.run().await {
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
         End::Reset => connection.client.reset(),
+        End::Http2 => {
+            let Connection { presence, client, carry, .. } = connection;
+            Box::pin(http2::serve(presence, client, carry.bytes().to_vec(), peer)).await;
+        }
     }
 }
 
@@ -45,12 +53,15 @@ enum End {
     Linger,
     /// The client must see that the answer is not complete.
     Reset,
+    /// The client speaks HTTP/2, and has known that it can.
+    Http2,
 }
 
 /// What came from the client.
 enum Next {
     Request(Request),
     Refused(Refusal),
+    Http2,
     Gone,
 }
 
@@ -67,9 +78,11 @@ impl Connection {
                     self.presence.local.counters().requests.add();
                     return self.refuse(refusal, true, false).await;
                 }
+                Next::Http2 => return End::Http2,
                 Next::Gone => return End::Closed,
             };
             first = false;
+            self.may_be_http2 = false;
             self.presence.local.counters().requests.add();
             match exchange::run(self, &request).await {
                 // The signal to stop may have come while the answer was on its way.
@@ -86,7 +99,7 @@ impl Connection {
                     let close = close || !request.keep_alive || self.presence.is_closing();
                     match self.refuse(refusal, close, request.method == Method::Head).await {
                         End::Closed => {}
-                        end @ (End::Linger | End::Reset) => return end,
+                        end @ (End::Linger | End::Reset | End::Http2) => return end,
                     }
                 }
             }
@@ -187,8 +200,17 @@ impl Connection {
                 self.presence.set_deadline(self.presence.local.frontend.config.timeouts.request);
                 None
             }
+            Err(_) if self.is_http2(bytes) => {
+                self.carry.push(bytes);
+                Some(Next::Http2)
+            }
             Err(refusal) => Some(Next::Refused(refusal)),
         }
+    }
+
+    /// Whether what is no request of HTTP/1 is the beginning of HTTP/2.
+    fn is_http2(&self, bytes: &[u8]) -> bool {
+        self.may_be_http2 && bytes.starts_with(http2::PREFACE)
     }
 
     fn parse_carry(&mut self) -> Option<Next> {
@@ -201,6 +223,7 @@ impl Connection {
                 Some(Next::Request(request))
             }
             Ok(None) => None,
+            Err(_) if self.is_http2(self.carry.bytes()) => Some(Next::Http2),
             Err(refusal) => Some(Next::Refused(refusal)),
         }
     }

@@ -61,12 +61,11 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
         let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             return Finish::Refuse { refusal, close };
         };
-        server.counters().requests.add();
-        server.counters().running.up();
+        let running = server.begin();
         connection.presence.slot.set_target(Some(server.server.id));
         let attempt = attempt(connection, request, &pool, &server).await;
         connection.presence.slot.set_target(None);
-        server.counters().running.down();
+        drop(running);
         match attempt {
             Attempt::Finished(finish) => return finish,
             Attempt::NotConnected => refusal = UNREACHABLE,

@@ -9,7 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 pub mod fields;
 mod framing;
-mod hop;
+pub(crate) mod hop;
 pub(crate) mod linger;
 pub mod refusal;
 pub mod request;

@@ -65,6 +65,12 @@ impl Response {
         self.status < 200 && self.status != 101
     }
 
+    /// The fields that are not for one hop only.
+    pub(crate) fn kept<'a>(&self, fields: &'a [Field]) -> impl Iterator<Item = &'a Field> {
+        let dropped = self.dropped | self.coding.map_or(0, |index| 1 << index);
+        fields.iter().enumerate().filter(move |(index, _)| dropped >> index & 1 == 0).map(|(_, field)| field)
+    }
+
     /// Writes the head for the client.
     pub fn write(&self, bytes: &[u8], fields: &[Field], manner: Manner, out: &mut Vec<u8>) {
         // From the space after the version: status, phrase, CRLF.

@@ -15,7 +15,6 @@ pub(crate) enum Client {
     /// A TCP connection.
     Plain(Plain),
     /// One stream of a connection that carries several.
-    #[cfg_attr(not(test), allow(dead_code, reason = "HTTP/2 will make it"))]
     Pipe(Pipe),
 }
 
@@ -31,6 +30,14 @@ impl Client {
     /// A connection that was just accepted, and does not block.
     pub(crate) fn plain(stream: StdStream) -> Self {
         Self::Plain(Plain { socket: Late::Early(stream), out: Outbox::default() })
+    }
+
+    /// Whether it is a connection of its own, in clear.
+    pub(crate) const fn is_plain(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Pipe(_) => false,
+        }
     }
 
     /// Whether there are bytes to read just now. May take some of them: for a connection that will be closed.
@@ -62,7 +69,7 @@ impl Stream for Client {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(plain) => plain.socket.poll_read(cx, buffer),
-            Self::Pipe(pipe) => pipe.poll_read(cx, buffer),
+            Self::Pipe(pipe) => pipe.poll_read(buffer),
         }
     }
 
@@ -84,7 +91,7 @@ impl Stream for Client {
         match self {
             Self::Plain(plain) if plain.out.is_empty() => Poll::Ready(Ok(())),
             Self::Plain(plain) => plain.out.poll_flush(plain.socket.ready()?, cx),
-            Self::Pipe(pipe) => pipe.poll_flush(cx),
+            Self::Pipe(pipe) => pipe.poll_flush(),
         }
     }
 

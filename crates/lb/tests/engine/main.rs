@@ -6,6 +6,7 @@ mod apply;
 mod balancing;
 mod framing;
 mod http;
+mod http2;
 mod keep_alive;
 mod large;
 mod limits;

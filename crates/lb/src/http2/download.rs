@@ -1,0 +1,237 @@
+//! The way down: the answer that the engine writes becomes HEADERS and DATA.
+//!
+//! Bodies are not copied: what the engine has sent is taken whole, and its pieces are handed on.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::http::body::Body;
+use crate::http::fields::{Field, Fields};
+use crate::http::hop;
+use crate::http::request::Method;
+use crate::http::response::Response;
+use crate::stream::pipe::{End, Far};
+
+/// An answer's head may be larger than what the server sent by what rules add.
+const LARGEST_HEAD: usize = 1024 * 1024;
+/// A trailer section without fields: the empty line.
+const EMPTY_TRAILERS: usize = 2;
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Download {
+    respond: SendResponse<Bytes>,
+    method: Method,
+    stage: Stage,
+    /// Sent by the engine, and not understood yet.
+    raw: Bytes,
+    send: Option<SendStream<Bytes>>,
+    /// To be sent as DATA.
+    queue: VecDeque<Bytes>,
+    trailers: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Body(Body),
+    /// All is in the queue.
+    Complete,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The engine may have room, or the client, when this is polled again.
+    Waiting,
+    /// Something was taken from the engine: it may go on.
+    Moved,
+    /// All was given to the connection.
+    Done,
+    /// The client does not want it any more.
+    Gone,
+    /// The engine has not looked at the request: it may be sent again.
+    Refused,
+    /// It cannot be completed.
+    Broken,
+}
+
+impl Download {
+    pub(super) fn new(respond: SendResponse<Bytes>, method: Method) -> Self {
+        Self {
+            respond,
+            method,
+            stage: Stage::Head,
+            raw: Bytes::new(),
+            send: None,
+            queue: VecDeque::new(),
+            trailers: Vec::new(),
+        }
+    }
+
+    /// Whether the client has reset the stream, or its connection is gone.
+    pub(super) fn is_cancelled(&mut self, cx: &mut Context<'_>) -> bool {
+        match &mut self.send {
+            Some(send) => send.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        }
+        .is_ready()
+    }
+
+    /// Resets the stream.
+    pub(super) fn reset(mut self, reason: Reason) {
+        match &mut self.send {
+            Some(send) => send.send_reset(reason),
+            None => self.respond.send_reset(reason),
+        }
+    }
+
+    /// Sends what there is and what the client has room for.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, far: &Far, fields: &mut Fields) -> Step {
+        let mut moved = false;
+        loop {
+            match self.poll_send(cx) {
+                Poll::Pending => return if moved { Step::Moved } else { Step::Waiting },
+                Poll::Ready(Err(step)) => return step,
+                Poll::Ready(Ok(())) => {}
+            }
+            if self.stage == Stage::Complete {
+                return Step::Done;
+            }
+            let taken = far.take();
+            if taken.is_empty() {
+                return match (far.answer_end(), self.stage) {
+                    // The body ends with the connection.
+                    (Some(End::Complete), Stage::Body(Body::UntilClose)) => {
+                        self.stage = Stage::Complete;
+                        continue;
+                    }
+                    (Some(End::Complete), Stage::Head) if self.raw.is_empty() => Step::Refused,
+                    (Some(_), _) => Step::Broken,
+                    (None, _) if moved => Step::Moved,
+                    (None, _) => Step::Waiting,
+                };
+            }
+            moved = true;
+            self.raw = if self.raw.is_empty() {
+                taken
+            } else {
+                let mut both = BytesMut::from(std::mem::take(&mut self.raw));
+                both.extend_from_slice(&taken);
+                both.freeze()
+            };
+            if let Err(step) = self.understand(fields) {
+                return step;
+            }
+        }
+    }
+
+    /// Turns the engine's bytes into frames and pieces of the body.
+    fn understand(&mut self, fields: &mut Fields) -> Result<(), Step> {
+        while self.stage == Stage::Head {
+            let response = Response::parse(&self.raw, LARGEST_HEAD, self.method, fields);
+            let Some(response) = response.map_err(|_| Step::Broken)? else { return Ok(()) };
+            let head = self.raw.split_to(response.length);
+            let status = StatusCode::from_u16(response.status).map_err(|_| Step::Broken)?;
+            let mut message = http::Response::new(());
+            *message.status_mut() = status;
+            *message.headers_mut() = map(&head, response.kept(fields.list()))?;
+            if response.is_interim() {
+                self.respond.send_informational(message).map_err(|_| Step::Gone)?;
+                continue;
+            }
+            let ended = response.body.is_done();
+            let send = self.respond.send_response(message, ended).map_err(|_| Step::Gone)?;
+            if ended {
+                self.stage = Stage::Complete;
+            } else {
+                self.stage = Stage::Body(response.body);
+                self.send = Some(send);
+            }
+        }
+        let Stage::Body(mut body) = self.stage else { return Ok(()) };
+        let raw = std::mem::take(&mut self.raw);
+        match &mut body {
+            Body::Chunked(chunked) => {
+                let Self { queue, trailers, .. } = self;
+                chunked
+                    .feed_all(
+                        &raw,
+                        |data| queue.push_back(raw.slice_ref(data)),
+                        |trailer| trailers.extend_from_slice(trailer),
+                    )
+                    .map_err(|_| Step::Broken)?;
+            }
+            Body::Length(_) | Body::UntilClose => {
+                let count = body.take(&raw).map_err(|_| Step::Broken)?;
+                if count > 0 {
+                    self.queue.push_back(raw.slice(..count));
+                }
+            }
+        }
+        self.stage = if body.is_done() { Stage::Complete } else { Stage::Body(body) };
+        Ok(())
+    }
+
+    /// Sends the queue as far as the client lets us; ready when it is empty, and ended if that was all.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Step>> {
+        let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
+        let complete = self.stage == Stage::Complete;
+        let gone = |_| Step::Gone;
+        while let Some(piece) = self.queue.front_mut() {
+            send.reserve_capacity(piece.len());
+            while send.capacity() == 0 {
+                match send.poll_capacity(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Step::Gone)),
+                }
+            }
+            let part = piece.split_to(send.capacity().min(piece.len()));
+            if !piece.has_remaining() {
+                self.queue.pop_front();
+            }
+            let last = complete && self.queue.is_empty() && self.trailers.len() <= EMPTY_TRAILERS;
+            if let Err(step) = send.send_data(part, last).map_err(gone) {
+                return Poll::Ready(Err(step));
+            }
+            if last {
+                self.send = None;
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if !complete {
+            return Poll::Ready(Ok(()));
+        }
+        let ended = if self.trailers.len() > EMPTY_TRAILERS {
+            let trailers = Bytes::from(std::mem::take(&mut self.trailers));
+            let mut fields = Fields::default();
+            let kept = |field: &&Field| !hop::is_for_one_message(field.name(&trailers));
+            match fields.parse(&trailers, 0).map(|_| map(&trailers, fields.list().iter().filter(kept))) {
+                Ok(Ok(map)) => send.send_trailers(map).map_err(gone),
+                Ok(Err(_)) | Err(_) => Err(Step::Broken),
+            }
+        } else {
+            send.send_data(Bytes::new(), true).map_err(gone)
+        };
+        self.send = None;
+        Poll::Ready(ended)
+    }
+}
+
+/// The fields as HTTP/2 has them; their values stay where they are.
+fn map<'a>(bytes: &Bytes, fields: impl Iterator<Item = &'a Field>) -> Result<HeaderMap, Step> {
+    let mut map = HeaderMap::with_capacity(fields.size_hint().1.unwrap_or(0));
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name(bytes)).map_err(|_| Step::Broken)?;
+        let value = bytes.slice_ref(field.value(bytes));
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Step::Broken)?;
+        map.try_append(name, value).map_err(|_| Step::Broken)?;
+    }
+    Ok(map)
+}

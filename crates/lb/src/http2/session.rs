@@ -1,0 +1,223 @@
+//! One connection: the `h2` crate frames it, each of its requests becomes a task.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{Builder, Connection, Handshake};
+
+use super::stream::{End, Exchange};
+use super::wire::Wire;
+use crate::http::fields::Fields;
+use crate::stream::Client;
+
+/// Bytes that a client may send on one stream before they are read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same on all streams of a connection together: what one client can make us hold.
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// Bytes of one answer that wait within the `h2` crate.
+const SEND_BUFFER: usize = 128 * 1024;
+/// Requests that a client may cancel before it is looked at how many it lets us answer (CVE-2023-44487).
+const MANY_CANCELLED: u64 = 100;
+
+/// Who serves requests: the HTTP/1 engine.
+pub(crate) trait Serve: 'static {
+    /// Serves one request and lets it end.
+    fn serve(&self, client: Client) -> impl Future<Output = ()> + 'static;
+
+    /// Where heads are parsed.
+    fn fields(&self) -> &RefCell<Fields>;
+}
+
+/// What a client may use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Requests at a time.
+    pub(crate) streams: u32,
+    /// Bytes of a head, counted as RFC 9113 section 6.5.2 does it.
+    pub(crate) header: usize,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Session<S> {
+    wire: Wire,
+    state: State,
+    serve: Rc<S>,
+    tally: Rc<Tally>,
+    closing: bool,
+}
+
+enum State {
+    Handshake(Handshake<Wire, Bytes>),
+    Open(Box<Connection<Wire, Bytes>>),
+    Ended,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// The first request.
+    First,
+    /// The next request; none is under way.
+    Next,
+    /// Requests that are under way.
+    Answers,
+    /// The client takes nothing of what was sent.
+    Room,
+}
+
+/// What became of the requests of a connection.
+#[derive(Debug, Default)]
+struct Tally {
+    opened: Cell<u64>,
+    running: Cell<u32>,
+    cancelled: Cell<u64>,
+    /// The connection's task.
+    waker: RefCell<Option<Waker>>,
+}
+
+/// A request under way.
+struct Running(Rc<Tally>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        if self.0.running.get() == 0
+            && let Some(waker) = &*self.0.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl<S: Serve> Session<S> {
+    /// A connection whose first bytes may have been read.
+    pub(crate) fn new(client: Client, early: Vec<u8>, limits: Limits, serve: S) -> Self {
+        let wire = Wire::new(client, early);
+        let mut builder = Builder::new();
+        builder
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(u32::try_from(limits.header).unwrap_or(u32::MAX))
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER);
+        let state = State::Handshake(builder.handshake(wire.clone()));
+        Self { wire, state, serve: Rc::new(serve), tally: Rc::default(), closing: false }
+    }
+
+    /// Reads, begins requests, writes. Ready: there is nothing more to do but close.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut waker = self.tally.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+        }
+        let ended = self.advance(cx).is_ready();
+        if ended {
+            self.state = State::Ended;
+        }
+        match self.wire.poll_write_out(cx) {
+            // Nobody hears us.
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) if ended => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// What it waits for.
+    pub(crate) fn waits(&self) -> Waits {
+        if !self.wire.is_flushed() {
+            Waits::Room
+        } else if self.tally.running.get() > 0 {
+            Waits::Answers
+        } else if self.tally.opened.get() > 0 {
+            Waits::Next
+        } else {
+            Waits::First
+        }
+    }
+
+    /// Takes no new requests, and ends when those under way have (RFC 9113 section 6.8).
+    pub(crate) fn close(&mut self) {
+        if !std::mem::replace(&mut self.closing, true)
+            && let State::Open(connection) = &mut self.state
+        {
+            connection.graceful_shutdown();
+        }
+    }
+
+    /// The connection, to be closed.
+    pub(crate) fn into_client(self) -> Option<Client> {
+        self.wire.into_client()
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.state {
+                State::Handshake(handshake) => {
+                    match std::task::ready!(std::pin::Pin::new(handshake).poll(cx)) {
+                        Ok(mut connection) => {
+                            if self.closing {
+                                connection.graceful_shutdown();
+                            }
+                            self.state = State::Open(Box::new(connection));
+                        }
+                        Err(_) => return Poll::Ready(()),
+                    }
+                }
+                State::Open(connection) => match std::task::ready!(connection.poll_accept(cx)) {
+                    Some(Ok((request, respond))) => {
+                        self.tally.opened.set(self.tally.opened.get() + 1);
+                        let Some((exchange, client)) = Exchange::new(request, respond) else {
+                            self.tally.cancelled.set(self.tally.cancelled.get() + 1);
+                            continue;
+                        };
+                        self.tally.running.set(self.tally.running.get() + 1);
+                        let (running, serve) = (Running(Rc::clone(&self.tally)), Rc::clone(&self.serve));
+                        tokio::task::spawn_local(async move {
+                            let end = exchange.run(serve.serve(client), serve.fields()).await;
+                            running.0.note(end);
+                        });
+                    }
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                },
+                State::Ended => return Poll::Ready(()),
+            }
+            if self.tally.is_flood()
+                && let State::Open(connection) = &mut self.state
+            {
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn note(&self, end: End) {
+        match end {
+            End::Cancelled => self.cancelled.set(self.cancelled.get() + 1),
+            End::Complete | End::Broken => {}
+        }
+    }
+
+    /// Whether the client makes work for nothing.
+    fn is_flood(&self) -> bool {
+        let cancelled = self.cancelled.get();
+        cancelled > MANY_CANCELLED && cancelled > self.opened.get() / 2
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Handshake(_) => "Handshake",
+            Self::Open(_) => "Open",
+            Self::Ended => "Ended",
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! One request: a stream of the connection on one side, the engine on the other, a pipe between them.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Request;
+
+use super::download::{Download, Step};
+use super::head::{self, Plan};
+use super::upload::Upload;
+use crate::http::fields::Fields;
+use crate::stream::Client;
+use crate::stream::pipe::{self, Far};
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Answered.
+    Complete,
+    /// The client did not want the answer any more, or its request was malformed.
+    Cancelled,
+    /// The answer could not be completed.
+    Broken,
+}
+
+/// A request whose head was understood.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    far: Far,
+    up: Upload,
+    down: Download,
+}
+
+impl Exchange {
+    /// Begins a request: the client's connection as the engine will see it. `None`: it was malformed, and its stream is
+    /// reset.
+    pub(super) fn new(
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) -> Option<(Self, Client)> {
+        let (parts, body) = request.into_parts();
+        let mut lines = Vec::with_capacity(512);
+        let Ok(Plan { chunked, method }) = head::write(&parts, body.is_end_stream(), &mut lines) else {
+            respond.send_reset(Reason::PROTOCOL_ERROR);
+            return None;
+        };
+        let (near, far) = pipe::pair();
+        far.push(&lines);
+        let up = Upload::new(body, chunked, &far);
+        Some((Self { far, up, down: Download::new(respond, method) }, Client::Pipe(near)))
+    }
+
+    /// Carries the request to the engine and its answer back. `serving` is the engine at work; it is dropped when the
+    /// client has gone.
+    pub(super) async fn run(self, serving: impl Future<Output = ()>, fields: &RefCell<Fields>) -> End {
+        let Self { far, mut up, mut down } = self;
+        let mut serving = pin!(serving);
+        let mut is_serving = true;
+        let step = poll_fn(|cx| {
+            if down.is_cancelled(cx) {
+                return Poll::Ready(Step::Gone);
+            }
+            loop {
+                is_serving = is_serving && serving.as_mut().poll(cx).is_pending();
+                let Ok(moved) = up.poll(cx, &far) else { return Poll::Ready(Step::Gone) };
+                match down.poll(cx, &far, &mut fields.borrow_mut()) {
+                    Step::Waiting if !moved => return Poll::Pending,
+                    Step::Waiting | Step::Moved => {}
+                    end @ (Step::Done | Step::Gone | Step::Refused | Step::Broken) => {
+                        return Poll::Ready(end);
+                    }
+                }
+            }
+        })
+        .await;
+        match step {
+            Step::Done => {
+                // It has sent all, and does its books.
+                if is_serving {
+                    poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx).is_ready())).await;
+                }
+                End::Complete
+            }
+            Step::Gone | Step::Waiting | Step::Moved => End::Cancelled,
+            Step::Refused => {
+                down.reset(Reason::REFUSED_STREAM);
+                End::Broken
+            }
+            Step::Broken => {
+                down.reset(Reason::INTERNAL_ERROR);
+                End::Broken
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The connection as the `h2` crate sees it: bytes that were read ahead come first, and writes are collected.
+//!
+//! The crate flushes after each large frame; many frames then cost as many system calls. Here a flush does nothing:
+//! the session writes once when the crate has nothing more to say, or when [`MOST`] bytes have come together.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::stream::{Client, Stream};
+
+/// Bytes that are collected before they are written in any case.
+const MOST: usize = 64 * 1024;
+/// What an idle connection may keep.
+const KEEP: usize = 4096;
+
+/// The connection, shared by the crate and the session.
+#[derive(Clone, Debug)]
+pub(super) struct Wire(Rc<RefCell<Ends>>);
+
+#[derive(Debug)]
+struct Ends {
+    client: Option<Client>,
+    /// What was read before, and how much of it is used.
+    early: (Vec<u8>, usize),
+    out: Vec<u8>,
+}
+
+impl Wire {
+    pub(super) fn new(client: Client, early: Vec<u8>) -> Self {
+        Self(Rc::new(RefCell::new(Ends { client: Some(client), early: (early, 0), out: Vec::new() })))
+    }
+
+    /// Writes what was collected; ready when the kernel has all of it.
+    pub(super) fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().write_out(cx)
+    }
+
+    /// Whether nothing waits for the client to take it.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.0.borrow().client.as_ref().is_none_or(Stream::is_flushed)
+    }
+
+    /// The connection, to be closed. Reading and writing fail from now on.
+    pub(super) fn into_client(self) -> Option<Client> {
+        self.0.borrow_mut().client.take()
+    }
+}
+
+impl Ends {
+    fn client(&mut self) -> io::Result<&mut Client> {
+        self.client.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let out = std::mem::take(&mut self.out);
+        let client = self.client()?;
+        if !out.is_empty() {
+            // What the kernel does not take waits within the client's connection.
+            client.send([&out, &[]], false)?;
+        }
+        let flushed = if client.is_flushed() { Poll::Ready(Ok(())) } else { client.poll_flush(cx) };
+        if out.capacity() <= KEEP {
+            self.out = out;
+            self.out.clear();
+        }
+        flushed
+    }
+
+    /// Waits until more may be collected.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.out.len() >= MOST { self.write_out(cx) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let ends = &mut *self.0.borrow_mut();
+        let (early, used) = &mut ends.early;
+        let rest = early.get(*used..).unwrap_or_default();
+        if !rest.is_empty() {
+            let count = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..count]);
+            *used += count;
+            if *used == early.len() {
+                ends.early = (Vec::new(), 0);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let count = ready!(ends.client()?.poll_read(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let ends = &mut *self.0.borrow_mut();
+        ready!(ends.poll_room(cx))?;
+        ends.out.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let ends = &mut *self.0.borrow_mut();
+        ready!(ends.poll_room(cx))?;
+        for part in parts {
+            ends.out.extend_from_slice(part);
+        }
+        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Too early: see above.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The session closes.
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

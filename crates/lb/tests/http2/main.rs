@@ -1,0 +1,6 @@
+//! HTTP/2 as bytes: frames that are right, frames that are wrong, and what they lead to. No sockets: a stand-in for
+//! the engine tells what it would have got ([`relevo_lb::http2::replay`]).
+
+mod bad;
+mod frames;
+mod good;
