@@ -110,7 +110,23 @@ impl Way {
                     0 => self.state = State::Ending,
                     count => {
                         self.large = count >= LARGE;
-                        to.send([scratch.get(..count).unwrap_or_default(), &[]], false)?;
+                        let (bytes, rest) = scratch.split_at_mut(count);
+                        // If the source is known to have ended, the end travels with its last bytes. Asking costs no
+                        // system call while the event loop has not seen that.
+                        let more = match rest.is_empty() {
+                            true => Poll::Pending,
+                            false => from.poll_read(cx, rest),
+                        };
+                        match more {
+                            Poll::Pending => to.send([bytes, &[]], false)?,
+                            Poll::Ready(more) => {
+                                let more = more?;
+                                to.send([bytes, rest.get(..more).unwrap_or_default()], more == 0)?;
+                                if more == 0 {
+                                    self.state = State::Ending;
+                                }
+                            }
+                        }
                     }
                 },
             }
