@@ -79,7 +79,7 @@ fn host(findings: &mut Findings<'_>, item: &Item<'_>, pattern: Pattern) -> Optio
     let (Pattern::Exact(text) | Pattern::Glob(text)) = &pattern else { return Some(pattern) };
     if text.is_empty() || text.contains(['/', ':', ' ']) {
         let hint = "write the name alone, as in \"shop.example.org\" or \"*.example.org\"";
-        findings.value(&item.span, format!("{text:?} is more or less than a host's name"), hint);
+        findings.value(&item.span, format!("{text:?} is not just a host's name"), hint);
         return None;
     }
     let text = text.to_ascii_lowercase();

@@ -58,7 +58,7 @@ pub(super) fn regex(findings: &mut Findings<'_>, span: &Span, text: &str) -> Opt
             let told = error.to_string();
             let reason = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
             let hint = if reason.contains("look-around") || reason.contains("backreference") {
-                "write it without; what a rule must not match goes into `unless`"
+                "write it without; in a rule, `unless` says what must not match"
             } else {
                 "the syntax is that of Rust's regex crate; \\\\ before a character takes its meaning away"
             };
@@ -85,9 +85,12 @@ pub(super) fn placeholders(findings: &mut Findings<'_>, item: &Item<'_>, text: &
         let name = &text[open + 1..close];
         if !PLACEHOLDERS.contains(&name) {
             let span = item.part(findings, text, open..close + 1);
-            let hint = suggest::one_of(name, PLACEHOLDERS);
+            let hint = match suggest::nearest(name, PLACEHOLDERS) {
+                Some(near) => format!("write {{{near}}}"),
+                None => format!("{}; {{{{ is a brace", suggest::one_of(name, PLACEHOLDERS)),
+            };
             let message = format!("there is no placeholder `{{{name}}}`");
-            findings.value(&span, message, format!("{hint}; {{{{ is a brace"));
+            findings.value(&span, message, hint);
             right = false;
         }
         at = close + 1;

@@ -6,7 +6,7 @@ use super::fields::Use;
 use super::findings::Findings;
 use super::pools::http_use;
 use super::suggest;
-use super::texts::{after, host, named, opened, token, useless};
+use super::texts::{after, host, named, opened, useless};
 use super::tree::Item;
 use crate::cluster::{Affinity, AffinityKey, Cookie, CookieMode, SameSite};
 use crate::reference::{AFFINITY, COOKIE};
@@ -22,8 +22,10 @@ pub(super) fn cookie(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Coo
             .then(|| plain(name, CookieMode::Insert));
     }
     let fields = opened(findings, item, &COOKIE, "text or a table", "\"SERVERID\"")?;
-    let name =
-        fields.require(findings, "name", "\"SERVERID\"").and_then(|item| token(findings, item, "SERVERID"));
+    let name = fields.require(findings, "name", "\"SERVERID\"").and_then(|item| {
+        let name = item.text(findings, "\"SERVERID\"")?;
+        named(findings, &item.span, name, "cookie", "SERVERID").then_some(name)
+    });
     let modes =
         [("insert", CookieMode::Insert), ("rewrite", CookieMode::Rewrite), ("prefix", CookieMode::Prefix)];
     let mode = fields.word(findings, "mode", &modes).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::actions;
 use super::conditions;
-use super::fields::{Fields, misplaced};
+use super::fields::Fields;
 use super::findings::Findings;
 use super::names::Names;
 use super::tree::Item;
@@ -95,7 +95,8 @@ fn stream(findings: &mut Findings<'_>, fields: &Fields<'_>) {
     if let Some(item) = fields.find("deny")
         && item.value.as_integer().is_some()
     {
-        misplaced(findings, &item.span, "a status", Mode::Tcp, &[Mode::Http]);
+        let message = "a status has no meaning in mode `tcp`: there is no answer";
+        findings.error(&item.span, message, "write deny = \"silent\"");
     }
 }
 

@@ -64,12 +64,6 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= 256 && text.bytes().all(fits)
 }
 
-/// A token.
-pub(super) fn token<'a>(findings: &mut Findings<'_>, item: &Item<'a>, example: &str) -> Option<&'a str> {
-    let text = item.text(findings, &format!("\"{example}\""))?;
-    named(findings, &item.span, text, item.name, example).then_some(text)
-}
-
 /// Whether a name is a token; `what` says what it names.
 pub(super) fn named(findings: &mut Findings<'_>, span: &Span, name: &str, what: &str, example: &str) -> bool {
     let fits = is_token(name);
