@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("relevo-api", &["relevo-model"]),
     ("relevo-node", &["relevo-api", "relevo-lb", "relevo-model", "relevo-net", "relevo-proto"]),
     ("relevo-lab", &["relevo-api", "relevo-model", "relevo-net"]),
-    ("relevo", &["relevo-api", "relevo-lab", "relevo-model", "relevo-node"]),
+    ("relevo-bench", &["relevo-model"]),
+    ("relevo", &["relevo-api", "relevo-bench", "relevo-lab", "relevo-model", "relevo-node"]),
     ("relevo-sim", &["relevo-model", "relevo-proto"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,125 @@
+//! A cluster file's services in HAProxy's words: what somebody who knows HAProxy would write for the same wishes. Pure.
+//!
+//! ```text
+//! Service ──► frontend   rules ──► acl, http-request, use_backend
+//! Pool    ──► backend    checks ──► option httpchk, tcp-check, external-check
+//! ```
+//! HAProxy 2.6's words (Debian 12), as its configuration manual explains them. What HAProxy cannot say is left out, and named.
+//! Virtual addresses are not HAProxy's business: listeners are at their addresses.
+
+mod backend;
+mod check;
+mod frontend;
+mod global;
+mod rules;
+mod words;
+
+use std::collections::BTreeSet;
+
+use relevo_model::ClusterFile;
+use relevo_model::cluster::{Action, Mode, Service};
+
+/// How HAProxy is set up beyond what the cluster file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Its threads; 0: as many as it chooses.
+    pub threads: usize,
+    /// What it is told about large bodies.
+    pub tuning: Tuning,
+}
+
+/// What HAProxy is told about large bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tuning {
+    /// Nothing: as it comes.
+    #[default]
+    Default,
+    /// To splice them through pipes of 1 MiB.
+    Spliced,
+    /// To use buffers of 256 KiB.
+    LargeBuffers,
+}
+
+/// HAProxy's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The file's text.
+    pub text: String,
+    /// What it does not say though the cluster file does, one sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Writes the configuration of all services.
+pub fn config(cluster: &ClusterFile, options: Options) -> Config {
+    let mut out = Config::default();
+    global::write(&mut out, cluster, options);
+    let mut pools = BTreeSet::new();
+    for service in &cluster.services {
+        if service.mode == Mode::Udp {
+            out.leave_out(format!("service {}: HAProxy does not balance UDP", service.name));
+            continue;
+        }
+        frontend::write(&mut out, cluster, service);
+        for name in pools_of(service) {
+            if pools.insert((name.clone(), service.mode == Mode::Http)) {
+                backend::write(&mut out, cluster, &name, service);
+            }
+        }
+    }
+    global::write_stats(&mut out, cluster);
+    out
+}
+
+/// The pools that a service uses, by name, its own first.
+fn pools_of(service: &Service) -> Vec<String> {
+    let chosen = service.rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| match action {
+        Action::Pool(pool) => Some(pool.to_string()),
+        Action::Redirect(_)
+        | Action::Return(_)
+        | Action::Deny(_)
+        | Action::Request(_)
+        | Action::Response(_)
+        | Action::Rewrite(_)
+        | Action::Rate(_)
+        | Action::Auth(_) => None,
+    });
+    let mut names = vec![service.pool.to_string()];
+    for name in chosen {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The backend that a pool is for services of this mode; HAProxy's backends have one mode.
+fn backend_name(pool: &str, mode: Mode) -> String {
+    match mode {
+        Mode::Http => pool.to_owned(),
+        Mode::Tcp | Mode::Udp => format!("{pool}-tcp"),
+    }
+}
+
+impl Config {
+    /// A section's first line, after an empty one.
+    fn section(&mut self, line: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// A line within a section.
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str("    ");
+        self.text.push_str(line.as_ref());
+        self.text.push('\n');
+    }
+
+    fn leave_out(&mut self, what: String) {
+        if !self.left_out.contains(&what) {
+            self.left_out.push(what);
+        }
+    }
+}

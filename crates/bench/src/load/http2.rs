@@ -1,0 +1,138 @@
+//! HTTP/2 clients: several requests at a time on each connection.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::Context;
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{Request, Uri};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::connection::Patience;
+use super::stream::connect;
+use super::thread::Shared;
+use super::{Failure, Plan, Protocol};
+
+/// What a server may send on a stream before we say that we read it, bytes: more than an answer.
+const WINDOW: u32 = 4 << 20;
+
+/// Runs one connection after the other until it is enough.
+pub(super) async fn run(shared: Rc<Shared>) {
+    let Ok(request) = request(&shared.plan) else { return };
+    loop {
+        let begun = Instant::now();
+        if shared.pace.deadline().is_some_and(|deadline| begun >= deadline) {
+            return;
+        }
+        let mut patience = Patience::new(shared.plan.patience);
+        match patience.within(begun, open(&shared)).await {
+            Ok(sender) => {
+                let mut streams = JoinSet::new();
+                for _ in 0..shared.plan.streams {
+                    streams.spawn_local(stream(Rc::clone(&shared), sender.clone(), request.clone()));
+                }
+                let mut enough = true;
+                while let Some(ended) = streams.join_next().await {
+                    enough &= ended.unwrap_or(true);
+                }
+                if enough {
+                    return;
+                }
+            }
+            Err(failure) => {
+                let now = Instant::now();
+                // A request that was due has failed: the number of requests ends also if nobody listens.
+                if shared.pace.next(now).await.is_none() {
+                    return;
+                }
+                shared.tally.borrow_mut().failure(now, failure);
+                sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+/// The request as it is sent each time; its body beside it.
+fn request(plan: &Plan) -> anyhow::Result<Request<()>> {
+    let scheme = if plan.target.tls { "https" } else { "http" };
+    let host = plan.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let authority = host.map_or(plan.target.host.as_str(), |(_, value)| value);
+    let uri: Uri = format!("{scheme}://{authority}{}", plan.target.path).parse()?;
+    let mut request = Request::builder().method(plan.method.as_str()).uri(uri).version(http::Version::HTTP_2);
+    // Fields of the connection are not for HTTP/2 (RFC 9113 section 8.2.2).
+    let mine = |name: &str| !["host", "connection"].iter().any(|not| name.eq_ignore_ascii_case(not));
+    for (name, value) in plan.fields.iter().filter(|(name, _)| mine(name)) {
+        request = request.header(name.to_ascii_lowercase(), value);
+    }
+    request.body(()).context("not a request")
+}
+
+/// Checks that the plan's request can be said in HTTP/2.
+pub(super) async fn open(shared: &Rc<Shared>) -> Result<SendRequest<Bytes>, Failure> {
+    let socket = connect(&shared.plan.target, &shared.tls, Protocol::Http2).await?;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW).enable_push(false);
+    let (sender, connection) = builder.handshake(socket).await.map_err(|_| Failure::broken(false))?;
+    shared.tally.borrow_mut().connect();
+    // It ends when the last sender is gone.
+    tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    sender.ready().await.map_err(|_| Failure::broken(false))
+}
+
+/// Asks on one stream after the other. True: it is enough; false: the connection is of no more use.
+async fn stream(shared: Rc<Shared>, sender: SendRequest<Bytes>, request: Request<()>) -> bool {
+    let mut patience = Patience::new(shared.plan.patience);
+    let body = Bytes::from(shared.plan.body.clone());
+    let mut sender = Some(sender);
+    let mut now = Instant::now();
+    while let Some(due) = shared.pace.next(now).await {
+        let begun = if shared.plan.rate.is_some() { Instant::now() } else { now };
+        let ready = sender.take();
+        let result = patience.within(begun, exchange(ready, &request, &body)).await;
+        now = Instant::now();
+        match result {
+            Ok((again, status, received)) => {
+                shared.tally.borrow_mut().answer(now, now - due, status, received);
+                sender = Some(again);
+            }
+            Err(failure) => {
+                shared.tally.borrow_mut().failure(now, failure);
+                return false;
+            }
+        }
+        if shared.plan.connection_per_request {
+            return false;
+        }
+    }
+    true
+}
+
+async fn exchange(
+    sender: Option<SendRequest<Bytes>>,
+    request: &Request<()>,
+    body: &Bytes,
+) -> Result<(SendRequest<Bytes>, u16, u64), Failure> {
+    let failure = |begun: bool| {
+        move |error: h2::Error| if error.is_reset() { Failure::Reset } else { Failure::broken(begun) }
+    };
+    let sender = sender.ok_or(Failure::Unanswered)?;
+    let mut sender = sender.ready().await.map_err(failure(false))?;
+    let (answer, mut send) = sender.send_request(request.clone(), body.is_empty()).map_err(failure(false))?;
+    if !body.is_empty() {
+        send.send_data(body.clone(), true).map_err(failure(false))?;
+    }
+    let answer = answer.await.map_err(failure(false))?;
+    let status = answer.status().as_u16();
+    let mut data = answer.into_body();
+    let mut received = 0;
+    while let Some(piece) = data.data().await {
+        let piece = piece.map_err(failure(true))?;
+        received += piece.len() as u64;
+        let _ = data.flow_control().release_capacity(piece.len());
+    }
+    Ok((sender, status, received))
+}

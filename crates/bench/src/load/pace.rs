@@ -1,0 +1,176 @@
+//! When the next request of a thread is due.
+//!
+//! The connections of a thread share one schedule: whoever is free takes the next request that is due. Closed loop:
+//! it is due at once. Open loop: requests are due at a fixed rate; a timer of the kernel with a resolution of
+//! microseconds wakes as many connections as requests have become due (tokio's own timers count in milliseconds).
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::net::unix::pipe::Receiver;
+use tokio::sync::Notify;
+
+use super::Plan;
+
+/// A thread's schedule.
+#[derive(Debug)]
+pub(super) struct Pace {
+    begun: Instant,
+    deadline: Option<Instant>,
+    left: Cell<u64>,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Requests in a second.
+    rate: f64,
+    /// Requests that have become due.
+    due: Cell<u64>,
+    /// Of those, the ones that somebody took.
+    taken: Cell<u64>,
+    over: Cell<bool>,
+    wake: Notify,
+}
+
+impl Pace {
+    /// The part of thread `index`.
+    pub(super) fn new(plan: &Plan, index: usize, begun: Instant) -> Self {
+        Self {
+            begun,
+            deadline: plan.end.after.map(|after| begun + after),
+            left: Cell::new(plan.end.requests.map_or(u64::MAX, |requests| plan.share(requests, index))),
+            open: plan.rate.map(|rate| Open {
+                rate: rate / plan.threads as f64,
+                due: Cell::new(0),
+                taken: Cell::new(0),
+                over: Cell::new(false),
+                wake: Notify::new(),
+            }),
+        }
+    }
+
+    /// When no request is begun any more.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Waits for the next request; its latency counts from the time that comes back. `now` is the time that the caller
+    /// read last. `None`: it is enough.
+    pub(super) async fn next(&self, now: Instant) -> Option<Instant> {
+        if self.deadline.is_some_and(|deadline| now >= deadline) || self.left.get() == 0 {
+            return None;
+        }
+        let Some(open) = &self.open else {
+            self.left.set(self.left.get() - 1);
+            return Some(now);
+        };
+        loop {
+            let taken = open.taken.get();
+            // Nobody can ask this more often than there are requests due, so late ones are taken first.
+            if taken < open.due.get() && self.left.get() > 0 {
+                open.taken.set(taken + 1);
+                self.left.set(self.left.get() - 1);
+                return Some(self.begun + Duration::from_secs_f64(taken as f64 / open.rate));
+            }
+            if open.over.get() || self.left.get() == 0 {
+                return None;
+            }
+            open.wake.notified().await;
+        }
+    }
+
+    /// Requests that were due and that nobody took.
+    pub(super) fn unsent(&self) -> u64 {
+        let missing = |open: &Open| open.due.get().saturating_sub(open.taken.get());
+        self.open.as_ref().map_or(0, |open| missing(open).min(self.left.get()))
+    }
+
+    /// Open loop: makes requests due as time goes by, until it is enough.
+    pub(super) async fn drive(&self) -> io::Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let timer =
+            TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        // A timer is read as a pipe is: eight bytes when it has gone off.
+        let expired = Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?;
+        let most = self.left.get();
+        while open.due.get() < most {
+            let passed = self.begun.elapsed();
+            if self.deadline.is_some_and(|deadline| self.begun + passed >= deadline) {
+                break;
+            }
+            let due = ((passed.as_secs_f64() * open.rate) as u64).saturating_add(1).min(most);
+            let new = due.saturating_sub(open.due.get());
+            open.due.set(due);
+            for _ in 0..new.min(1024) {
+                open.wake.notify_one();
+            }
+            let next = Duration::from_secs_f64(due as f64 / open.rate);
+            let wait = next.saturating_sub(self.begun.elapsed()).max(Duration::from_micros(1));
+            let wait = self.deadline.map_or(wait, |deadline| wait.min(deadline - self.begun));
+            timer.set(Expiration::OneShot(TimeSpec::from(wait)), TimerSetTimeFlags::empty())?;
+            expired.readable().await?;
+            let _ = expired.try_read(&mut [0; 8]);
+        }
+        open.over.set(true);
+        open.wake.notify_waiters();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::load::{End, Target};
+
+    fn pace(rate: Option<f64>, requests: u64, threads: usize) -> Pace {
+        let mut plan = Plan::new(Target::parse("127.0.0.1:1").unwrap());
+        plan.rate = rate;
+        plan.threads = threads;
+        plan.end = End { after: None, requests: Some(requests) };
+        Pace::new(&plan, 0, Instant::now())
+    }
+
+    fn block<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn a_closed_loop_is_due_at_once_and_ends() {
+        let pace = pace(None, 2, 1);
+        let now = Instant::now();
+        block(async {
+            assert_eq!(pace.next(now).await, Some(now));
+            assert_eq!(pace.next(now).await, Some(now));
+            assert_eq!(pace.next(now).await, None);
+        });
+    }
+
+    #[test]
+    fn an_open_loop_is_due_at_its_rate_whoever_takes_it() {
+        let pace = Rc::new(pace(Some(4000.0), 20, 2));
+        let local = tokio::task::LocalSet::new();
+        let due = block(local.run_until(async {
+            let driver = tokio::task::spawn_local({
+                let pace = Rc::clone(&pace);
+                async move { pace.drive().await }
+            });
+            let mut due = Vec::new();
+            while let Some(at) = pace.next(Instant::now()).await {
+                due.push(at - pace.begun);
+            }
+            driver.await.unwrap().unwrap();
+            due
+        }));
+        // 4,000 a second over two threads: each has one every 500 us, and half of the 20 requests.
+        let expected: Vec<Duration> = (0..10).map(|index| Duration::from_micros(500 * index)).collect();
+        assert_eq!(due, expected);
+        assert_eq!(pace.unsent(), 0);
+    }
+}
