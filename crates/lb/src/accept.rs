@@ -89,11 +89,12 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 }
 
 /// Serves a connection that was admitted. `listen`: which of its service's addresses it came to.
-fn start(handle: Rc<Handle>, _listen: usize, stream: TcpStream, peer: SocketAddr) {
-    let presence = Presence::new(handle);
+fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr) {
+    let tls = handle.current().frontend.config.listen.get(listen).is_some_and(|listen| listen.tls);
+    let presence = Presence::new(handle, tls);
     let client = Client::plain(stream);
     match presence.local.frontend.config.mode {
         Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, client, peer))),
-        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, client))),
+        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, client, peer))),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use relevo_model::cluster::Pool;
@@ -9,8 +10,15 @@ use relevo_model::{ServerName, Time};
 use relevo_proto::balance::{self, Admin, Ask, Candidate, Table, Tried};
 use relevo_proto::health::State;
 
+use crate::counters::{Gauge, ServerCounters, Times};
+use crate::figures::Figures;
 use crate::server::Server;
 use crate::snapshot::{PoolSnapshot, ServerSnapshot};
+
+/// A worker's gauge, on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Running(Gauge);
 
 /// A pool in one configuration; the next configuration makes a new one that goes on with the servers that stay.
 #[derive(Debug)]
@@ -22,6 +30,8 @@ pub(crate) struct Backend {
     /// Who may get new work.
     pub(crate) table: ArcSwap<Table>,
     turn: Arc<AtomicU64>,
+    /// What each worker is working on.
+    running: Arc<[Running]>,
     /// Held while the table is made, so that an older one never replaces a newer one.
     making: Mutex<()>,
 }
@@ -55,11 +65,16 @@ impl Backend {
             });
         }
         let turn = former.map_or_else(Arc::default, |former| Arc::clone(&former.turn));
+        let running = former.map_or_else(
+            || (0..workers).map(|_| Running::default()).collect(),
+            |former| Arc::clone(&former.running),
+        );
         let backend = Self {
             config,
             servers: servers.into(),
             table: ArcSwap::from_pointee(Table::default()),
             turn,
+            running,
             making: Mutex::new(()),
         };
         backend.rebuild();
@@ -74,6 +89,17 @@ impl Backend {
     /// A server, or the fallback, by its number.
     pub(crate) fn server(&self, number: u16) -> Option<&Arc<Server>> {
         self.servers.get(usize::from(number))
+    }
+
+    /// Requests or connections that are being worked on.
+    pub(crate) fn running(&self) -> u32 {
+        self.running.iter().map(|one| one.0.value()).fold(0, u32::wrapping_add)
+    }
+
+    /// The same of one worker.
+    pub(crate) fn running_of(&self, worker: usize) -> &Gauge {
+        // One for each worker was made.
+        &self.running[worker].0
     }
 
     /// Takes the next turn. All workers share it, so that consecutive requests go in turn.
@@ -92,6 +118,12 @@ impl Backend {
         let mut state = server.state();
         state.reason = reason;
         if state.health != health {
+            let lasted = since.since(state.since);
+            match (state.health, health) {
+                (State::Down, _) => state.downtime += lasted,
+                (_, State::Down) => state.downs += 1,
+                (State::Up | State::Unknown, _) => {}
+            }
             (state.health, state.since) = (health, since);
             drop(state);
             self.rebuild();
@@ -127,6 +159,15 @@ impl Backend {
     }
 
     pub(crate) fn snapshot(&self) -> PoolSnapshot {
+        let now = crate::clock::now();
+        let mut figures = Figures::default();
+        for server in &self.servers {
+            figures.add(&ServerCounters::figures(&server.counters));
+        }
+        let times = self.servers.iter().flat_map(|server| server.counters.iter().map(|one| &one.times));
+        figures.averages = Times::averages(times);
+        figures.most =
+            u64::from(self.running.iter().map(|one| one.0.most()).max().unwrap_or(0)).max(figures.current);
         let servers = self.config.servers.iter().zip(&self.servers).map(|(config, server)| {
             let state = server.state().clone();
             ServerSnapshot {
@@ -140,12 +181,23 @@ impl Backend {
                 connections: u64::from(server.running()),
                 requests: server.sum(|counters| counters.requests.value()),
                 failures: server.sum(|counters| counters.failures.value()),
+                backup: config.backup,
+                limit: config.max_connections,
+                check_failures: state.check_failures,
+                downs: state.downs,
+                downtime: state.downtime
+                    + match state.health {
+                        State::Down => now.since(state.since),
+                        State::Up | State::Unknown => Duration::ZERO,
+                    },
+                figures: ServerCounters::figures(&server.counters),
             }
         });
         PoolSnapshot {
             name: self.config.name.clone(),
             balance: self.config.balance.clone(),
             fallback: self.config.fallback.is_some() && self.table.load().is_empty(),
+            figures,
             servers: servers.collect(),
         }
     }

@@ -76,6 +76,7 @@ pub(crate) async fn run(parts: Parts) {
         tokio::select! {
             () = sleep => {}
             Some(Done { server, number, result }) = done.recv() => {
+                checks.count(server, &result);
                 checks.tell(server, Input::Probed { number, result });
             }
             Some(Hint { server }) = hints.recv() => checks.tell(server, Input::TrafficFailed),
@@ -157,6 +158,15 @@ impl Checks {
             self.due.remove(&(before, id));
         }
         self.follow(id);
+    }
+
+    /// Counts a check that failed.
+    fn count(&self, id: u64, result: &ProbeResult) {
+        if let (Some(checked), ProbeResult::Bad(_) | ProbeResult::TimedOut(_)) =
+            (self.checked.get(&id), result)
+        {
+            checked.server.state().check_failures += 1;
+        }
     }
 
     /// Does what a machine wants.

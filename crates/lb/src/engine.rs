@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::CpuSet;
+use relevo_model::cluster::LogTarget;
 use relevo_model::{ClusterFile, PoolName, ServerName};
 use tokio::runtime::{Builder as RuntimeBuilder, LocalOptions};
 use tokio::sync::mpsc;
@@ -14,6 +15,8 @@ use tokio::sync::mpsc;
 use crate::backend::Backend;
 use crate::check::{self, Order};
 use crate::generation::{ApplyError, Builder, Generation, Wishes};
+use crate::log::{AccessLog, TargetError};
+use crate::population::Population;
 use crate::server::Server;
 use crate::slot::Signal;
 use crate::snapshot::Snapshot;
@@ -58,6 +61,8 @@ pub struct Engine {
 struct Current {
     generation: Arc<Generation>,
     wishes: Wishes,
+    /// The access log and where it goes; `None`: nowhere.
+    log: Option<(AccessLog, LogTarget)>,
 }
 
 /// Why the data plane could not start. Nothing is left listening.
@@ -100,17 +105,18 @@ impl Engine {
         let (hints, hints_out) = mpsc::channel(256);
         let (orders, orders_out) = mpsc::unbounded_channel();
         let mut engine = Self {
-            current: Mutex::new(Current { generation: Arc::default(), wishes: wishes.collect() }),
+            current: Mutex::new(Current { generation: Arc::default(), wishes: wishes.collect(), log: None }),
             ids: AtomicU64::new(1),
             workers: Vec::new(),
             orders,
             threads: Vec::new(),
         };
+        let population = Population::new(workers);
         for number in 0..workers {
             let (commands, commands_out) = mpsc::unbounded_channel();
             engine.workers.push(commands);
-            let (hints, drain) = (hints.clone(), settings.drain);
-            let parts = worker::Parts { number, drain, hints, commands: commands_out };
+            let (hints, drain, population) = (hints.clone(), settings.drain, population.clone());
+            let parts = worker::Parts { number, drain, hints, commands: commands_out, population };
             let cpu =
                 settings.cpu_pin.as_ref().and_then(|cpus| cpus.get(number.checked_rem(cpus.len())?).copied());
             engine
@@ -143,6 +149,7 @@ impl Engine {
             now: clock::now(),
         };
         let (generation, sockets) = builder.build(|| self.ids.fetch_add(1, Ordering::Relaxed))?;
+        let log = current.open_log(&cluster.log.target)?;
         let opened = sockets.first().map_or(0, Vec::len);
         let applied = Applied { opened, closed: former.doors.len() + opened - generation.doors.len() };
         let generation = Arc::new(generation);
@@ -153,7 +160,8 @@ impl Engine {
         let _ = self.orders.send(Order::Apply(Arc::clone(&generation)));
         let (done, adopted) = std_mpsc::channel();
         for (worker, sockets) in self.workers.iter().zip(sockets) {
-            let next = Next { generation: Arc::clone(&generation), sockets, done: done.clone() };
+            let journal = current.log.as_ref().and_then(|(log, _)| log.journal(cluster.log.format));
+            let next = Next { generation: Arc::clone(&generation), sockets, journal, done: done.clone() };
             let _ = worker.send(Command::Apply(next));
         }
         drop(done);
@@ -169,6 +177,8 @@ impl Engine {
             }
         }
         current.generation = generation;
+        // Now nobody writes into a log that is no more.
+        drop(log);
         Ok(applied)
     }
 
@@ -178,6 +188,7 @@ impl Engine {
         Snapshot {
             services: generation.frontends.iter().map(|frontend| frontend.snapshot()).collect(),
             pools: generation.backends.iter().map(|backend| backend.snapshot()).collect(),
+            lost_lines: self.current().log.as_ref().map_or(0, |(log, _)| log.lost()),
         }
     }
 
@@ -202,6 +213,13 @@ impl Engine {
             current.wishes.insert(key.clone(), admin);
         }
         changed
+    }
+
+    /// Opens the access log's file again: it was moved away.
+    pub fn reopen_log(&self) {
+        if let Some((log, _)) = &self.current().log {
+            log.reopen();
+        }
     }
 
     /// Stops: accepts nothing new, tells clients to close, waits at most `grace` for what is running, closes.
@@ -238,6 +256,22 @@ impl Engine {
                 tracing::error!("a thread of the balancer had panicked");
             }
         }
+    }
+}
+
+impl Current {
+    /// Lets the access log go there from now on. The log that is not needed any more.
+    fn open_log(&mut self, target: &LogTarget) -> Result<Option<AccessLog>, TargetError> {
+        match &mut self.log {
+            _ if *target == LogTarget::None => return Ok(self.log.take().map(|(log, _)| log)),
+            Some((_, same)) if same == target => {}
+            Some((log, former)) => {
+                log.change(target)?;
+                former.clone_from(target);
+            }
+            None => self.log = Some((AccessLog::start(target)?, target.clone())),
+        }
+        Ok(None)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use relevo_model::cluster::Service;
 
 use crate::counters::Counters;
+use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::snapshot::ServiceSnapshot;
 
@@ -53,6 +54,9 @@ impl Frontend {
     pub(crate) fn snapshot(&self) -> ServiceSnapshot {
         let sum =
             |value: &dyn Fn(&Counters) -> u64| self.counters.iter().map(value).fold(0, u64::wrapping_add);
+        let mut figures = Figures::default();
+        self.counters.iter().for_each(|counters| counters.add_to(&mut figures));
+        (figures.current, figures.most) = (self.gate.connections() as u64, self.gate.most() as u64);
         ServiceSnapshot {
             name: self.config.name.clone(),
             mode: self.config.mode,
@@ -61,6 +65,8 @@ impl Frontend {
             connections: self.gate.connections() as u64,
             requests: sum(&|counters| counters.requests.value()),
             errors: sum(&|counters| counters.errors.value()),
+            limit: self.config.limits.connections as u64,
+            figures,
         }
     }
 }

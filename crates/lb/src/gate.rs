@@ -9,18 +9,29 @@ use tokio::sync::Notify;
 pub(crate) struct Gate {
     connections: AtomicUsize,
     most: AtomicUsize,
+    peak: AtomicUsize,
     freed: Notify,
 }
 
 impl Gate {
     /// Nobody is in, and `most` may be.
     pub(crate) fn new(most: usize) -> Self {
-        Self { connections: AtomicUsize::new(0), most: AtomicUsize::new(most), freed: Notify::new() }
+        Self {
+            connections: AtomicUsize::new(0),
+            most: AtomicUsize::new(most),
+            peak: AtomicUsize::new(0),
+            freed: Notify::new(),
+        }
     }
 
     /// Client connections now.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The most that were in at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
     }
 
     /// From now on so many may be in. Those who are, stay.
@@ -38,6 +49,9 @@ impl Gate {
             let most = self.most.load(Ordering::Relaxed);
             let free = |count| (count < most).then_some(count + 1);
             if let Ok(before) = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
+                if before >= self.peak.load(Ordering::Relaxed) {
+                    self.peak.fetch_max(before + 1, Ordering::Relaxed);
+                }
                 if waited && before + 1 < most {
                     // Several places became free at once, and only the first was told: pass it on.
                     self.freed.notify_one();

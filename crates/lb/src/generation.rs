@@ -5,11 +5,12 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::sync::Arc;
 
-use relevo_model::cluster::Service;
+use relevo_model::cluster::{LogTarget, Service};
 use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
 
 use crate::backend::Backend;
 use crate::frontend::Frontend;
+use crate::log::TargetError;
 use crate::{Admin, listener};
 
 /// What the operator wants of servers that are not simply ready.
@@ -24,6 +25,8 @@ pub(crate) struct Generation {
     pub(crate) backends: Vec<Arc<Backend>>,
     /// Where it listens.
     pub(crate) doors: Vec<Door>,
+    /// Somebody wants to know how long things take: an access log, or the statistics page.
+    pub(crate) measured: bool,
 }
 
 /// An address that is listened on, and for whom.
@@ -69,6 +72,9 @@ pub enum ApplyError {
         #[source]
         source: io::Error,
     },
+    /// The access log cannot be written.
+    #[error(transparent)]
+    Log(#[from] TargetError),
     /// A service's pool is not in the file; the reader of cluster files refuses that.
     #[error("service {service}: there is no pool {pool}")]
     NoPool {
@@ -94,7 +100,8 @@ pub(crate) struct Builder<'a> {
 impl Builder<'_> {
     /// Builds it, with new sockets for each worker. `id` gives numbers that nobody has.
     pub(crate) fn build(self, mut id: impl FnMut() -> u64) -> Result<(Generation, Vec<Sockets>), ApplyError> {
-        let mut generation = Generation::default();
+        let measured = self.cluster.stats.is_some() || self.cluster.log.target != LogTarget::None;
+        let mut generation = Generation { measured, ..Generation::default() };
         let mut pools = Vec::with_capacity(self.cluster.services.len());
         for service in &self.cluster.services {
             let pool = self.cluster.pools.iter().position(|pool| pool.name == service.pool);

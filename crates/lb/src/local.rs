@@ -78,10 +78,11 @@ impl LocalServer {
     }
 
     /// Counts work that it gets; it is over when the value is dropped.
-    pub(crate) fn begin(self: &Rc<Self>) -> Running {
+    pub(crate) fn begin(self: &Rc<Self>, pool: &Rc<LocalPool>) -> Running {
         self.counters().requests.add();
         self.counters().running.up();
-        Running(Rc::clone(self))
+        pool.backend.running_of(self.worker.number).up();
+        Running(Rc::clone(self), Rc::clone(pool))
     }
 
     /// Counts a failure and lets the checks look at it.
@@ -106,11 +107,12 @@ impl LocalServer {
 
 /// A request or connection that a server is working on. Whoever carries it may be dropped at any time.
 #[derive(Debug)]
-pub(crate) struct Running(Rc<LocalServer>);
+pub(crate) struct Running(Rc<LocalServer>, Rc<LocalPool>);
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.counters().running.down();
+        self.1.backend.running_of(self.0.worker.number).down();
     }
 }
 
@@ -169,21 +171,28 @@ pub(crate) struct Presence {
     handle: Rc<Handle>,
     /// Whether the gate has counted it.
     counted: bool,
+    tls: bool,
 }
 
 impl Presence {
     /// For a connection that the gate has admitted.
-    pub(crate) fn new(handle: Rc<Handle>) -> Self {
+    pub(crate) fn new(handle: Rc<Handle>, tls: bool) -> Self {
         let local = handle.current();
         let slot = local.worker.slots.open(handle.id);
-        Self { local, slot, handle, counted: true }
+        local.counters().connections.add();
+        Self { local, slot, handle, counted: true, tls }
     }
 
     /// For another request of the same client at the same time.
     pub(crate) fn another(&self) -> Self {
-        let mut another = Self::new(Rc::clone(&self.handle));
-        another.counted = false;
-        another
+        let local = self.handle.current();
+        let slot = local.worker.slots.open(self.handle.id);
+        Self { local, slot, handle: Rc::clone(&self.handle), counted: false, tls: self.tls }
+    }
+
+    /// Whether the client speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls
     }
 
     /// Goes over to the newest configuration.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::local::Presence;
+use crate::log::Cause;
 use crate::slot::Signal;
 use crate::stream::{Broken, Carried, Client, ServerStream, Stream, Tube};
 use crate::worker::Worker;
@@ -18,8 +19,8 @@ pub(crate) const LARGE: usize = 32 * 1024;
 pub(crate) enum Ended {
     /// Both sides have ended theirs.
     Both,
-    /// One broke, or was silent too long, or was cut.
-    Broken,
+    /// One broke, or was silent too long, or was cut: whose doing it was.
+    Broken(Cause),
 }
 
 /// Carries until both ways have ended, or both sides were silent for this time. What waits in the streams goes first.
@@ -34,7 +35,11 @@ pub(crate) async fn run(
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
-            Signal::Timeout | Signal::Cut => return Poll::Ready(Ended::Broken),
+            Signal::Timeout if up.state == State::Open => {
+                return Poll::Ready(Ended::Broken(Cause::ClientTimeout));
+            }
+            Signal::Timeout => return Poll::Ready(Ended::Broken(Cause::ServerTimeout)),
+            Signal::Cut => return Poll::Ready(Ended::Broken(Cause::Operator)),
             Signal::None | Signal::Closing | Signal::ServerDown => {}
         }
         let worker = &presence.local.worker;
@@ -42,8 +47,12 @@ pub(crate) async fn run(
         let carried = up
             .carry(client, server, worker, cx, &mut moved)
             .and_then(|()| down.carry(server, client, worker, cx, &mut moved));
+        presence.slot.count_received(std::mem::take(&mut up.carried));
+        presence.slot.count_sent(std::mem::take(&mut down.carried) as u64);
         if carried.is_err() {
-            return Poll::Ready(Ended::Broken);
+            // Who cannot be read from, or written to.
+            let client = up.source_broke || (!down.source_broke && !up.target_broke);
+            return Poll::Ready(Ended::Broken(if client { Cause::Client } else { Cause::Server }));
         }
         if up.state == State::Ended && down.state == State::Ended {
             return Poll::Ready(Ended::Both);
@@ -60,6 +69,12 @@ pub(crate) async fn run(
 #[derive(Debug, Default)]
 struct Way {
     state: State,
+    /// Reading failed.
+    source_broke: bool,
+    /// Sending failed.
+    target_broke: bool,
+    /// Bytes since somebody asked.
+    carried: usize,
     /// The last that came was large.
     large: bool,
     /// While something large is on its way.
@@ -88,7 +103,7 @@ impl Way {
             if !to.is_flushed() {
                 match to.poll_flush(cx) {
                     Poll::Pending => break,
-                    Poll::Ready(result) => result?,
+                    Poll::Ready(result) => result.inspect_err(|_| self.target_broke = true)?,
                 }
                 *moved = true;
             }
@@ -106,10 +121,11 @@ impl Way {
             let mut scratch = worker.scratch.borrow_mut();
             match from.poll_read(cx, &mut scratch) {
                 Poll::Pending => break,
-                Poll::Ready(read) => match read? {
+                Poll::Ready(read) => match read.inspect_err(|_| self.source_broke = true)? {
                     0 => self.state = State::Ending,
                     count => {
                         self.large = count >= LARGE;
+                        self.carried += count;
                         let (bytes, rest) = scratch.split_at_mut(count);
                         // If the source is known to have ended, the end travels with its last bytes. Asking costs no
                         // system call while the event loop has not seen that.
@@ -118,10 +134,14 @@ impl Way {
                             false => from.poll_read(cx, rest),
                         };
                         match more {
-                            Poll::Pending => to.send([bytes, &[]], false)?,
+                            Poll::Pending => {
+                                to.send([bytes, &[]], false).inspect_err(|_| self.target_broke = true)?;
+                            }
                             Poll::Ready(more) => {
-                                let more = more?;
-                                to.send([bytes, rest.get(..more).unwrap_or_default()], more == 0)?;
+                                let more = more.inspect_err(|_| self.source_broke = true)?;
+                                self.carried += more;
+                                to.send([bytes, rest.get(..more).unwrap_or_default()], more == 0)
+                                    .inspect_err(|_| self.target_broke = true)?;
                                 if more == 0 {
                                     self.state = State::Ending;
                                 }
@@ -153,9 +173,17 @@ impl Way {
         let (mut left, mut sent) = (u64::MAX, 0);
         let carried = tube.poll_carry(cx, from, to, &mut left, &mut sent);
         let carried = carried.map_err(|broken| match broken {
-            Broken::From(error) | Broken::To(error) => error,
+            Broken::From(error) => {
+                self.source_broke = true;
+                error
+            }
+            Broken::To(error) => {
+                self.target_broke = true;
+                error
+            }
         })?;
         *moved |= sent > 0;
+        self.carried += usize::try_from(sent).unwrap_or(usize::MAX);
         match carried {
             Carried::Full => self.tube = Some(tube),
             Carried::Dry | Carried::All | Carried::Ended => {

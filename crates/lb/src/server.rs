@@ -3,6 +3,7 @@
 
 use std::net::SocketAddrV4;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use relevo_model::{ServerName, Time};
 use relevo_proto::balance::Admin;
@@ -34,6 +35,12 @@ pub(crate) struct ServerState {
     pub(crate) since: Time,
     /// The evidence.
     pub(crate) reason: String,
+    /// Checks that failed.
+    pub(crate) check_failures: u64,
+    /// Times that it went down.
+    pub(crate) downs: u64,
+    /// How long it was down before `since`.
+    pub(crate) downtime: Duration,
 }
 
 impl Server {
@@ -46,8 +53,15 @@ impl Server {
         workers: usize,
         now: Time,
     ) -> Self {
-        let state =
-            ServerState { admin, health: State::Unknown, since: now, reason: "not checked yet".to_owned() };
+        let state = ServerState {
+            admin,
+            health: State::Unknown,
+            since: now,
+            reason: "not checked yet".to_owned(),
+            check_failures: 0,
+            downs: 0,
+            downtime: Duration::ZERO,
+        };
         let counters = (0..workers).map(|_| ServerCounters::default()).collect();
         Self { id, name, at, counters, state: Mutex::new(state) }
     }

@@ -39,6 +39,9 @@ pub(crate) struct Slot {
     /// The server that it is using: [`crate::server::Server::id`].
     target: Cell<Option<u64>>,
     place: Cell<usize>,
+    /// Bytes of requests that the client has sent, and of answers that it was sent.
+    received: Cell<u64>,
+    sent: Cell<u64>,
 }
 
 impl Slot {
@@ -62,6 +65,24 @@ impl Slot {
         if matches!(self.signal.get(), Signal::Cut | Signal::ServerDown) {
             self.signal.set(Signal::None);
         }
+    }
+
+    /// Counts bytes of a request.
+    pub(crate) fn count_received(&self, count: usize) {
+        self.received.set(self.received.get().wrapping_add(count as u64));
+    }
+
+    /// Counts bytes of an answer.
+    pub(crate) fn count_sent(&self, count: u64) {
+        self.sent.set(self.sent.get().wrapping_add(count));
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
     fn send(&self, signal: Signal) {

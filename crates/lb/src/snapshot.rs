@@ -1,11 +1,12 @@
 //! What the engine tells about itself.
 
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use relevo_model::cluster::{Balance, Mode};
 use relevo_model::{PoolName, ServerName, ServiceName, Time};
 
-use crate::{Admin, Health};
+use crate::{Admin, Figures, Health};
 
 /// Everything at one moment, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Snapshot {
     pub services: Vec<ServiceSnapshot>,
     /// The pools.
     pub pools: Vec<PoolSnapshot>,
+    /// Lines of the access log that could not be written since it is there.
+    pub lost_lines: u64,
 }
 
 /// One service at one moment.
@@ -33,6 +36,10 @@ pub struct ServiceSnapshot {
     pub requests: u64,
     /// Of them, those that the balancer itself answered with an error, or had to close.
     pub errors: u64,
+    /// Most client connections at a time.
+    pub limit: u64,
+    /// All that is counted.
+    pub figures: Figures,
 }
 
 /// One pool at one moment.
@@ -44,6 +51,8 @@ pub struct PoolSnapshot {
     pub balance: Balance,
     /// Whether the fallback is answering: there is one, and no server may get new work.
     pub fallback: bool,
+    /// All that is counted: the sum of the servers, and of the fallback.
+    pub figures: Figures,
     /// The servers, in the file's order.
     pub servers: Vec<ServerSnapshot>,
 }
@@ -71,4 +80,16 @@ pub struct ServerSnapshot {
     pub requests: u64,
     /// Of them, those that could not connect or were cut by it.
     pub failures: u64,
+    /// Whether it is one of the backups.
+    pub backup: bool,
+    /// Most requests or connections at a time; `None`: no limit.
+    pub limit: Option<u32>,
+    /// Checks that failed.
+    pub check_failures: u64,
+    /// Times that it went down.
+    pub downs: u64,
+    /// How long it was down, up to now.
+    pub downtime: Duration,
+    /// All that is counted.
+    pub figures: Figures,
 }

@@ -1,16 +1,27 @@
 //! TCP mode: one server for each connection.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use relevo_proto::balance::Tried;
 
 use crate::connect::connect;
+use crate::http::exchange::not_connected;
 use crate::local::Presence;
+use crate::log::{Cause, Phase};
 use crate::relay;
 use crate::stream::Client;
+use crate::trace::Trace;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
-pub(crate) async fn serve(presence: Presence, mut client: Client) {
+pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
+    let mut trace = Trace::default();
+    trace.begin(&presence);
+    carry(&presence, client, &mut trace).await;
+    trace.finish(&presence, peer, false);
+}
+
+async fn carry(presence: &Presence, mut client: Client, trace: &mut Trace) {
     let local = Rc::clone(&presence.local);
     let pool = Rc::clone(&local.pool);
     let backend = &pool.backend;
@@ -18,29 +29,38 @@ pub(crate) async fn serve(presence: Presence, mut client: Client) {
     let turn = backend.next_turn();
     let mut tried = Tried::new();
     let mut fallback = backend.fallback();
+    trace.ends(Cause::Server, Phase::Connect);
     while !presence.is_over() {
         let chosen = backend.choose(turn, &tried).or_else(|| fallback.take());
         let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             break;
         };
-        server.counters().requests.add();
-        server.counters().running.up();
+        let running = server.begin(&pool);
+        trace.chosen(&pool, &server);
         presence.slot.set_target(Some(server.server.id));
-        let ended = match connect(&presence, server.server.at, backend.config.timeouts.connect).await {
+        let ended = match connect(presence, server.server.at, backend.config.timeouts.connect).await {
             Ok(mut stream) => {
-                let ended = relay::run(&presence, local.tunnel(&pool), &mut client, &mut stream).await;
-                if ended == relay::Ended::Broken {
+                trace.connected(false);
+                let ended = relay::run(presence, local.tunnel(&pool), &mut client, &mut stream).await;
+                if let relay::Ended::Broken(cause) = ended {
                     stream.reset();
+                    trace.ends(cause, Phase::Data);
+                } else {
+                    trace.mended();
                 }
                 Some(ended)
             }
-            Err(_) => None,
+            Err(error) => {
+                trace.ends(not_connected(&error), Phase::Connect);
+                server.counters().connect_errors.add();
+                None
+            }
         };
         presence.slot.set_target(None);
-        server.counters().running.down();
+        drop(running);
         match ended {
             Some(relay::Ended::Both) => return client.close(),
-            Some(relay::Ended::Broken) => return client.reset(),
+            Some(relay::Ended::Broken(_)) => return client.reset(),
             None => server.failed(),
         }
         if !tried.add(number) {

@@ -5,8 +5,9 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use relevo_model::Time;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use crate::clock;
 use crate::generation::{Generation, Place};
 use crate::house::House;
 use crate::http::fields::Fields;
+use crate::log::Journal;
+use crate::population::Population;
 use crate::slot::{Signal, Slots, TICK};
 use crate::stream::Tubes;
 
@@ -43,6 +46,8 @@ pub(crate) struct Next {
     pub(crate) generation: Arc<Generation>,
     /// Those that were not there before.
     pub(crate) sockets: Vec<(Place, TcpListener)>,
+    /// The access log from now on.
+    pub(crate) journal: Option<Journal>,
     /// Gets the answer once every new request follows it.
     pub(crate) done: std::sync::mpsc::Sender<io::Result<()>>,
 }
@@ -70,6 +75,13 @@ pub(crate) struct Worker {
     /// The engine stops: no connection is kept alive.
     pub(crate) closing: Cell<bool>,
     pub(crate) hints: mpsc::Sender<Hint>,
+    /// The access log, if there is one.
+    pub(crate) journal: RefCell<Option<Journal>>,
+    /// Times are measured: somebody wants to know them.
+    pub(crate) measured: Cell<bool>,
+    /// What must be added to milliseconds since boot for those since 1970 UTC.
+    wall: Cell<u64>,
+    population: Population,
 }
 
 /// What a worker is made of; the parts that are not bound to its thread.
@@ -80,11 +92,12 @@ pub(crate) struct Parts {
     pub(crate) drain: Duration,
     pub(crate) hints: mpsc::Sender<Hint>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    pub(crate) population: Population,
 }
 
 /// Runs until it is told to stop. Must be called inside the worker's runtime.
 pub(crate) async fn run(parts: Parts) -> io::Result<()> {
-    let Parts { number, drain, hints, mut commands } = parts;
+    let Parts { number, drain, hints, mut commands, population } = parts;
     let worker = Rc::new(Worker {
         number,
         scratch: RefCell::new(vec![0; SCRATCH].into()),
@@ -94,8 +107,12 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         tubes: RefCell::default(),
         closing: Cell::new(false),
         hints,
+        journal: RefCell::new(None),
+        measured: Cell::new(false),
+        wall: Cell::new(0),
+        population,
     });
-    worker.slots.tick(clock::now().as_millis());
+    worker.tick();
     let mut house = House::new(Rc::clone(&worker), drain);
     // Without one of these the worker would be half alive.
     let mut vital = JoinSet::new();
@@ -105,8 +122,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let now = clock::now().as_millis();
-            ticking.slots.tick(now);
+            let now = ticking.tick();
             servers.borrow().values().for_each(|server| server.idle.borrow_mut().prune(now));
         }
     });
@@ -123,6 +139,8 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         match command {
             Some(Command::Apply(next)) => {
                 // Who asked waits for a moment only.
+                worker.measured.set(next.generation.measured);
+                *worker.journal.borrow_mut() = next.journal;
                 let _ = next.done.send(house.adopt(&next.generation, next.sockets, &mut vital));
             }
             Some(Command::Server { server, signal }) => {
@@ -148,6 +166,29 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
 }
 
 impl Worker {
+    /// Moves the coarse clock, and does what is done now and then. Milliseconds since boot.
+    fn tick(&self) -> u64 {
+        let now = clock::now().as_millis();
+        self.slots.tick(now);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.wall.set(u64::try_from(wall).unwrap_or(u64::MAX).wrapping_sub(now));
+        self.population.note(self.number, self.slots.len());
+        if let Some(journal) = &mut *self.journal.borrow_mut() {
+            journal.hand_over();
+        }
+        now
+    }
+
+    /// Milliseconds since 1970 UTC of a moment since boot.
+    pub(crate) fn wall_ms(&self, at: Time) -> u64 {
+        at.as_millis().wrapping_add(self.wall.get())
+    }
+
+    /// Connections of all workers; the others' share is at most a tick old.
+    pub(crate) fn population(&self) -> u32 {
+        self.population.all(self.number, self.slots.len())
+    }
+
     /// Makes room for heads of this size behind what is read at a time.
     pub(crate) fn expect_heads(&self, largest: usize) {
         let mut scratch = self.scratch.borrow_mut();

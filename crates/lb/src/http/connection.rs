@@ -10,8 +10,10 @@ use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
 use crate::http2;
 use crate::local::Presence;
+use crate::log::{Cause, Phase};
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
+use crate::trace::Trace;
 
 /// A client's connection. While it is idle, it owns a few hundred bytes.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub(super) struct Connection {
     pub(super) carry: Carry,
     /// The current request's head as the server gets it; kept until it answers, for another attempt.
     pub(super) head: Vec<u8>,
+    /// What is noted of the current request.
+    pub(super) trace: Trace,
+    peer: SocketAddr,
     /// What heads get that want it: `X-Forwarded-For`.
     lines: Vec<u8>,
     /// Whether it may still turn out to speak HTTP/2.
@@ -33,7 +38,8 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
     let lines = format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
-    let mut connection = Connection { presence, client, carry, head, lines, may_be_http2 };
+    let trace = Trace::default();
+    let mut connection = Connection { presence, client, carry, head, trace, peer, lines, may_be_http2 };
     match connection.run().await {
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
@@ -76,15 +82,30 @@ impl Connection {
                 Next::Request(request) => request,
                 Next::Refused(refusal) => {
                     self.presence.local.counters().requests.add();
-                    return self.refuse(refusal, true, false).await;
+                    let end = self.refuse(refusal, true, false).await;
+                    self.finish();
+                    return end;
                 }
-                Next::Http2 => return End::Http2,
-                Next::Gone => return End::Closed,
+                Next::Gone => {
+                    // A part of a head came, and no more.
+                    self.trace.ends(Cause::Client, Phase::Request);
+                    self.finish();
+                    return End::Closed;
+                }
+                Next::Http2 => {
+                    // Its requests are noted each by itself.
+                    self.trace.forget();
+                    return End::Http2;
+                }
             };
             first = false;
             self.may_be_http2 = false;
             self.presence.local.counters().requests.add();
-            match exchange::run(self, &request).await {
+            let finish = exchange::run(self, &request).await;
+            if !matches!(finish, Finish::Refuse { .. }) {
+                self.finish();
+            }
+            match finish {
                 // The signal to stop may have come while the answer was on its way.
                 Finish::KeepAlive if self.presence.is_closing() && self.carry.is_empty() => {
                     return End::Closed;
@@ -97,13 +118,20 @@ impl Connection {
                 Finish::Reset => return End::Reset,
                 Finish::Refuse { refusal, close } => {
                     let close = close || !request.keep_alive || self.presence.is_closing();
-                    match self.refuse(refusal, close, request.method == Method::Head).await {
+                    let end = self.refuse(refusal, close, request.method == Method::Head).await;
+                    self.finish();
+                    match end {
                         End::Closed => {}
                         end @ (End::Linger | End::Reset | End::Http2) => return end,
                     }
                 }
             }
         }
+    }
+
+    /// The request has ended, in whatever way.
+    fn finish(&mut self) {
+        self.trace.finish(&self.presence, self.peer, true);
     }
 
     /// Whether there is something from the client that nobody will read. Closing then would make the kernel throw
@@ -125,7 +153,9 @@ impl Connection {
         self.presence.local.counters().errors.add();
         let mut answer = Vec::new();
         write_answer(&mut answer, refusal, close, head_only);
+        self.trace.answered_here(refusal.status.code());
         self.presence.set_deadline(self.presence.local.frontend.config.timeouts.client);
+        self.presence.slot.count_sent(answer.len() as u64);
         if self.client.send([&answer, &[]], close).is_err() {
             return End::Reset;
         }
@@ -158,6 +188,7 @@ impl Connection {
         match self.presence.slot.take_signal() {
             Signal::Timeout if self.carry.is_empty() => return Poll::Ready(Next::Gone),
             Signal::Timeout => {
+                self.trace.ends(Cause::ClientTimeout, Phase::Request);
                 let slow = Refusal::new(Status::RequestTimeout, "the request's head did not arrive in time");
                 return Poll::Ready(Next::Refused(slow));
             }
@@ -231,10 +262,15 @@ impl Connection {
     /// Parses a head and writes it for the server. Each request follows the configuration of the moment it comes in.
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<Request>, Refusal> {
         self.presence.refresh();
+        let at_once = !self.trace.is_open();
+        self.trace.begin(&self.presence);
         let local = &self.presence.local;
         let mut fields = local.worker.fields.borrow_mut();
-        let request = Request::parse(bytes, local.frontend.config.limits.header, &mut fields)?;
+        let request = Request::parse(bytes, local.frontend.config.limits.header, &mut fields)
+            .inspect_err(|_| self.trace.ends(Cause::Refused, Phase::Request))?;
         if let Some(request) = &request {
+            self.presence.slot.count_received(request.length);
+            self.trace.head(local, bytes, fields.list(), at_once);
             self.head.clear();
             let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
             let additions = Additions { lines, host: &local.frontend.host };

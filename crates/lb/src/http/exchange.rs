@@ -18,6 +18,7 @@ use super::request::Request;
 use super::talk::{End, Talk};
 use crate::connect::connect;
 use crate::local::{LocalPool, LocalServer};
+use crate::log::{Cause, Phase};
 use crate::relay;
 use crate::stream::{ServerStream, Stream};
 use relevo_proto::balance::Tried;
@@ -54,6 +55,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
     let turn = backend.next_turn();
     let mut tried = Tried::new();
     let mut refusal = NOBODY;
+    connection.trace.ends(Cause::Server, Phase::Connect);
     let mut fallback = backend.fallback();
     let mut may_repeat = request.is_safe();
     loop {
@@ -61,14 +63,18 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
         let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             return Finish::Refuse { refusal, close };
         };
-        let running = server.begin();
+        connection.trace.chosen(&pool, &server);
+        let running = server.begin(&pool);
         connection.presence.slot.set_target(Some(server.server.id));
         let attempt = attempt(connection, request, &pool, &server).await;
         connection.presence.slot.set_target(None);
         drop(running);
         match attempt {
             Attempt::Finished(finish) => return finish,
-            Attempt::NotConnected => refusal = UNREACHABLE,
+            Attempt::NotConnected => {
+                server.counters().connect_errors.add();
+                refusal = UNREACHABLE;
+            }
             Attempt::Died | Attempt::Silent => {
                 refusal = DIED;
                 if !std::mem::replace(&mut may_repeat, false) {
@@ -80,6 +86,22 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
         if !tried.add(number) || connection.presence.is_over() {
             return Finish::Refuse { refusal, close };
         }
+    }
+}
+
+/// Whose fault it is that a connection to a server could not be made.
+pub(crate) fn not_connected(error: &std::io::Error) -> Cause {
+    use nix::errno::Errno;
+    let ours = [Errno::EMFILE, Errno::ENFILE, Errno::EADDRNOTAVAIL, Errno::ENOBUFS, Errno::ENOMEM];
+    let kind = error.kind();
+    if error.raw_os_error().is_some_and(|code| ours.contains(&Errno::from_raw(code))) {
+        Cause::Resources
+    } else if kind == std::io::ErrorKind::TimedOut {
+        Cause::ServerTimeout
+    } else if kind == std::io::ErrorKind::ConnectionAborted {
+        Cause::ServerDown
+    } else {
+        Cause::Server
     }
 }
 
@@ -103,6 +125,7 @@ async fn attempt(
     if let Some(mut stream) = kept
         && (request.is_repeatable() || stream.is_alive())
     {
+        connection.trace.connected(true);
         match talk(connection, request, stream, pool, server).await {
             // It had been closed just now. What was never taken may be sent again, whatever it is.
             Attempt::NotConnected => {}
@@ -111,8 +134,14 @@ async fn attempt(
         }
     }
     match connect(&connection.presence, server.server.at, pool.backend.config.timeouts.connect).await {
-        Ok(stream) => talk(connection, request, stream, pool, server).await,
-        Err(_) => Attempt::NotConnected,
+        Ok(stream) => {
+            connection.trace.connected(false);
+            talk(connection, request, stream, pool, server).await
+        }
+        Err(error) => {
+            connection.trace.ends(not_connected(&error), Phase::Connect);
+            Attempt::NotConnected
+        }
     }
 }
 
@@ -154,14 +183,18 @@ async fn talk(
         }
         End::ClientGone => Finish::Reset,
         End::Upgraded => {
-            let Connection { presence, client, carry, .. } = connection;
+            let Connection { presence, client, carry, trace, .. } = connection;
+            presence.slot.count_received(carry.bytes().len());
             if talk.stream_mut().send([carry.bytes(), &[]], false).is_err() {
                 return Attempt::Finished(Finish::Reset);
             }
             carry.consume(carry.bytes().len());
             match relay::run(presence, presence.local.tunnel(pool), client, talk.stream_mut()).await {
                 relay::Ended::Both => Finish::Close,
-                relay::Ended::Broken => Finish::Reset,
+                relay::Ended::Broken(cause) => {
+                    trace.ends(cause, Phase::Data);
+                    Finish::Reset
+                }
             }
         }
     })

@@ -47,6 +47,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// The code alone.
+    pub fn code(self) -> u16 {
+        self.line().get(..3).and_then(|code| code.parse().ok()).unwrap_or(500)
+    }
+
     /// The status line's code and phrase.
     pub const fn line(self) -> &'static str {
         match self {

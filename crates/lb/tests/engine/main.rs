@@ -10,5 +10,12 @@ mod http2;
 mod keep_alive;
 mod large;
 mod limits;
+mod log;
 mod rig;
 mod tcp;
+
+/// Needs Debian's haproxy; here, because tests of peers are found by the beginning of their names.
+#[test]
+fn lab_halog_reads_the_lines() {
+    log::halog_reads_the_lines();
+}

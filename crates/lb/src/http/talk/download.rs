@@ -64,6 +64,7 @@ impl Talk {
         match self.down {
             Download::Head if !self.heard => Some(End::Silent),
             Download::Head => {
+                self.broke_off = true;
                 Some(self.refuse(Refusal::new(Status::BadGateway, "the server's answer broke off")))
             }
             Download::Body(Body::UntilClose) if cleanly => {
@@ -83,10 +84,12 @@ impl Talk {
                 Ok(count) => self.keep &= count == bytes.len(),
                 Err(_) => return Some(End::Cut),
             }
+            connection.presence.slot.count_sent(output.len() as u64);
             connection.client.send([&output, &[]], false)
         } else {
             let Ok(count) = body.take(bytes) else { return Some(End::Cut) };
             self.keep &= count == bytes.len();
+            connection.presence.slot.count_sent(count as u64);
             connection.client.send([bytes.get(..count).unwrap_or_default(), &[]], false)
         };
         self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
@@ -135,9 +138,11 @@ impl Talk {
                     );
                 }
                 let manner = Manner { version, close: false };
+                connection.trace.answered(response.status);
                 response.write(bytes, fields.list(), manner, &mut output);
                 return self.send(connection, &output, rest).or(Some(End::Upgraded));
             }
+            connection.trace.answered(response.status);
             let mut body = response.body;
             let is_chunked = matches!(body, Body::Chunked(_));
             self.plain = is_chunked && version == Version::V10;
@@ -177,6 +182,7 @@ impl Talk {
             return None;
         }
         let last = self.close && self.down == Download::Done;
+        connection.presence.slot.count_sent((first.len() + second.len()) as u64);
         connection.client.send([first, second], last).is_err().then_some(End::ClientGone)
     }
 }

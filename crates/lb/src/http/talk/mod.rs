@@ -11,13 +11,14 @@ mod splice;
 mod upload;
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::body::Body;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
+use crate::log::{Cause, Phase};
 use crate::slot::Signal;
 use crate::stream::{ServerStream, Stream, Tube};
 
@@ -62,6 +63,8 @@ pub(super) struct Talk {
     plain: bool,
     /// While a large body goes past this process.
     tube: Option<Tube>,
+    /// The server ended in the middle of a head.
+    broke_off: bool,
     /// Whether something was moved since the deadline was set; true at first.
     moved: bool,
 }
@@ -100,6 +103,7 @@ impl Talk {
             close: false,
             plain: false,
             tube: None,
+            broke_off: false,
             moved: true,
         }
     }
@@ -117,6 +121,7 @@ impl Talk {
         if count > 0 {
             self.up_body = body;
             connection.carry.consume(count);
+            connection.presence.slot.count_received(count);
         }
         Ok(())
     }
@@ -138,10 +143,42 @@ impl Talk {
     /// Moves what can be moved.
     pub(super) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<End> {
         connection.presence.slot.set_waker(cx.waker());
+        connection.trace.turn();
         let signal = connection.presence.slot.take_signal();
         if let Some(end) = self.on_signal(signal, connection) {
+            let cause = match signal {
+                Signal::Timeout
+                    if end == End::ClientGone || self.up == (Upload::Running { waiting: true }) =>
+                {
+                    Cause::ClientTimeout
+                }
+                Signal::Timeout => Cause::ServerTimeout,
+                Signal::ServerDown => Cause::ServerDown,
+                Signal::Cut | Signal::None | Signal::Closing => Cause::Operator,
+            };
+            connection.trace.ends(cause, self.phase());
             return Poll::Ready(end);
         }
+        let end = ready!(self.step(connection, cx));
+        match end {
+            End::Complete { .. } | End::Upgraded => connection.trace.mended(),
+            End::Silent | End::Abandoned => connection.trace.ends(Cause::Server, Phase::Head),
+            End::Refuse(Refusal { status: Status::BadRequest, .. }) => {
+                connection.trace.ends(Cause::Refused, Phase::Request);
+            }
+            End::Refuse(_) if self.broke_off => connection.trace.ends(Cause::Server, Phase::Head),
+            End::Refuse(_) => connection.trace.ends(Cause::Refused, Phase::Head),
+            End::Cut => connection.trace.ends(Cause::Server, Phase::Data),
+            End::ClientGone => connection.trace.ends(Cause::Client, self.phase()),
+        }
+        Poll::Ready(end)
+    }
+
+    fn phase(&self) -> Phase {
+        if self.down == Download::Head { Phase::Head } else { Phase::Data }
+    }
+
+    fn step(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<End> {
         if (self.up != Upload::Done || !self.server.is_flushed())
             && let Some(end) = self.upload(connection, cx)
         {

@@ -43,6 +43,7 @@ impl Talk {
         let mut sent = 0;
         let carried = tube.poll_carry(cx, server, client, &mut left, &mut sent);
         self.moved |= sent > 0;
+        connection.presence.slot.count_sent(sent);
         let carried = match carried {
             Ok(carried) => carried,
             Err(Broken::From(_)) => return Some(Some(End::Cut)),

@@ -49,6 +49,7 @@ impl Talk {
                     Ok(count) => bytes.split_at(count),
                     Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
                 };
+                presence.slot.count_received(body.len());
                 carry.push(rest);
                 self.server.send([body, &[]], false)
             } else {
@@ -58,6 +59,7 @@ impl Talk {
                 };
                 let result = self.server.send([carry.bytes().get(..count).unwrap_or_default(), &[]], false);
                 carry.consume(count);
+                presence.slot.count_received(count);
                 result
             };
             self.moved = true;
