@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::local::{Handle, Presence};
 use crate::stream::Client;
-use crate::{http, tcp};
+use crate::{handshake, http, http2, tcp};
 
 /// Shortest time between two lines in the log about connections that cannot be accepted.
 const COMPLAIN: Duration = Duration::from_secs(10);
@@ -92,7 +92,22 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr) {
     let tls = handle.current().frontend.config.listen.get(listen).is_some_and(|listen| listen.tls);
     let presence = Presence::new(handle, tls);
-    let client = Client::plain(stream);
+    if tls {
+        drop(tokio::task::spawn_local(async move {
+            if let Some(client) = handshake::run(&presence, stream).await {
+                serve(presence, client, peer);
+            }
+        }));
+    } else {
+        serve(presence, Client::plain(stream), peer);
+    }
+}
+
+fn serve(presence: Presence, client: Client, peer: SocketAddr) {
+    if client.session().is_some_and(|session| session.h2) {
+        drop(tokio::task::spawn_local(http2::serve(presence, client, Vec::new(), peer)));
+        return;
+    }
     match presence.local.frontend.config.mode {
         Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, client, peer))),
         Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, client, peer))),

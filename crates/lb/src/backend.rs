@@ -14,6 +14,7 @@ use crate::counters::{Gauge, ServerCounters, Times};
 use crate::figures::Figures;
 use crate::server::Server;
 use crate::snapshot::{PoolSnapshot, ServerSnapshot};
+use crate::tls::Origination;
 
 /// A worker's gauge, on cache lines of its own.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct Backend {
     pub(crate) servers: Box<[Arc<Server>]>,
     /// Who may get new work.
     pub(crate) table: ArcSwap<Table>,
+    /// How connections to its servers are made, and those of checks.
+    pub(crate) tls: BackendTls,
     turn: Arc<AtomicU64>,
     /// What each worker is working on.
     running: Arc<[Running]>,
@@ -36,11 +39,21 @@ pub(crate) struct Backend {
     making: Mutex<()>,
 }
 
+/// TLS with the servers of a pool; `None`: there is none.
+#[derive(Debug, Default)]
+pub(crate) struct BackendTls {
+    /// For clients' connections.
+    pub(crate) traffic: Option<Arc<Origination>>,
+    /// For checks.
+    pub(crate) checks: Option<Arc<Origination>>,
+}
+
 impl Backend {
     /// The pool, going on where a former one of its name is. `id` gives numbers that nobody has; `wish` says what the
     /// operator wants of a server that is new.
     pub(crate) fn new(
         config: Pool,
+        tls: BackendTls,
         former: Option<&Self>,
         workers: usize,
         now: Time,
@@ -73,6 +86,7 @@ impl Backend {
             config,
             servers: servers.into(),
             table: ArcSwap::from_pointee(Table::default()),
+            tls,
             turn,
             running,
             making: Mutex::new(()),

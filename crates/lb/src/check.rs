@@ -204,7 +204,7 @@ impl Checked {
     fn probe(&self, number: u64, results: mpsc::UnboundedSender<Done>) {
         let (backend, server) = (Arc::clone(&self.backend), Arc::clone(&self.server));
         tokio::task::spawn_local(async move {
-            let result = probe::run(server.at, &backend.config.check).await;
+            let result = probe::run(server.at, &backend.config.check, backend.tls.checks.as_ref()).await;
             // The receiver is gone only when the thread ends.
             let _ = results.send(Done { server: server.id, number, result });
         });

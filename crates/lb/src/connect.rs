@@ -4,36 +4,53 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::pin;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use tokio::net::TcpSocket;
 
+use crate::backend::Backend;
 use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::ServerStream;
 
-/// Connects within this time.
+/// Connects as the pool's connections are made, within its time.
 ///
 /// # Errors
-/// What the kernel said; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
+/// What the kernel said, or TLS; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
 pub(crate) async fn connect(
     presence: &Presence,
     at: SocketAddrV4,
-    within: Duration,
+    backend: &Backend,
 ) -> io::Result<ServerStream> {
-    presence.set_deadline(within);
+    presence.set_deadline(backend.config.timeouts.connect);
     let socket = TcpSocket::new_v4()?;
     socket.set_nodelay(true)?;
     let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));
-    let stream = poll_fn(|cx| {
+    let stream = wait(presence, |cx| connecting.as_mut().poll(cx)).await?;
+    let Some((origination, connection)) =
+        backend.tls.traffic.as_ref().and_then(|tls| Some((tls, tls.connection(at)?)))
+    else {
+        return Ok(ServerStream::plain(stream));
+    };
+    let mut stream = ServerStream::tls(stream, connection?, origination)?;
+    let greeted = wait(presence, |cx| stream.poll_handshake(cx)).await;
+    greeted.inspect_err(
+        |error| tracing::debug!(pool = %backend.config.name, %at, %error, "no TLS with a server"),
+    )?;
+    Ok(stream)
+}
+
+async fn wait<T>(
+    presence: &Presence,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> io::Result<T> {
+    poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
             Signal::Timeout => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Signal::Cut | Signal::ServerDown => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            Signal::None | Signal::Closing => connecting.as_mut().poll(cx),
+            Signal::None | Signal::Closing => poll(cx),
         }
     })
-    .await?;
-    Ok(ServerStream::plain(stream))
+    .await
 }

@@ -24,6 +24,8 @@ pub(crate) struct Counters {
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
     pub(crate) statuses: Statuses,
+    /// TLS handshakes.
+    pub(crate) handshakes_failed: Counter,
 }
 
 /// One worker's counters for one server, on cache lines of their own.

@@ -10,6 +10,7 @@ use crate::counters::Counters;
 use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::snapshot::ServiceSnapshot;
+use crate::tls::Terminator;
 
 /// A service in one configuration; the next configuration makes a new one that goes on with its counters.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Frontend {
     pub(crate) counters: Arc<[Counters]>,
     /// Its clients.
     pub(crate) gate: Arc<Gate>,
+    /// What clients over TLS need.
+    pub(crate) tls: Option<Arc<Terminator>>,
 }
 
 impl Frontend {
@@ -34,6 +37,7 @@ impl Frontend {
         config: Service,
         pool: usize,
         listen: Vec<SocketAddrV4>,
+        tls: Option<Arc<Terminator>>,
         former: Option<&Self>,
         workers: usize,
     ) -> Self {
@@ -48,6 +52,7 @@ impl Frontend {
             config,
             pool,
             listen,
+            tls,
         }
     }
 
@@ -67,6 +72,8 @@ impl Frontend {
             errors: sum(&|counters| counters.errors.value()),
             limit: self.config.limits.connections as u64,
             figures,
+            handshakes_failed: sum(&|counters| counters.handshakes_failed.value()),
+            certificates: self.tls.as_ref().map_or_else(Vec::new, |tls| tls.certificates().to_vec()),
         }
     }
 }

@@ -5,13 +5,14 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::sync::Arc;
 
-use relevo_model::cluster::{LogTarget, Service};
+use relevo_model::cluster::{ClientTls, LogTarget, Pool, Service, Verify};
 use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendTls};
 use crate::frontend::Frontend;
 use crate::log::TargetError;
-use crate::{Admin, listener};
+use crate::tls::{Origination, Terminator};
+use crate::{Admin, TlsError, listener};
 
 /// What the operator wants of servers that are not simply ready.
 pub(crate) type Wishes = BTreeMap<(PoolName, ServerName), Admin>;
@@ -83,6 +84,24 @@ pub enum ApplyError {
         /// Its pool.
         pool: PoolName,
     },
+    /// TLS with a service's clients cannot be had.
+    #[error("service {service}")]
+    ServiceTls {
+        /// The service.
+        service: ServiceName,
+        /// Which file, and what is wrong with it.
+        #[source]
+        source: TlsError,
+    },
+    /// TLS with a pool's servers cannot be had.
+    #[error("pool {pool}")]
+    PoolTls {
+        /// The pool.
+        pool: PoolName,
+        /// Which file, and what is wrong with it.
+        #[source]
+        source: TlsError,
+    },
 }
 
 /// The sockets of one worker that were not there before.
@@ -110,31 +129,50 @@ impl Builder<'_> {
                 pool: service.pool.clone(),
             })?);
         }
+        let terminators = self.terminators()?;
         let (doors, sockets) = self.open()?;
         generation.doors = doors;
         for pool in &self.cluster.pools {
             let former = self.former.backends.iter().find(|backend| backend.config.name == pool.name);
             generation.backends.push(match former {
-                Some(same) if same.config == *pool => Arc::clone(same),
+                // Files may have changed though their names have not.
+                Some(same) if same.config == *pool && pool.tls.is_none() => Arc::clone(same),
                 former => {
                     let former = former.map(|former| &**former);
                     let wish = |server: &ServerName| {
                         let wish = self.wishes.get(&(pool.name.clone(), server.clone()));
                         wish.copied().unwrap_or_default()
                     };
-                    Arc::new(Backend::new(pool.clone(), former, self.workers, self.now, &mut id, wish))
+                    let tls = pool_tls(pool)
+                        .map_err(|source| ApplyError::PoolTls { pool: pool.name.clone(), source })?;
+                    Arc::new(Backend::new(pool.clone(), tls, former, self.workers, self.now, &mut id, wish))
                 }
             });
         }
-        for (place, (service, pool)) in self.cluster.services.iter().zip(pools).enumerate() {
+        let services = self.cluster.services.iter().zip(pools).zip(terminators);
+        for (place, ((service, pool), tls)) in services.enumerate() {
             let former = self.former.frontends.iter().find(|former| former.config.name == service.name);
             let listen =
                 generation.doors.iter().filter(|door| door.frontend == place).map(|door| door.at).collect();
             let former = former.map(|former| &**former);
-            let frontend = Frontend::new(service.clone(), pool, listen, former, self.workers);
+            let frontend = Frontend::new(service.clone(), pool, listen, tls, former, self.workers);
             generation.frontends.push(Arc::new(frontend));
         }
         Ok((generation, sockets))
+    }
+
+    /// Certificates and keys of all services, read anew.
+    fn terminators(&self) -> Result<Vec<Option<Arc<Terminator>>>, ApplyError> {
+        let load = |service: &Service| {
+            let Some(tls) = &service.tls else { return Ok(None) };
+            let former = self.former.frontends.iter().find(|former| former.config.name == service.name);
+            let former = former.and_then(|former| former.tls.as_deref());
+            match Terminator::load(service, tls, former) {
+                Ok(terminator) => Ok(Some(Arc::new(terminator))),
+                Err(source) => Err(ApplyError::ServiceTls { service: service.name.clone(), source }),
+            }
+        };
+        self.cluster.services.iter().map(load).collect()
     }
 
     /// All doors; sockets for those that are new. All addresses are looked at before the first is taken, so that a
@@ -182,6 +220,21 @@ impl Builder<'_> {
         };
         self.former.doors.iter().any(in_the_way)
     }
+}
+
+/// TLS with a pool's servers, its files read anew.
+fn pool_tls(pool: &Pool) -> Result<BackendTls, TlsError> {
+    let load = |tls| Origination::load(pool, tls).map(Arc::new);
+    let traffic = pool.tls.as_ref().map(load).transpose()?;
+    let checks = match &traffic {
+        _ if !pool.check.tls => None,
+        Some(traffic) => Some(Arc::clone(traffic)),
+        None => {
+            let any = ClientTls { verify: Verify::None, ca: None, name: None, certificate: None };
+            Some(load(&any)?)
+        }
+    };
+    Ok(BackendTls { traffic, checks })
 }
 
 fn refused(service: &Service, at: SocketAddrV4, source: io::Error) -> ApplyError {

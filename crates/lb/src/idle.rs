@@ -1,6 +1,9 @@
 //! Idle connections to one server, kept by each worker for itself.
 
+use std::sync::Arc;
+
 use crate::stream::ServerStream;
+use crate::tls::Origination;
 
 /// Most idle connections to one server, in one worker.
 const MOST_IDLE: usize = 128;
@@ -21,15 +24,15 @@ struct Resting {
 }
 
 impl Idle {
-    /// The connection that rested last, if it is still good. `now` in milliseconds.
-    pub(crate) fn take(&mut self, now: u64) -> Option<ServerStream> {
+    /// The connection that rested last, if it is still good, and made as connections are made now. `now` in milliseconds.
+    pub(crate) fn take(&mut self, tls: Option<&Arc<Origination>>, now: u64) -> Option<ServerStream> {
         while let Some(Resting { mut stream, since }) = self.list.pop() {
             if now.saturating_sub(since) >= LONGEST_REST {
                 // All below it rested longer.
                 self.list.clear();
                 return None;
             }
-            if !stream.is_stale() {
+            if stream.is_made_by(tls) && !stream.is_stale() {
                 return Some(stream);
             }
         }

@@ -93,8 +93,8 @@ impl LocalServer {
     }
 
     /// A connection that rested, if there is a good one.
-    pub(crate) fn take_idle(&self) -> Option<ServerStream> {
-        self.idle.borrow_mut().take(self.worker.slots.now())
+    pub(crate) fn take_idle(&self, backend: &Backend) -> Option<ServerStream> {
+        self.idle.borrow_mut().take(backend.tls.traffic.as_ref(), self.worker.slots.now())
     }
 
     /// Lets a connection rest.

@@ -1,25 +1,32 @@
 //! One probe of one server.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 
 use relevo_model::cluster::{Check, CheckKind};
 use relevo_proto::health::ProbeResult;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::stream::{ServerStream, Stream};
+use crate::tls::Origination;
 
 /// Most bytes of an answer that are read; the status stands at its beginning.
 const MOST: usize = 4096;
 
 /// Asks a server what the check asks.
-pub(crate) async fn run(at: SocketAddrV4, check: &Check) -> ProbeResult {
+pub(crate) async fn run(at: SocketAddrV4, check: &Check, tls: Option<&Arc<Origination>>) -> ProbeResult {
     let probe = async {
         match &check.kind {
             CheckKind::None => Ok(ProbeResult::Good("not checked".to_owned())),
             CheckKind::Connect | CheckKind::Script { .. } | CheckKind::Command { .. } | CheckKind::Ping => {
-                connect(at).await
+                connect(at, tls).await.map(|_| {
+                    let how = if tls.is_some() { "speaks TLS" } else { "accepts connections" };
+                    ProbeResult::Good(how.to_owned())
+                })
             }
-            CheckKind::Http(check) => http(at, &check.path, check.host.as_deref()).await,
+            CheckKind::Http(check) => http(at, tls, &check.path, check.host.as_deref()).await,
         }
     };
     match tokio::time::timeout(check.timeout, probe).await {
@@ -33,24 +40,41 @@ pub(crate) async fn run(at: SocketAddrV4, check: &Check) -> ProbeResult {
     }
 }
 
-async fn connect(at: SocketAddrV4) -> io::Result<ProbeResult> {
-    TcpStream::connect(at).await?;
-    Ok(ProbeResult::Good("accepts connections".to_owned()))
+/// A connection, with TLS if the check wants it.
+async fn connect(at: SocketAddrV4, tls: Option<&Arc<Origination>>) -> io::Result<ServerStream> {
+    let stream = TcpStream::connect(at).await?;
+    let Some((origination, connection)) = tls.and_then(|tls| Some((tls, tls.connection(at)?))) else {
+        return Ok(ServerStream::plain(stream));
+    };
+    let mut stream = ServerStream::tls(stream, connection?, origination)?;
+    poll_fn(|cx| stream.poll_handshake(cx)).await?;
+    Ok(stream)
 }
 
-async fn http(at: SocketAddrV4, path: &str, host: Option<&str>) -> io::Result<ProbeResult> {
-    let mut stream = TcpStream::connect(at).await?;
+async fn http(
+    at: SocketAddrV4,
+    tls: Option<&Arc<Origination>>,
+    path: &str,
+    host: Option<&str>,
+) -> io::Result<ProbeResult> {
+    let mut stream = connect(at, tls).await?;
     let host = host.map_or_else(|| at.to_string(), str::to_owned);
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: relevo-check\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::with_capacity(MOST);
-    while memchr::memchr(b'\n', &answer).is_none() && answer.len() < MOST {
-        if stream.read_buf(&mut answer).await? == 0 {
-            break;
+    stream.send([request.as_bytes(), &[]], false)?;
+    poll_fn(|cx| stream.poll_flush(cx)).await?;
+    let mut answer = vec![0; MOST];
+    let mut got = 0;
+    while memchr::memchr(b'\n', answer.get(..got).unwrap_or_default()).is_none() {
+        let space = answer.get_mut(got..).unwrap_or_default();
+        match poll_fn(|cx| stream.poll_read(cx, space)).await? {
+            // Or there is no space left.
+            0 => break,
+            count => got += count,
         }
     }
+    answer.truncate(got);
     Ok(match status(&answer) {
         Some(status @ 200..=399) => ProbeResult::Good(format!("GET {path} answered {status}")),
         Some(status) => ProbeResult::Bad(format!("GET {path} answered {status}")),
@@ -80,7 +104,9 @@ fn words(error: &io::Error) -> String {
         (io::ErrorKind::NetworkUnreachable, "network unreachable"),
     ];
     let word = known.iter().find(|(kind, _)| *kind == error.kind());
-    word.map_or_else(|| error.to_string(), |(_, word)| (*word).to_owned())
+    // What TLS does not like: "invalid peer certificate: UnknownIssuer".
+    let tls = if error.kind() == io::ErrorKind::InvalidData { "TLS: " } else { "" };
+    word.map_or_else(|| format!("{tls}{error}"), |(_, word)| (*word).to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use relevo_model::cluster::{Balance, Mode};
 use relevo_model::{PoolName, ServerName, ServiceName, Time};
 
-use crate::{Admin, Figures, Health};
+use crate::{Admin, CertificateSnapshot, Figures, Health};
 
 /// Everything at one moment, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,10 @@ pub struct ServiceSnapshot {
     pub limit: u64,
     /// All that is counted.
     pub figures: Figures,
+    /// TLS handshakes that failed since the start; they are no requests.
+    pub handshakes_failed: u64,
+    /// The certificates that clients may get.
+    pub certificates: Vec<CertificateSnapshot>,
 }
 
 /// One pool at one moment.

@@ -38,7 +38,7 @@ async fn carry(presence: &Presence, mut client: Client, trace: &mut Trace) {
         let running = server.begin(&pool);
         trace.chosen(&pool, &server);
         presence.slot.set_target(Some(server.server.id));
-        let ended = match connect(presence, server.server.at, backend.config.timeouts.connect).await {
+        let ended = match connect(presence, server.server.at, backend).await {
             Ok(mut stream) => {
                 trace.connected(false);
                 let ended = relay::run(presence, local.tunnel(&pool), &mut client, &mut stream).await;

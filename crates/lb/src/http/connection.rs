@@ -35,7 +35,8 @@ pub(super) struct Connection {
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
-    let lines = format!("X-Forwarded-For: {}\r\n", peer.ip()).into_bytes();
+    let proto = if client.session().is_some() { "https" } else { "http" };
+    let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
     let trace = Trace::default();

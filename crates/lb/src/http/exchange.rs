@@ -121,7 +121,7 @@ async fn attempt(
     pool: &LocalPool,
     server: &LocalServer,
 ) -> Attempt {
-    let kept = server.take_idle();
+    let kept = server.take_idle(&pool.backend);
     if let Some(mut stream) = kept
         && (request.is_repeatable() || stream.is_alive())
     {
@@ -133,7 +133,7 @@ async fn attempt(
             ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
         }
     }
-    match connect(&connection.presence, server.server.at, pool.backend.config.timeouts.connect).await {
+    match connect(&connection.presence, server.server.at, &pool.backend).await {
         Ok(stream) => {
             connection.trace.connected(false);
             talk(connection, request, stream, pool, server).await

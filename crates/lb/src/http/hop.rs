@@ -14,6 +14,8 @@ pub(super) enum Known {
     /// For one hop only (RFC 9110 section 7.6.1).
     Hop,
     Expect,
+    /// `X-Forwarded-Proto`: only we know how the client has come.
+    ForwardedProto,
     Other,
 }
 
@@ -31,6 +33,7 @@ pub(super) fn known(name: &[u8]) -> Known {
         14 if is(b"http2-settings") => Known::Hop,
         16 if is(b"proxy-connection") => Known::Hop,
         17 if is(b"transfer-encoding") => Known::TransferEncoding,
+        17 if is(b"x-forwarded-proto") => Known::ForwardedProto,
         _ => Known::Other,
     }
 }
@@ -79,9 +82,15 @@ pub(super) fn named_fields(bytes: &[u8], fields: &[Field]) -> Result<u128, Refus
         for option in elements(connection.value(bytes)) {
             left = left.checked_sub(1).ok_or(Refusal::bad("Connection names more than 32 fields"))?;
             // These are for everyone who handles the message: who wants them gone wants to confuse the next.
-            if [&b"host"[..], b"content-length", b"transfer-encoding", b"x-forwarded-for"]
-                .iter()
-                .any(|name| option.eq_ignore_ascii_case(name))
+            if [
+                &b"host"[..],
+                b"content-length",
+                b"transfer-encoding",
+                b"x-forwarded-for",
+                b"x-forwarded-proto",
+            ]
+            .iter()
+            .any(|name| option.eq_ignore_ascii_case(name))
             {
                 return Err(Refusal::bad("Connection names a field that is not for one hop"));
             }

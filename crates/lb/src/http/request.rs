@@ -28,6 +28,8 @@ pub struct Request {
     authority: Option<Place>,
     has_host: bool,
     dropped: u128,
+    /// Dropped where we add our own.
+    forwarded_proto: u128,
 }
 
 /// What the balancer adds to a request.
@@ -67,6 +69,7 @@ impl Request {
             authority: line.authority,
             has_host: false,
             dropped: 0,
+            forwarded_proto: 0,
         };
         request.read_fields(bytes, fields.list())?;
         Ok(Some(request))
@@ -110,7 +113,8 @@ impl Request {
             Some(_) => out.extend_from_slice(target),
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_kept(bytes, fields, self.dropped, out);
+        let ours = if additions.lines.is_empty() { 0 } else { self.forwarded_proto };
+        write_kept(bytes, fields, self.dropped | ours, out);
         if !self.has_host {
             out.extend_from_slice(b"Host: ");
             out.extend_from_slice(self.authority.map_or(additions.host, |(from, to)| part(from, to)));
@@ -162,6 +166,7 @@ impl Request {
                         ));
                     }
                 }
+                Known::ForwardedProto => self.forwarded_proto |= 1 << index,
                 Known::Other => {}
             }
         }

@@ -116,7 +116,7 @@ impl Response {
                     self.dropped |= 1 << index;
                     false
                 }
-                Known::Host | Known::Expect | Known::Other => false,
+                Known::Host | Known::Expect | Known::ForwardedProto | Known::Other => false,
             };
             if framed && bodiless {
                 self.dropped |= 1 << index;

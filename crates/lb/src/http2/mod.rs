@@ -31,6 +31,7 @@ use crate::http::{connection, linger};
 use crate::local::Presence;
 use crate::slot::Signal;
 use crate::stream::Client;
+use crate::tls;
 use crate::worker::Worker;
 
 /// What begins a connection of a client that knows that HTTP/2 is spoken here (RFC 9113 section 3.4). The rest follows.
@@ -45,7 +46,8 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
     let limits = presence.local.frontend.config.limits;
     let limits = Limits { streams: limits.streams, header: limits.header };
     let worker = Rc::clone(&presence.local.worker);
-    let engine = Engine { presence: Rc::clone(&presence), worker, peer };
+    let tls = client.session();
+    let engine = Engine { presence: Rc::clone(&presence), worker, peer, tls };
     let mut session = Session::new(client, early, limits, engine);
     let mut waits = None;
     let mut said_goodbye = false;
@@ -94,11 +96,12 @@ struct Engine {
     presence: Rc<Presence>,
     worker: Rc<Worker>,
     peer: SocketAddr,
+    tls: Option<Rc<tls::Session>>,
 }
 
 impl Serve for Engine {
     fn serve(&self, client: Client) -> impl Future<Output = ()> + 'static {
-        connection::serve(self.presence.another(), client, self.peer)
+        connection::serve(self.presence.another(), client.with_session(self.tls.clone()), self.peer)
     }
 
     fn fields(&self) -> &RefCell<Fields> {

@@ -2,18 +2,25 @@
 
 use std::io;
 use std::net::TcpStream as StdStream;
+use std::rc::Rc;
 use std::task::{Context, Poll};
+
+use rustls::server::UnbufferedServerConnection;
+use tokio::net::TcpStream;
 
 use super::outbox::Outbox;
 use super::pipe::Pipe;
+use super::secure::Secure;
 use super::{Late, Stream};
-use tokio::net::TcpStream;
+use crate::tls::{Session, Terminator};
 
 /// A client's bytes, and what carries them.
 #[derive(Debug)]
 pub(crate) enum Client {
     /// A TCP connection.
     Plain(Plain),
+    /// The same with TLS around it.
+    Tls(Tls),
     /// One stream of a connection that carries several.
     Pipe(Pipe),
 }
@@ -26,17 +33,55 @@ pub(crate) struct Plain {
     out: Outbox,
 }
 
+type Secured = Secure<UnbufferedServerConnection, Late>;
+
+/// A TCP connection with TLS around it.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    secure: Box<Secured>,
+    session: Rc<Session>,
+}
+
+/// A TCP connection whose client has begun a TLS handshake.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    secure: Box<Secured>,
+    session: Session,
+}
+
 impl Client {
     /// A connection that was just accepted, and does not block.
     pub(crate) fn plain(stream: StdStream) -> Self {
-        Self::Plain(Plain { socket: Late::Early(stream), out: Outbox::default() })
+        Self::of(Late::Early(stream))
+    }
+
+    /// A connection without anything around it.
+    pub(crate) fn of(socket: Late) -> Self {
+        Self::Plain(Plain { socket, out: Outbox::default() })
+    }
+
+    /// What was agreed on, if there is TLS around it.
+    pub(crate) fn session(&self) -> Option<Rc<Session>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(Rc::clone(&tls.session)),
+            Self::Pipe(pipe) => pipe.session(),
+        }
+    }
+
+    /// The same for one stream of a connection, which it goes by.
+    pub(crate) fn with_session(self, session: Option<Rc<Session>>) -> Self {
+        if let Self::Pipe(pipe) = &self {
+            pipe.set_session(session);
+        }
+        self
     }
 
     /// Whether it is a connection of its own, in clear.
     pub(crate) const fn is_plain(&self) -> bool {
         match self {
             Self::Plain(_) => true,
-            Self::Pipe(_) => false,
+            Self::Tls(_) | Self::Pipe(_) => false,
         }
     }
 
@@ -44,6 +89,7 @@ impl Client {
     pub(crate) fn has_bytes(&mut self) -> bool {
         match self {
             Self::Plain(plain) => plain.socket.has_bytes(),
+            Self::Tls(tls) => tls.secure.has_bytes(),
             Self::Pipe(pipe) => pipe.has_bytes(),
         }
     }
@@ -52,6 +98,7 @@ impl Client {
     pub(crate) fn close(self) {
         match self {
             Self::Plain(_) => {}
+            Self::Tls(mut tls) => tls.secure.say_end(),
             Self::Pipe(mut pipe) => pipe.end(),
         }
     }
@@ -60,6 +107,7 @@ impl Client {
     pub(crate) fn reset(self) {
         match self {
             Self::Plain(plain) => plain.socket.reset(),
+            Self::Tls(tls) => tls.secure.into_socket().reset(),
             Self::Pipe(pipe) => pipe.reset(),
         }
     }
@@ -69,6 +117,7 @@ impl Stream for Client {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(plain) => plain.socket.poll_read(cx, buffer),
+            Self::Tls(tls) => tls.secure.poll_read(cx, buffer),
             Self::Pipe(pipe) => pipe.poll_read(buffer),
         }
     }
@@ -76,6 +125,7 @@ impl Stream for Client {
     fn send(&mut self, parts: [&[u8]; 2], last: bool) -> io::Result<()> {
         match self {
             Self::Plain(plain) => plain.out.send(plain.socket.socket()?, parts, last),
+            Self::Tls(tls) => tls.secure.send(parts, last),
             Self::Pipe(pipe) => pipe.send(parts),
         }
     }
@@ -83,6 +133,7 @@ impl Stream for Client {
     fn is_flushed(&self) -> bool {
         match self {
             Self::Plain(plain) => plain.out.is_empty(),
+            Self::Tls(tls) => tls.secure.is_flushed(),
             Self::Pipe(pipe) => pipe.is_flushed(),
         }
     }
@@ -91,6 +142,7 @@ impl Stream for Client {
         match self {
             Self::Plain(plain) if plain.out.is_empty() => Poll::Ready(Ok(())),
             Self::Plain(plain) => plain.out.poll_flush(plain.socket.ready()?, cx),
+            Self::Tls(tls) => tls.secure.poll_flush(cx),
             Self::Pipe(pipe) => pipe.poll_flush(),
         }
     }
@@ -98,6 +150,10 @@ impl Stream for Client {
     fn end(&mut self) {
         match self {
             Self::Plain(plain) => plain.socket.end(),
+            Self::Tls(tls) => {
+                tls.secure.say_end();
+                tls.secure.socket().end();
+            }
             Self::Pipe(pipe) => pipe.end(),
         }
     }
@@ -105,7 +161,47 @@ impl Stream for Client {
     fn tcp(&mut self) -> Option<&TcpStream> {
         match self {
             Self::Plain(plain) => plain.socket.ready().ok().map(|stream| &*stream),
-            Self::Pipe(_) => None,
+            Self::Tls(_) | Self::Pipe(_) => None,
+        }
+    }
+}
+
+impl Greeting {
+    /// TLS around a connection.
+    pub(crate) fn new(socket: Late, terminator: &Terminator) -> io::Result<Self> {
+        let secure = Box::new(Secure::new(terminator.connection()?, socket));
+        Ok(Self { secure, session: Session::default() })
+    }
+
+    /// Takes what the client has sent before; once, before all else.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let result = self.secure.feed(bytes);
+        self.note();
+        result
+    }
+
+    /// Goes on with the handshake.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = self.secure.poll_handshake(cx);
+        self.note();
+        result
+    }
+
+    /// The client, after the handshake.
+    pub(crate) fn into_client(self) -> Client {
+        let session = Rc::new(self.session.agreed(self.secure.common()));
+        Client::Tls(Tls { secure: self.secure, session })
+    }
+
+    /// The bare connection, after a handshake that failed; its client was told why.
+    pub(crate) fn into_socket(self) -> Late {
+        self.secure.into_socket()
+    }
+
+    /// The name is told only while it is looked for.
+    fn note(&mut self) {
+        if let Some(name) = Terminator::take_asked() {
+            self.session.name = Some(name);
         }
     }
 }

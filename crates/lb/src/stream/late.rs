@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use super::socket;
+use super::socket::{self, Socket};
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Late {
     }
 
     /// Reads; 0: the peer has closed its side.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if let Self::Early(stream) = self
             && let Some(count) = socket::read_now(stream, buffer)?
         {
@@ -75,5 +75,19 @@ impl Late {
         if let Ok(socket) = self.socket() {
             socket::end(&socket);
         }
+    }
+}
+
+impl Socket for Late {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Self::poll_read(self, cx, buffer)
+    }
+
+    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.socket()
+    }
+
+    fn ready(&mut self) -> io::Result<&mut TcpStream> {
+        Self::ready(self)
     }
 }

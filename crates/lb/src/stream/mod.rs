@@ -8,6 +8,7 @@ mod client;
 mod late;
 mod outbox;
 pub(crate) mod pipe;
+mod secure;
 mod server;
 mod socket;
 mod splice;
@@ -17,7 +18,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, Greeting};
 pub(crate) use late::Late;
 pub(crate) use server::ServerStream;
 pub(crate) use splice::{Broken, Carried, Tube, Tubes};

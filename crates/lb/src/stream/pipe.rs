@@ -16,6 +16,8 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use crate::tls::Session;
+
 /// Bytes that may wait in each direction before the writer must.
 pub(crate) const ROOM: usize = 64 * 1024;
 
@@ -38,6 +40,8 @@ pub(crate) enum End {
 
 #[derive(Debug, Default)]
 struct Both {
+    /// Of the connection that carries this one.
+    session: Option<Rc<Session>>,
     up: Vec<u8>,
     /// How much of `up` the engine has read.
     read: usize,
@@ -53,6 +57,15 @@ pub(crate) fn pair() -> (Pipe, Far) {
 }
 
 impl Pipe {
+    /// Notes the TLS session of the connection that carries it.
+    pub(super) fn set_session(&self, session: Option<Rc<Session>>) {
+        self.0.borrow_mut().session = session;
+    }
+
+    pub(super) fn session(&self) -> Option<Rc<Session>> {
+        self.0.borrow().session.clone()
+    }
+
     /// Reads; 0: the client has ended its side.
     pub(super) fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let both = &mut *self.0.borrow_mut();

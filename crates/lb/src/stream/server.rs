@@ -2,18 +2,24 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use rustls::client::UnbufferedClientConnection;
 use tokio::net::TcpStream;
 
 use super::outbox::Outbox;
+use super::secure::Secure;
 use super::{Stream, socket};
+use crate::tls::Origination;
 
 /// A server's bytes, and what carries them.
 #[derive(Debug)]
 pub(crate) enum ServerStream {
     /// A TCP connection.
     Plain(Plain),
+    /// The same with TLS around it.
+    Tls(Tls),
 }
 
 /// A TCP connection without anything around it.
@@ -24,67 +30,132 @@ pub(crate) struct Plain {
     out: Outbox,
 }
 
+/// A TCP connection with TLS around it.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    secure: Box<Secure<UnbufferedClientConnection, TcpStream>>,
+    /// By what it was made.
+    origination: Arc<Origination>,
+}
+
 impl ServerStream {
     /// A connection that was just made.
     pub(crate) fn plain(socket: TcpStream) -> Self {
         Self::Plain(Plain { socket, out: Outbox::default() })
     }
 
+    /// The same with TLS around it, and the first words on their way. Bytes that were sent before must be with the kernel.
+    pub(crate) fn tls(
+        socket: TcpStream,
+        connection: UnbufferedClientConnection,
+        origination: &Arc<Origination>,
+    ) -> io::Result<Self> {
+        let mut secure = Box::new(Secure::new(connection, socket));
+        secure.feed(&[])?;
+        Ok(Self::Tls(Tls { secure, origination: Arc::clone(origination) }))
+    }
+
+    /// Goes on with the TLS handshake, if there is one.
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.secure.poll_handshake(cx),
+        }
+    }
+
+    /// Whether it was made as connections are made now.
+    pub(crate) fn is_made_by(&self, origination: Option<&Arc<Origination>>) -> bool {
+        match (self, origination) {
+            (Self::Plain(_), None) => true,
+            (Self::Tls(tls), Some(now)) => Arc::ptr_eq(&tls.origination, now),
+            (Self::Plain(_), Some(_)) | (Self::Tls(_), None) => false,
+        }
+    }
+
     /// Whether the peer has closed an idle connection, or sent what nobody asked for. Costs no system call while
     /// the event loop has seen nothing.
     pub(crate) fn is_stale(&mut self) -> bool {
-        let Self::Plain(plain) = self;
-        let read = plain.socket.try_read(&mut [0]);
-        !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match self {
+            Self::Plain(plain) => {
+                let read = plain.socket.try_read(&mut [0]);
+                !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Tls(tls) => !tls.secure.is_fresh(|socket, space| match socket.try_read(space) {
+                Ok(count) => Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(error) => Err(error),
+            }),
+        }
     }
 
     /// The contrary, by asking the kernel, which costs a system call.
     pub(crate) fn is_alive(&mut self) -> bool {
-        let Self::Plain(plain) = self;
-        matches!(socket::read_now(&plain.socket, &mut [0]), Ok(None))
+        match self {
+            Self::Plain(plain) => matches!(socket::read_now(&plain.socket, &mut [0]), Ok(None)),
+            Self::Tls(tls) => tls.secure.is_fresh(|socket, space| socket::read_now(socket, space)),
+        }
     }
 
     /// Throws away what was not sent: the server does not take it.
     pub(crate) fn discard(&mut self) {
-        let Self::Plain(plain) = self;
-        plain.out = Outbox::default();
+        match self {
+            Self::Plain(plain) => plain.out = Outbox::default(),
+            Self::Tls(tls) => tls.secure.discard(),
+        }
     }
 
     /// Closes so that the server sees a reset.
     pub(crate) fn reset(self) {
-        let Self::Plain(plain) = self;
-        socket::reset(plain.socket);
+        match self {
+            Self::Plain(plain) => socket::reset(plain.socket),
+            Self::Tls(tls) => socket::reset(tls.secure.into_socket()),
+        }
     }
 }
 
 impl Stream for ServerStream {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Self::Plain(plain) = self;
-        socket::poll_read(&mut plain.socket, cx, buffer)
+        match self {
+            Self::Plain(plain) => socket::poll_read(&mut plain.socket, cx, buffer),
+            Self::Tls(tls) => tls.secure.poll_read(cx, buffer),
+        }
     }
 
     fn send(&mut self, parts: [&[u8]; 2], last: bool) -> io::Result<()> {
-        let Self::Plain(plain) = self;
-        plain.out.send(plain.socket.as_fd(), parts, last)
+        match self {
+            Self::Plain(plain) => plain.out.send(plain.socket.as_fd(), parts, last),
+            Self::Tls(tls) => tls.secure.send(parts, last),
+        }
     }
 
     fn is_flushed(&self) -> bool {
-        let Self::Plain(plain) = self;
-        plain.out.is_empty()
+        match self {
+            Self::Plain(plain) => plain.out.is_empty(),
+            Self::Tls(tls) => tls.secure.is_flushed(),
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self::Plain(plain) = self;
-        plain.out.poll_flush(&mut plain.socket, cx)
+        match self {
+            Self::Plain(plain) => plain.out.poll_flush(&mut plain.socket, cx),
+            Self::Tls(tls) => tls.secure.poll_flush(cx),
+        }
     }
 
     fn end(&mut self) {
-        let Self::Plain(plain) = self;
-        socket::end(&plain.socket);
+        match self {
+            Self::Plain(plain) => socket::end(&plain.socket),
+            Self::Tls(tls) => {
+                tls.secure.say_end();
+                socket::end(tls.secure.socket());
+            }
+        }
     }
 
     fn tcp(&mut self) -> Option<&TcpStream> {
-        let Self::Plain(plain) = self;
-        Some(&plain.socket)
+        match self {
+            Self::Plain(plain) => Some(&plain.socket),
+            Self::Tls(_) => None,
+        }
     }
 }

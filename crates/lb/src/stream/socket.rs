@@ -2,13 +2,39 @@
 
 use std::io::{self, Read};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+
+/// A socket that others put something around.
+pub(super) trait Socket {
+    /// Reads; 0: the peer has closed its side.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// For calls that do not wait.
+    fn fd(&self) -> io::Result<BorrowedFd<'_>>;
+
+    /// Registered with the event loop, for calls that wait.
+    fn ready(&mut self) -> io::Result<&mut TcpStream>;
+}
+
+impl Socket for TcpStream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        poll_read(self, cx, buffer)
+    }
+
+    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.as_fd())
+    }
+
+    fn ready(&mut self) -> io::Result<&mut TcpStream> {
+        Ok(self)
+    }
+}
 
 /// Reads into `buffer`; 0: the peer has closed its side.
 pub(super) fn poll_read(

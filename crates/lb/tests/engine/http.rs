@@ -41,7 +41,15 @@ fn what_is_for_one_hop_does_not_go_further() {
     let lines: Vec<&str> = body.lines().collect();
     assert_eq!(
         lines,
-        ["GET /x?y HTTP/1.1", "Host: a", "Accept:  */* ", "X-Forwarded-For: 127.0.0.1", "", "0"]
+        [
+            "GET /x?y HTTP/1.1",
+            "Host: a",
+            "Accept:  */* ",
+            "X-Forwarded-For: 127.0.0.1",
+            "X-Forwarded-Proto: http",
+            "",
+            "0"
+        ]
     );
 }
 

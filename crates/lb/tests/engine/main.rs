@@ -13,6 +13,9 @@ mod limits;
 mod log;
 mod rig;
 mod tcp;
+mod tls;
+mod tls_rig;
+mod tls_servers;
 
 /// Needs Debian's haproxy; here, because tests of peers are found by the beginning of their names.
 #[test]

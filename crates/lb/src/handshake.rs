@@ -1,0 +1,85 @@
+//! The beginning of a connection over TLS: the client's greeting, and the handshake that follows.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::http::linger;
+use crate::http::refusal::{Refusal, write_answer};
+use crate::local::Presence;
+use crate::slot::Signal;
+use crate::stream::{Client, Greeting, Late, Stream};
+
+const NOT_TLS: Refusal = Refusal::bad("this port speaks HTTPS, and the request came without TLS");
+
+/// Agrees with a client that was just accepted, within the time for a request; `None`: it is gone, or was sent away.
+pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client> {
+    let local = Rc::clone(&presence.local);
+    // An address of the file has TLS only where the service has.
+    let terminator = local.frontend.tls.as_ref()?;
+    presence.set_deadline(local.frontend.config.timeouts.request);
+    let mut socket = Late::Early(stream);
+    let first = wait(presence, |cx| first_bytes(presence, &mut socket, cx)).await.ok()?;
+    if first.first().is_some_and(u8::is_ascii_uppercase) {
+        refuse_http(presence, socket).await;
+        return None;
+    }
+    let mut greeting = Greeting::new(socket, terminator).ok()?;
+    let mut result = greeting.feed(&first);
+    drop(first);
+    if result.is_ok() {
+        result = wait(presence, |cx| greeting.poll(cx)).await;
+    }
+    match result {
+        Ok(()) => Some(greeting.into_client()),
+        Err(error) => {
+            local.counters().handshakes_failed.add();
+            tracing::debug!(service = %local.frontend.config.name, %error, "a client's TLS handshake failed");
+            // The alert that says why must arrive.
+            if error.kind() == io::ErrorKind::InvalidData {
+                linger::close(presence, Client::of(greeting.into_socket())).await;
+            }
+            None
+        }
+    }
+}
+
+/// Whatever the client has sent so far; at least a byte.
+fn first_bytes(presence: &Presence, socket: &mut Late, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+    let mut scratch = presence.local.worker.scratch.borrow_mut();
+    socket.poll_read(cx, &mut scratch).map(|read| match read? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        count => Ok(scratch.get(..count).unwrap_or_default().to_vec()),
+    })
+}
+
+/// A browser that was given `http://` and this port shows this to its user.
+async fn refuse_http(presence: &Presence, socket: Late) {
+    let mut client = Client::of(socket);
+    let mut answer = Vec::new();
+    write_answer(&mut answer, NOT_TLS, true, false);
+    presence.local.counters().errors.add();
+    if client.send([&answer, &[]], true).is_ok() {
+        linger::close(presence, client).await;
+    }
+}
+
+/// Waits for something as long as the client has time, and the service is there.
+async fn wait<T>(
+    presence: &Presence,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> io::Result<T> {
+    poll_fn(|cx| {
+        presence.slot.set_waker(cx.waker());
+        match presence.slot.take_signal() {
+            Signal::Timeout | Signal::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Signal::Closing if presence.is_closing() => {
+                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+            }
+            Signal::None | Signal::Closing | Signal::ServerDown => poll(cx),
+        }
+    })
+    .await
+}

@@ -1,0 +1,29 @@
+//! TLS: certificates and keys from files, which of them a client gets, and how servers are asked for theirs.
+//!
+//! Bytes are encrypted and decrypted by `stream`; here is what that needs to begin: [`Terminator`] for clients,
+//! [`Origination`] for servers. Both are made anew when the configuration or the files have changed.
+
+mod error;
+mod files;
+mod origination;
+mod resolver;
+mod session;
+mod terminator;
+mod x509;
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::CryptoProvider;
+
+pub use error::TlsError;
+pub use files::CertificateSnapshot;
+pub(crate) use origination::Origination;
+pub(crate) use session::Session;
+pub(crate) use terminator::Terminator;
+
+/// The cryptography of the whole program.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    Arc::clone(&PROVIDER)
+}

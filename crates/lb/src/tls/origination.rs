@@ -1,0 +1,117 @@
+//! TLS with a pool's servers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use relevo_model::cluster::{ClientTls, Pool, Verify};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, UnbufferedClientConnection};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+
+use super::{TlsError, files, provider};
+
+/// Sessions that are kept for one server.
+const SESSIONS: usize = 32;
+
+/// What new connections to a pool's servers need.
+#[derive(Debug)]
+pub(crate) struct Origination {
+    /// By their addresses. A fallback has none: it is asked without TLS.
+    servers: BTreeMap<SocketAddrV4, (Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+impl Origination {
+    /// Loads what a pool needs for its servers.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub(crate) fn load(pool: &Pool, tls: &ClientTls) -> Result<Self, TlsError> {
+        let config = config(tls)?;
+        let server = |server: &relevo_model::cluster::Server| {
+            let name = match &tls.name {
+                Some(name) => ServerName::try_from(name.clone())
+                    .map_err(|_| TlsError::BadName { name: name.clone() })?,
+                None => ServerName::from(IpAddr::V4(*server.at.ip())),
+            };
+            // A session of one server is of no use with another one, though they may be called alike.
+            let mut config = config.clone();
+            config.resumption = Resumption::in_memory_sessions(SESSIONS);
+            Ok((server.at, (Arc::new(config), name)))
+        };
+        Ok(Self { servers: pool.servers.iter().map(server).collect::<Result<_, _>>()? })
+    }
+
+    /// A connection to a server before its handshake; `None`: it is no server of the pool.
+    pub(crate) fn connection(&self, at: SocketAddrV4) -> Option<io::Result<UnbufferedClientConnection>> {
+        let (config, name) = self.servers.get(&at)?;
+        Some(UnbufferedClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other))
+    }
+}
+
+fn config(tls: &ClientTls) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Refused)?;
+    let builder = match (tls.verify, &tls.ca) {
+        (Verify::None, _) => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+        }
+        // A server always shows one.
+        (Verify::Optional | Verify::Required, Some(path)) => {
+            builder.with_root_certificates(files::authorities(path)?)
+        }
+        (Verify::Optional | Verify::Required, None) => {
+            builder.with_root_certificates(files::system_authorities()?)
+        }
+    };
+    Ok(match &tls.certificate {
+        None => builder.with_no_client_auth(),
+        Some(certificate) => {
+            let loaded = files::load_one(&certificate.chain, certificate.key.as_deref(), false)?;
+            builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(loaded.key)))
+        }
+    })
+}
+
+/// Takes any certificate; that the server has its key is still made sure of.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
