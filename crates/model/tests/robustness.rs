@@ -12,11 +12,12 @@ use proptest::prelude::*;
 use relevo_model::cluster::{Balance, CheckKind, HttpCheck, Mode};
 use relevo_model::{Reading, Severity, diagnostic, read};
 
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 5] = [
     include_str!("../../../examples/minimal.toml"),
     include_str!("../../../examples/s1.toml"),
     include_str!("../../../examples/s2.toml"),
     include_str!("../../../examples/s4.toml"),
+    include_str!("../../../examples/shop.toml"),
 ];
 
 /// Reads a text and checks what must hold for every one.

@@ -43,13 +43,18 @@ const EXAMPLES: &[Example] = &[
     },
     Example {
         name: "s2",
-        about: "three directors, twelve servers on three hosts, http and tcp services, preemption",
+        about: "three directors, twelve servers on three hosts, http with cookies and tcp, a statistics page, preemption",
         text: include_str!("../../../../examples/s2.toml"),
     },
     Example {
         name: "s4",
         about: "two directors, three servers, four switches with spanning tree, a VXLAN inside",
         text: S4,
+    },
+    Example {
+        name: "shop",
+        about: "a shop with TLS: rules that choose pools, a cache, compression, passwords, limits",
+        text: include_str!("../../../../examples/shop.toml"),
     },
 ];
 

@@ -97,11 +97,11 @@ fn examples_are_right_files() {
     let list = relevo(["example", "--json"]).json();
     let names: Vec<&str> =
         list["examples"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["minimal", "s1", "s2", "s4"]);
+    assert_eq!(names, ["minimal", "s1", "s2", "s4", "shop"]);
     let folder = Folder::new();
     for name in names {
         let file = folder.write(name, relevo(["example", name]).out);
         assert_eq!(relevo(["check".as_ref(), file.as_os_str()]).code, 0, "{name}");
     }
-    relevo(["example", "s3"]).refused(2, &["no example \"s3\"", "minimal, s1, s2, s4"]);
+    relevo(["example", "s3"]).refused(2, &["no example \"s3\"", "minimal, s1, s2, s4, shop"]);
 }

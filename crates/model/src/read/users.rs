@@ -11,7 +11,7 @@ use crate::name::UsersName;
 const MOST: usize = 1024;
 
 /// Most rounds of a hash: more would hold up a worker at each login.
-const MOST_ROUNDS: u32 = 1_000_000;
+const MOST_ROUNDS: u32 = 500_000;
 
 /// Reads all lists.
 pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>) -> (Vec<Users>, Names) {
