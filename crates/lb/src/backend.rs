@@ -1,17 +1,20 @@
 //! A pool at run time, as all threads see it: its servers, who of them may get work, and whose turn it is.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use relevo_model::cluster::Pool;
+use relevo_model::cluster::{Balance, Pool};
 use relevo_model::{ServerName, Time};
 use relevo_proto::balance::{self, Admin, Ask, Candidate, Table, Tried};
 use relevo_proto::health::State;
+use relevo_proto::persistence::Cookies;
 
 use crate::counters::{Gauge, ServerCounters, Times};
 use crate::figures::Figures;
+use crate::persist::AffinityTable;
 use crate::server::Server;
 use crate::snapshot::{PoolSnapshot, ServerSnapshot};
 use crate::tls::Origination;
@@ -32,10 +35,16 @@ pub(crate) struct Backend {
     pub(crate) table: ArcSwap<Table>,
     /// How connections to its servers are made, and those of checks.
     pub(crate) tls: BackendTls,
+    /// How clients are told whose they are.
+    pub(crate) cookies: Option<Cookies>,
+    /// The clients that are known.
+    pub(crate) affinity: Option<Arc<AffinityTable>>,
     turn: Arc<AtomicU64>,
     /// What each worker is working on.
     running: Arc<[Running]>,
-    /// Held while the table is made, so that an older one never replaces a newer one.
+    /// Makes random numbers out of turns.
+    seed: u64,
+    /// Held while a server's state changes and the table is made, so that an older one never replaces a newer one.
     making: Mutex<()>,
 }
 
@@ -83,6 +92,21 @@ impl Backend {
             |former| Arc::clone(&former.running),
         );
         let backend = Self {
+            cookies: config.cookie.as_ref().map(|cookie| {
+                Cookies::new(cookie, config.servers.iter().map(|server| server.cookie.as_str()))
+            }),
+            affinity: config.affinity.as_ref().map(|affinity| {
+                let former = former.and_then(|former| {
+                    let same =
+                        former.config.affinity.as_ref().is_some_and(|before| before.key == affinity.key);
+                    former.affinity.as_ref().filter(|_| same)
+                });
+                match former {
+                    Some(table) if table.resize(affinity) => Arc::clone(table),
+                    Some(_) | None => Arc::new(AffinityTable::new(affinity)),
+                }
+            }),
+            seed: RandomState::new().hash_one(0),
             config,
             servers: servers.into(),
             table: ArcSwap::from_pointee(Table::default()),
@@ -116,19 +140,27 @@ impl Backend {
         &self.running[worker].0
     }
 
+    /// The number of the server with this id.
+    pub(crate) fn number(&self, id: u64) -> Option<u16> {
+        let servers = self.servers.iter().take(self.config.servers.len());
+        (0..u16::MAX).zip(servers).find(|(_, server)| server.id == id).map(|(number, _)| number)
+    }
+
     /// Takes the next turn. All workers share it, so that consecutive requests go in turn.
     pub(crate) fn next_turn(&self) -> u64 {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Who gets a request.
-    pub(crate) fn choose(&self, turn: u64, tried: &Tried) -> Option<u16> {
+    pub(crate) fn choose(&self, turn: u64, hash: Option<u64>, tried: &Tried) -> Option<u16> {
         let load = |number| self.server(number).map_or(0, |server| server.running());
-        self.table.load().choose(&Ask { turn, random: balance::mix(turn), hash: None, load, tried }).server()
+        let random = balance::mix(turn ^ self.seed);
+        self.table.load().choose(&Ask { turn, random, hash, load, tried }).server()
     }
 
     /// Notes what the checks say.
     pub(crate) fn set_health(&self, server: &Server, health: State, since: Time, reason: String) {
+        let making = self.making();
         let mut state = server.state();
         state.reason = reason;
         if state.health != health {
@@ -140,20 +172,28 @@ impl Backend {
             }
             (state.health, state.since) = (health, since);
             drop(state);
-            self.rebuild();
+            self.make(&making);
         }
     }
 
     /// Notes what the operator wants; returns what he wanted before.
     pub(crate) fn set_admin(&self, server: &Server, admin: Admin) -> Admin {
+        let making = self.making();
         let before = std::mem::replace(&mut server.state().admin, admin);
-        self.rebuild();
+        self.make(&making);
         before
     }
 
     /// Makes the table from what is known of the servers now.
     pub(crate) fn rebuild(&self) {
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make(&self.making());
+    }
+
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(&self, _: &MutexGuard<'_, ()>) {
         let candidates: Vec<_> = self
             .config
             .servers
@@ -162,6 +202,8 @@ impl Backend {
             .map(|(config, server)| {
                 let state = server.state();
                 Candidate {
+                    // Others wait for nobody.
+                    most: config.max_connections.filter(|_| self.config.balance == Balance::First),
                     backup: config.backup,
                     admin: state.admin,
                     health: state.health,
@@ -182,6 +224,8 @@ impl Backend {
         figures.averages = Times::averages(times);
         figures.most =
             u64::from(self.running.iter().map(|one| one.0.most()).max().unwrap_or(0)).max(figures.current);
+        // Whoever reads that a server is up may rely on its getting work.
+        let _making = self.making();
         let servers = self.config.servers.iter().zip(&self.servers).map(|(config, server)| {
             let state = server.state().clone();
             ServerSnapshot {

@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
+use relevo_model::Time;
+
 /// The resolution of deadlines. They are met late by up to two of it, never early.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
@@ -107,6 +109,11 @@ impl Slots {
     /// Milliseconds since boot, at most a tick old.
     pub(crate) fn now(&self) -> u64 {
         self.now.get()
+    }
+
+    /// The same.
+    pub(crate) fn time(&self) -> Time {
+        Time::from_millis(self.now.get())
     }
 
     /// A place for a new connection to this service.

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use relevo_proto::balance::Tried;
-
 use crate::connect::connect;
 use crate::http::exchange::not_connected;
 use crate::local::Presence;
 use crate::log::{Cause, Phase};
+use crate::persist::Pick;
 use crate::relay;
 use crate::stream::Client;
 use crate::trace::Trace;
@@ -17,21 +16,20 @@ use crate::trace::Trace;
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
     let mut trace = Trace::default();
     trace.begin(&presence);
-    carry(&presence, client, &mut trace).await;
+    carry(&presence, client, peer, &mut trace).await;
     trace.finish(&presence, peer, false);
 }
 
-async fn carry(presence: &Presence, mut client: Client, trace: &mut Trace) {
+async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace: &mut Trace) {
     let local = Rc::clone(&presence.local);
     let pool = Rc::clone(&local.pool);
     let backend = &pool.backend;
     local.counters().requests.add();
-    let turn = backend.next_turn();
-    let mut tried = Tried::new();
-    let mut fallback = backend.fallback();
+    let now = || local.worker.slots.time();
+    let mut pick = Pick::new(backend, peer.ip(), None, now());
     trace.ends(Cause::Server, Phase::Connect);
     while !presence.is_over() {
-        let chosen = backend.choose(turn, &tried).or_else(|| fallback.take());
+        let chosen = pick.next(backend, now());
         let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             break;
         };
@@ -63,7 +61,7 @@ async fn carry(presence: &Presence, mut client: Client, trace: &mut Trace) {
             Some(relay::Ended::Broken(_)) => return client.reset(),
             None => server.failed(),
         }
-        if !tried.add(number) {
+        if !pick.failed(number) {
             break;
         }
     }

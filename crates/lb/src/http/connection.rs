@@ -11,6 +11,7 @@ use super::request::{Additions, Method, Request};
 use crate::http2;
 use crate::local::Presence;
 use crate::log::{Cause, Phase};
+use crate::persist::Mark;
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
 use crate::trace::Trace;
@@ -20,13 +21,16 @@ use crate::trace::Trace;
 pub(super) struct Connection {
     pub(super) presence: Presence,
     pub(super) client: Client,
+    /// The client.
+    pub(super) peer: SocketAddr,
     /// Bytes from the client that were read too early: a part of a head, a body's start, the next request.
     pub(super) carry: Carry,
     /// The current request's head as the server gets it; kept until it answers, for another attempt.
     pub(super) head: Vec<u8>,
+    /// What the current answer tells the client about its server.
+    pub(super) mark: Option<Mark>,
     /// What is noted of the current request.
     pub(super) trace: Trace,
-    peer: SocketAddr,
     /// What heads get that want it: `X-Forwarded-For`.
     lines: Vec<u8>,
     /// Whether it may still turn out to speak HTTP/2.
@@ -39,8 +43,8 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
     let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
-    let trace = Trace::default();
-    let mut connection = Connection { presence, client, carry, head, trace, peer, lines, may_be_http2 };
+    let (trace, mark) = (Trace::default(), None);
+    let mut connection = Connection { presence, client, peer, carry, head, mark, trace, lines, may_be_http2 };
     match connection.run().await {
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
@@ -139,6 +143,13 @@ impl Connection {
     /// away what it has not sent yet, which may be the whole answer.
     fn is_sending(&mut self) -> bool {
         !self.carry.is_empty() || self.client.has_bytes()
+    }
+
+    /// Tells the client in an answer's head, which begins at `start`, whose it is.
+    pub(super) fn write_mark(&self, answer: &mut Vec<u8>, start: usize) {
+        if let Some(mark) = &self.mark {
+            mark.write(&self.head, answer, start);
+        }
     }
 
     /// Gives back what an unusually large request needed.

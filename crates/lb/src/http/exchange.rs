@@ -19,9 +19,9 @@ use super::talk::{End, Talk};
 use crate::connect::connect;
 use crate::local::{LocalPool, LocalServer};
 use crate::log::{Cause, Phase};
+use crate::persist::Pick;
 use crate::relay;
 use crate::stream::{ServerStream, Stream};
-use relevo_proto::balance::Tried;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub(super) enum Finish {
 }
 
 const NOBODY: Refusal = Refusal::new(Status::Unavailable, "no server can take the request");
+const GONE: Refusal = Refusal::new(Status::Unavailable, "the server of this client is gone");
 const UNREACHABLE: Refusal = Refusal::new(Status::Unavailable, "no server accepts connections");
 const DIED: Refusal = Refusal::new(Status::BadGateway, "the server closed the connection without an answer");
 
@@ -52,20 +53,20 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
     let pool = Rc::clone(&connection.presence.local.pool);
     let backend = &pool.backend;
     let close = !request.body.is_done();
-    let turn = backend.next_turn();
-    let mut tried = Tried::new();
-    let mut refusal = NOBODY;
     connection.trace.ends(Cause::Server, Phase::Connect);
-    let mut fallback = backend.fallback();
+    let mut now = connection.presence.local.worker.slots.time();
+    let mut pick = Pick::new(backend, connection.peer.ip(), Some(&mut connection.head), now);
+    let mut refusal = if pick.is_gone() { GONE } else { NOBODY };
     let mut may_repeat = request.is_safe();
     loop {
-        let chosen = backend.choose(turn, &tried).or_else(|| fallback.take());
+        let chosen = pick.next(backend, now);
         let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
             return Finish::Refuse { refusal, close };
         };
         connection.trace.chosen(&pool, &server);
         let running = server.begin(&pool);
         connection.presence.slot.set_target(Some(server.server.id));
+        connection.mark = pick.mark(&pool, number);
         let attempt = attempt(connection, request, &pool, &server).await;
         connection.presence.slot.set_target(None);
         drop(running);
@@ -83,7 +84,8 @@ pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finis
             }
         }
         server.failed();
-        if !tried.add(number) || connection.presence.is_over() {
+        now = connection.presence.local.worker.slots.time();
+        if !pick.failed(number) || connection.presence.is_over() {
             return Finish::Refuse { refusal, close };
         }
     }

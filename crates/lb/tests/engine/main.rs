@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod algorithms;
 mod apply;
 mod balancing;
 mod framing;
@@ -11,6 +12,7 @@ mod keep_alive;
 mod large;
 mod limits;
 mod log;
+mod persistence;
 mod rig;
 mod tcp;
 mod tls;

@@ -171,6 +171,17 @@ impl Affinity {
         self.link_as_newest(place);
     }
 
+    /// Notes the server that a client got instead of `former`, unless another one was noted in the meantime; who it is.
+    pub fn settle(&mut self, key: Key, server: u64, former: Option<u64>, now: Time) -> u64 {
+        match self.find(&key, now) {
+            found @ Some(other) if found != former => other,
+            Some(_) | None => {
+                self.bind(key, server, now);
+                server
+            }
+        }
+    }
+
     /// Forgets a client; whether it was known.
     pub fn forget(&mut self, key: &Key) -> bool {
         let place = self.places.get(key).copied();

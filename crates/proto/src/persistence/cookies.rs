@@ -75,6 +75,11 @@ impl Cookies {
         }
     }
 
+    /// Whether dates stand in the values: only then [`Cookies::visit`] and [`Answer`] need the time.
+    pub fn is_dated(&self) -> bool {
+        self.limits != Limits::default()
+    }
+
     /// Reads a request's head. `now`: seconds since 1970, UTC.
     pub fn visit(&self, head: &[u8], now: u64) -> Visit {
         let Some(value) = cookie::cookie(head, &self.name) else { return Visit::default() };

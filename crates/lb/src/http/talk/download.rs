@@ -139,7 +139,9 @@ impl Talk {
                 }
                 let manner = Manner { version, close: false };
                 connection.trace.answered(response.status);
+                let start = output.len();
                 response.write(bytes, fields.list(), manner, &mut output);
+                connection.write_mark(&mut output, start);
                 return self.send(connection, &output, rest).or(Some(End::Upgraded));
             }
             connection.trace.answered(response.status);
@@ -153,7 +155,9 @@ impl Talk {
                 || connection.presence.is_closing();
             self.carry = Vec::new();
             let manner = Manner { version, close: self.close };
+            let start = output.len();
             response.write(bytes, fields.list(), manner, &mut output);
+            connection.write_mark(&mut output, start);
             let head = output.len();
             let taken = if self.plain {
                 body.take_data(rest, |data| output.extend_from_slice(data))

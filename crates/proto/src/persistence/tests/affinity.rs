@@ -58,6 +58,16 @@ fn who_did_not_come_longest_makes_room() {
 }
 
 #[test]
+fn two_first_connections_of_a_client_meet_at_one_server() {
+    let mut table = Affinity::new(10, MINUTE);
+    assert_eq!(table.settle(key(1), 7, None, at(0)), 7);
+    assert_eq!(table.settle(key(1), 8, None, at(0)), 7, "the other one was faster");
+    assert_eq!(table.settle(key(1), 8, Some(7), at(1)), 8, "7 is gone");
+    assert_eq!(table.settle(key(1), 9, Some(7), at(1)), 8);
+    assert_eq!(table.settle(key(1), 9, Some(8), at(100)), 9, "that was long ago");
+}
+
+#[test]
 fn keys_are_what_they_show() {
     let mapped = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
     assert_eq!(Key::source(mapped), key(1));

@@ -1,0 +1,158 @@
+//! The choice for one request or connection, from the first attempt to the last.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use relevo_model::Time;
+use relevo_model::cluster::Balance;
+use relevo_proto::balance::Tried;
+use relevo_proto::persistence::{Answer, Cookies, Key, Visit, affinity_key, hash_key};
+
+use crate::backend::Backend;
+use crate::local::LocalPool;
+
+/// What is known of a request that needs a server.
+#[derive(Debug)]
+pub(crate) struct Pick {
+    turn: u64,
+    hash: Option<u64>,
+    visit: Visit,
+    bond: Option<Bond>,
+    /// Whom it belongs to, until he was asked or cannot be.
+    bound: Option<u16>,
+    /// It belongs to somebody, and nobody else may get it.
+    is_strict: bool,
+    tried: Tried,
+    fallback: Option<u16>,
+    left: u8,
+}
+
+/// A client that is, or will be, in the table.
+#[derive(Debug)]
+struct Bond {
+    key: Key,
+    known: Option<u64>,
+}
+
+impl Pick {
+    /// For a request whose head was written for the server; what the server need not see of it is taken out. Or for a
+    /// connection, without a head.
+    pub(crate) fn new(backend: &Backend, source: IpAddr, mut head: Option<&mut Vec<u8>>, now: Time) -> Self {
+        let config = &backend.config;
+        let seen = head.as_deref().map(|head| &**head);
+        let hash = match &config.balance {
+            Balance::Hash(by) => hash_key(&by.key, source, seen),
+            Balance::RoundRobin | Balance::StaticRr | Balance::LeastConn => None,
+            Balance::First | Balance::Random => None,
+        };
+        let key = config.affinity.as_ref().and_then(|affinity| affinity_key(&affinity.key, source, seen));
+        let bond = backend
+            .affinity
+            .as_ref()
+            .and_then(|table| key.map(|key| Bond { key, known: table.find(&key, now) }));
+        let mut visit = Visit::default();
+        if let (Some(cookies), Some(head)) = (&backend.cookies, &mut head) {
+            visit = cookies.visit(head, today(cookies));
+            cookies.strip(head);
+        }
+        let known = || bond.as_ref().and_then(|bond| backend.number(bond.known?));
+        let bound = visit.server.or_else(known);
+        Self {
+            turn: backend.next_turn(),
+            hash,
+            visit,
+            bond,
+            bound,
+            is_strict: bound.is_some() && !config.redispatch,
+            tried: Tried::new(),
+            fallback: backend.fallback(),
+            left: config.retries,
+        }
+    }
+
+    /// Who is asked next; `None`: nobody can be.
+    pub(crate) fn next(&mut self, backend: &Backend, now: Time) -> Option<u16> {
+        let is_first = self.tried.is_empty();
+        if let Some(bound) = self.bound.take()
+            && backend.table.load().keeps(bound)
+        {
+            return Some(self.settle(backend, bound, now));
+        }
+        if self.is_strict {
+            return None;
+        }
+        if !is_first {
+            match self.left.checked_sub(1) {
+                Some(left) => self.left = left,
+                None => return self.fallback.take(),
+            }
+        }
+        match backend.choose(self.turn, self.hash, &self.tried) {
+            Some(server) => Some(self.settle(backend, server, now)),
+            None => self.fallback.take(),
+        }
+    }
+
+    /// Notes that a server could not do it; whether another one may be asked.
+    pub(crate) fn failed(&mut self, server: u16) -> bool {
+        self.tried.add(server)
+    }
+
+    /// Whether there is a server for this client which cannot be asked, and nobody else may be.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_strict
+    }
+
+    /// How the client is told that this server is its own; `None`: it is not told.
+    pub(crate) fn mark(&self, pool: &Rc<LocalPool>, server: u16) -> Option<Mark> {
+        let is_told = pool.backend.cookies.is_some();
+        is_told.then(|| Mark { pool: Rc::clone(pool), visit: self.visit, server })
+    }
+
+    /// Writes the server into the table; another one, if the client has got that just now by another connection.
+    fn settle(&mut self, backend: &Backend, number: u16, now: Time) -> u16 {
+        let (Some(bond), Some(table)) = (&mut self.bond, &backend.affinity) else { return number };
+        let Some(server) = backend.server(number).map(|server| server.id) else { return number };
+        if bond.known == Some(server) {
+            return number;
+        }
+        let settled = table.settle(bond.key, server, bond.known, now);
+        let other = backend.number(settled).filter(|other| {
+            settled != server && !self.tried.contains(*other) && backend.table.load().keeps(*other)
+        });
+        if other.is_none() && settled != server {
+            // That one is of no use to this request.
+            table.settle(bond.key, server, Some(settled), now);
+        }
+        bond.known = Some(if other.is_some() { settled } else { server });
+        other.unwrap_or(number)
+    }
+}
+
+/// What an answer tells its client.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    pool: Rc<LocalPool>,
+    visit: Visit,
+    server: u16,
+}
+
+impl Mark {
+    /// Writes it into the answer's head, which begins at `start`. `request`: the request's head.
+    pub(crate) fn write(&self, request: &[u8], answer: &mut Vec<u8>, start: usize) {
+        if let Some(cookies) = &self.pool.backend.cookies {
+            let is_post = request.starts_with(b"POST ");
+            let Self { visit, server, .. } = *self;
+            cookies.edit(answer, start, &Answer { visit, server, is_post, now: today(cookies) });
+        }
+    }
+}
+
+/// Seconds since 1970, if these cookies need them.
+fn today(cookies: &Cookies) -> u64 {
+    if !cookies.is_dated() {
+        return 0;
+    }
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
