@@ -47,11 +47,7 @@ impl Gate {
         loop {
             let freed = self.freed.notified();
             let most = self.most.load(Ordering::Relaxed);
-            let free = |count| (count < most).then_some(count + 1);
-            if let Ok(before) = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
-                if before >= self.peak.load(Ordering::Relaxed) {
-                    self.peak.fetch_max(before + 1, Ordering::Relaxed);
-                }
+            if let Some(before) = self.enter(most) {
                 if waited && before + 1 < most {
                     // Several places became free at once, and only the first was told: pass it on.
                     self.freed.notify_one();
@@ -61,6 +57,21 @@ impl Gate {
             freed.await;
             waited = true;
         }
+    }
+
+    /// Counts a client in, if there is a place now.
+    pub(crate) fn try_admit(&self) -> bool {
+        self.enter(self.most.load(Ordering::Relaxed)).is_some()
+    }
+
+    /// How many there were before, if there was a place.
+    fn enter(&self, most: usize) -> Option<usize> {
+        let free = |count| (count < most).then_some(count + 1);
+        let before = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).ok()?;
+        if before >= self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(before + 1, Ordering::Relaxed);
+        }
+        Some(before)
     }
 
     /// Counts a client connection out.

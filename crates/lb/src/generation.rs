@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
-use relevo_model::cluster::{ClientTls, LogTarget, Pool, Service, Verify};
+use relevo_model::cluster::{ClientTls, LogTarget, Mode, Pool, Service, Verify};
 use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
 
 use crate::backend::{Backend, BackendTls};
 use crate::frontend::Frontend;
+use crate::listener::Socket;
 use crate::log::TargetError;
 use crate::tls::{Origination, Terminator};
 use crate::{Admin, TlsError, listener};
@@ -47,6 +48,8 @@ pub(crate) struct Door {
 pub(crate) struct Place {
     /// As wanted.
     at: SocketAddrV4,
+    /// Whether it is for datagrams.
+    udp: bool,
     /// With port 0 the kernel chooses: then each wish is a place of its own.
     own: Option<(ServiceName, usize)>,
 }
@@ -105,7 +108,7 @@ pub enum ApplyError {
 }
 
 /// The sockets of one worker that were not there before.
-pub(crate) type Sockets = Vec<(Place, TcpListener)>;
+pub(crate) type Sockets = Vec<(Place, Socket)>;
 
 /// What a configuration is built from.
 pub(crate) struct Builder<'a> {
@@ -183,13 +186,14 @@ impl Builder<'_> {
         for (frontend, service) in self.cluster.services.iter().enumerate() {
             for (listen, at) in service.listen.iter().map(|listen| listen.at).enumerate() {
                 let own = (at.port() == 0).then(|| (service.name.clone(), listen));
-                let place = Place { at, own };
+                let udp = service.mode == Mode::Udp;
+                let place = Place { at, udp, own };
                 if !seen.insert(place.clone()) {
                     return Err(ApplyError::AddressInUse { service: service.name.clone(), at });
                 }
                 let there = self.former.doors.iter().find(|door| door.place == place);
-                if there.is_none() && !self.overlaps(at) {
-                    listener::ensure_free(at).map_err(|source| refused(service, at, source))?;
+                if there.is_none() && !self.overlaps(at, udp) {
+                    listener::ensure_free(at, udp).map_err(|source| refused(service, at, source))?;
                 }
                 doors.push(Door { place, at: there.map_or(at, |door| door.at), frontend, listen });
             }
@@ -201,7 +205,8 @@ impl Builder<'_> {
             }
             let Some(service) = self.cluster.services.get(door.frontend) else { continue };
             for sockets in &mut sockets {
-                let socket = listener::listen(door.at).map_err(|source| refused(service, door.at, source))?;
+                let socket = listener::listen(door.at, door.place.udp)
+                    .map_err(|source| refused(service, door.at, source))?;
                 // Port 0: the first socket's port is everyone's.
                 if let Ok(SocketAddr::V4(local)) = socket.local_addr() {
                     door.at = local;
@@ -214,9 +219,11 @@ impl Builder<'_> {
 
     /// Whether one of our own sockets is in the way: on all addresses where one is wanted, or the other way round. It
     /// leaves with the former configuration, or the kernel gives each client to the more exact one.
-    fn overlaps(&self, at: SocketAddrV4) -> bool {
+    fn overlaps(&self, at: SocketAddrV4, udp: bool) -> bool {
         let in_the_way = |door: &Door| {
-            door.at.port() == at.port() && (door.at.ip().is_unspecified() || at.ip().is_unspecified())
+            door.place.udp == udp
+                && door.at.port() == at.port()
+                && (door.at.ip().is_unspecified() || at.ip().is_unspecified())
         };
         self.former.doors.iter().any(in_the_way)
     }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::accept::{self, Target};
 use crate::backend::Backend;
-use crate::generation::{Generation, Place};
+use crate::generation::{Generation, Place, Sockets};
+use crate::listener::Socket;
 use crate::local::{Handle, Life, Local, LocalPool, LocalServer};
 use crate::slot::Signal;
+use crate::udp;
 use crate::worker::Worker;
 
 /// The servers of a worker by their ids.
@@ -65,7 +66,7 @@ impl House {
     pub(crate) fn adopt(
         &mut self,
         next: &Generation,
-        sockets: Vec<(Place, TcpListener)>,
+        sockets: Sockets,
         tasks: &mut JoinSet<()>,
     ) -> io::Result<()> {
         let heads = next.frontends.iter().map(|frontend| frontend.config.limits.header);
@@ -154,11 +155,11 @@ impl House {
     fn adopt_doors(
         &mut self,
         next: &Generation,
-        sockets: Vec<(Place, TcpListener)>,
+        sockets: Sockets,
         tasks: &mut JoinSet<()>,
     ) -> io::Result<()> {
         let mut former = std::mem::take(&mut self.doors);
-        let mut sockets: BTreeMap<Place, TcpListener> = sockets.into_iter().collect();
+        let mut sockets: BTreeMap<Place, Socket> = sockets.into_iter().collect();
         let mut result = Ok(());
         for wanted in &next.doors {
             let Some(handle) =
@@ -171,13 +172,10 @@ impl House {
                 *door.target.borrow_mut() = target;
                 self.doors.insert(wanted.place.clone(), door);
             } else if let Some(socket) = sockets.remove(&wanted.place) {
-                match accept::watch(socket) {
-                    Ok(listener) => {
-                        let target = Rc::new(RefCell::new(target));
-                        let (stop, stopped) = watch::channel(());
-                        tasks.spawn_local(accept::run(Rc::clone(&target), listener, stopped));
-                        self.doors.insert(wanted.place.clone(), Door { target, stop });
-                    }
+                let target = Rc::new(RefCell::new(target));
+                let (stop, stopped) = watch::channel(());
+                match listen(socket, Rc::clone(&target), stopped, tasks) {
+                    Ok(()) => drop(self.doors.insert(wanted.place.clone(), Door { target, stop })),
                     Err(error) => result = Err(error),
                 }
             }
@@ -193,4 +191,18 @@ impl House {
             what();
         });
     }
+}
+
+/// Begins to take in clients.
+fn listen(
+    socket: Socket,
+    target: Rc<RefCell<Target>>,
+    stopped: watch::Receiver<()>,
+    tasks: &mut JoinSet<()>,
+) -> io::Result<()> {
+    match socket {
+        Socket::Tcp(socket) => tasks.spawn_local(accept::run(target, accept::watch(socket)?, stopped)),
+        Socket::Udp(socket) => tasks.spawn_local(udp::run(target, udp::watch(socket)?, stopped)),
+    };
+    Ok(())
 }

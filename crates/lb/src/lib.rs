@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Engine ─┬─ worker thread 0..n   one tokio current-thread runtime each, SO_REUSEPORT listeners of every service
-//!          │     accept ─► http::connection | tcp ─► a server of the pool
+//!          │     accept ─► http::connection | http2 | tcp, udp ─► a server of the pool
 //!          └─ check thread         probes servers; proto::health decides
 //!                │
 //!                ▼ a new table (proto::balance), swapped whole; workers read it between requests
@@ -44,6 +44,7 @@ mod stream;
 mod tcp;
 mod tls;
 mod trace;
+mod udp;
 mod worker;
 
 pub use engine::{Applied, Engine, Settings, StartError};

@@ -1,22 +1,50 @@
 //! Listening sockets: one for each worker and address, so that the kernel spreads connections.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
+
+use crate::udp;
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// For connections.
+    Tcp(TcpListener),
+    /// For datagrams.
+    Udp(UdpSocket),
+}
 
 /// Connections that the kernel holds until a worker accepts them; cut to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// Fails with `AddrInUse` if another program, or another service, listens there. Sockets that share a port by
 /// `SO_REUSEPORT` would otherwise take half of each other's connections without a word.
-pub(crate) fn ensure_free(at: SocketAddrV4) -> io::Result<()> {
+pub(crate) fn ensure_free(at: SocketAddrV4, udp: bool) -> io::Result<()> {
+    if udp {
+        return udp::socket::ensure_free(at);
+    }
     let socket = socket()?;
     socket.bind(&SocketAddr::V4(at).into())
 }
 
-/// Listens, on an address that may not be on this machine yet.
-pub(crate) fn listen(at: SocketAddrV4) -> io::Result<TcpListener> {
+/// Listens, on an address that may not be on this machine yet. `udp`: for datagrams.
+pub(crate) fn listen(at: SocketAddrV4, udp: bool) -> io::Result<Socket> {
+    Ok(if udp { Socket::Udp(udp::socket::listen(at)?) } else { Socket::Tcp(listen_tcp(at)?) })
+}
+
+impl Socket {
+    /// Where it really is.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr(),
+            Self::Udp(socket) => socket.local_addr(),
+        }
+    }
+}
+
+fn listen_tcp(at: SocketAddrV4) -> io::Result<TcpListener> {
     let socket = socket()?;
     socket.set_reuse_port(true)?;
     // Inherited by accepted connections: one system call less for each.
@@ -27,8 +55,8 @@ pub(crate) fn listen(at: SocketAddrV4) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn socket() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn socket() -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a former process may still be in TIME-WAIT.
     socket.set_reuse_address(true)?;
     socket.set_freebind_v4(true)?;

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::generation::{Generation, Place};
+use crate::generation::{Generation, Sockets};
 use crate::house::House;
 use crate::http::fields::Fields;
 use crate::log::Journal;
@@ -45,7 +44,7 @@ pub(crate) enum Command {
 pub(crate) struct Next {
     pub(crate) generation: Arc<Generation>,
     /// Those that were not there before.
-    pub(crate) sockets: Vec<(Place, TcpListener)>,
+    pub(crate) sockets: Sockets,
     /// The access log from now on.
     pub(crate) journal: Option<Journal>,
     /// Gets the answer once every new request follows it.

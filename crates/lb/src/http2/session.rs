@@ -52,7 +52,7 @@ pub(crate) struct Session<S> {
 }
 
 enum State {
-    Handshake(Handshake<Wire, Bytes>),
+    Handshake(Box<Handshake<Wire, Bytes>>),
     Open(Box<Connection<Wire, Bytes>>),
     Ended,
 }
@@ -105,7 +105,7 @@ impl<S: Serve> Session<S> {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER);
-        let state = State::Handshake(builder.handshake(wire.clone()));
+        let state = State::Handshake(Box::new(builder.handshake(wire.clone())));
         Self { wire, state, serve: Rc::new(serve), tally: Rc::default(), closing: false }
     }
 
@@ -160,7 +160,7 @@ impl<S: Serve> Session<S> {
         loop {
             match &mut self.state {
                 State::Handshake(handshake) => {
-                    match std::task::ready!(std::pin::Pin::new(handshake).poll(cx)) {
+                    match std::task::ready!(std::pin::Pin::new(&mut **handshake).poll(cx)) {
                         Ok(mut connection) => {
                             if self.closing {
                                 connection.graceful_shutdown();

@@ -18,6 +18,7 @@ mod tcp;
 mod tls;
 mod tls_rig;
 mod tls_servers;
+mod udp;
 
 /// Needs Debian's haproxy; here, because tests of peers are found by the beginning of their names.
 #[test]
