@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut fields = Fields::new();
     let mut out = Vec::new();
     if let Ok(Some(request)) = Request::parse(bytes, LIMIT, &mut fields) {
-        let additions = Additions { lines: b"X-Forwarded-For: 192.0.2.1\r\n", host: b"default" };
+        let additions = Additions { lines: b"X-Forwarded-For: 192.0.2.1\r\n", host: b"default", ..Additions::default() };
         request.write(bytes, fields.list(), additions, &mut out);
         let again = Request::parse(&out, 2 * LIMIT, &mut fields).expect("a good head").expect("a whole head");
         assert_eq!(again.length, out.len());
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(Some(response)) = Response::parse(bytes, LIMIT, Method::Safe, &mut fields) {
         out.clear();
-        let manner = Manner { version: Version::V11, close: false };
+        let manner = Manner { version: Version::V11, close: false, changes: None };
         response.write(bytes, fields.list(), manner, &mut out);
         let again = Response::parse(&out, 2 * LIMIT, Method::Safe, &mut fields).expect("a good head");
         let again = again.expect("a whole head");

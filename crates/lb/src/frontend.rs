@@ -5,10 +5,12 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use relevo_model::cluster::Service;
+use relevo_proto::rule::Changes;
 
 use crate::counters::Counters;
 use crate::figures::Figures;
 use crate::gate::Gate;
+use crate::rules::RuleSet;
 use crate::snapshot::ServiceSnapshot;
 use crate::tls::Terminator;
 
@@ -19,6 +21,12 @@ pub(crate) struct Frontend {
     pub(crate) config: Service,
     /// The place of its pool among the pools.
     pub(crate) pool: usize,
+    /// What is decided about requests; `None`: nothing.
+    pub(crate) rules: Option<Arc<RuleSet>>,
+    /// The places among the pools of those that rules choose.
+    pub(crate) chosen: Box<[usize]>,
+    /// What answers over TLS get.
+    pub(crate) hsts: Option<Changes>,
     /// Where it really listens, in the order of its `listen`.
     pub(crate) listen: Vec<SocketAddrV4>,
     /// The Host for clients of HTTP/1.0 that send none.
@@ -36,6 +44,8 @@ impl Frontend {
     pub(crate) fn new(
         config: Service,
         pool: usize,
+        rules: Option<Arc<RuleSet>>,
+        chosen: Box<[usize]>,
         listen: Vec<SocketAddrV4>,
         tls: Option<Arc<Terminator>>,
         former: Option<&Self>,
@@ -49,8 +59,14 @@ impl Frontend {
                 |former| Arc::clone(&former.counters),
             ),
             gate: former.map_or_else(|| Arc::new(Gate::new(most)), |former| Arc::clone(&former.gate)),
+            hsts: config.hsts.map(|age| Changes {
+                left_out: vec!["Strict-Transport-Security".to_owned()],
+                lines: format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()).into_bytes(),
+            }),
             config,
             pool,
+            rules,
+            chosen,
             listen,
             tls,
         }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use relevo_model::cluster::{ClientTls, LogTarget, Mode, Pool, Service, Verify};
 use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
+use relevo_proto::rule::BadRule;
 
 use crate::backend::{Backend, BackendTls};
 use crate::frontend::Frontend;
 use crate::listener::Socket;
 use crate::log::TargetError;
+use crate::rules::RuleSet;
 use crate::tls::{Origination, Terminator};
 use crate::{Admin, TlsError, listener};
 
@@ -79,6 +81,14 @@ pub enum ApplyError {
     /// The access log cannot be written.
     #[error(transparent)]
     Log(#[from] TargetError),
+    /// A rule cannot be used.
+    #[error("service {service}: {source}")]
+    Rule {
+        /// The service.
+        service: ServiceName,
+        /// The rule, and why.
+        source: BadRule,
+    },
     /// A service's pool is not in the file; the reader of cluster files refuses that.
     #[error("service {service}: there is no pool {pool}")]
     NoPool {
@@ -158,7 +168,10 @@ impl Builder<'_> {
             let listen =
                 generation.doors.iter().filter(|door| door.frontend == place).map(|door| door.at).collect();
             let former = former.map(|former| &**former);
-            let frontend = Frontend::new(service.clone(), pool, listen, tls, former, self.workers);
+            let rules = self.rules(service, former)?;
+            let chosen = self.chosen(service, rules.as_deref())?;
+            let frontend =
+                Frontend::new(service.clone(), pool, rules, chosen, listen, tls, former, self.workers);
             generation.frontends.push(Arc::new(frontend));
         }
         Ok((generation, sockets))
@@ -176,6 +189,26 @@ impl Builder<'_> {
             }
         };
         self.cluster.services.iter().map(load).collect()
+    }
+
+    /// A service's rules.
+    fn rules(
+        &self,
+        service: &Service,
+        former: Option<&Frontend>,
+    ) -> Result<Option<Arc<RuleSet>>, ApplyError> {
+        let former = former.and_then(|former| former.rules.as_ref());
+        RuleSet::new(&service.rules, &self.cluster.users, former, self.workers)
+            .map_err(|source| ApplyError::Rule { service: service.name.clone(), source })
+    }
+
+    /// The places of the pools that rules choose.
+    fn chosen(&self, service: &Service, rules: Option<&RuleSet>) -> Result<Box<[usize]>, ApplyError> {
+        let place = |pool: &PoolName| {
+            let place = self.cluster.pools.iter().position(|other| other.name == *pool);
+            place.ok_or_else(|| ApplyError::NoPool { service: service.name.clone(), pool: pool.clone() })
+        };
+        rules.map_or(&[][..], |rules| rules.compiled.pools()).iter().map(place).collect()
     }
 
     /// All doors; sockets for those that are new. All addresses are looked at before the first is taken, so that a

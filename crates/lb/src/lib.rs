@@ -37,6 +37,7 @@ mod persist;
 mod population;
 mod probe;
 mod relay;
+mod rules;
 mod server;
 mod slot;
 mod snapshot;

@@ -28,7 +28,6 @@ pub(crate) struct Local {
     /// Who answers unless a rule says otherwise.
     pub(crate) pool: Rc<LocalPool>,
     /// All pools, in the order of the cluster file, for rules to choose from.
-    #[expect(dead_code, reason = "rules choose from it")]
     pub(crate) pools: Rc<[Rc<LocalPool>]>,
 }
 
@@ -36,6 +35,11 @@ impl Local {
     pub(crate) fn counters(&self) -> &Counters {
         // One for each worker was made.
         &self.frontend.counters[self.worker.number]
+    }
+
+    /// The pool that a rule chooses, by its number in the rules.
+    pub(crate) fn chosen(&self, number: usize) -> Option<Rc<LocalPool>> {
+        self.pools.get(*self.frontend.chosen.get(number)?).map(Rc::clone)
     }
 
     /// Longest silence of a connection that carries bytes both ways.

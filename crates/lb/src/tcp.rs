@@ -1,15 +1,26 @@
 //! TCP mode: one server for each connection.
+//!
+//! Rules may choose the pool by the client's address, and by the name in its first TLS message, which is read for that and
+//! passed on unchanged.
 
-use std::net::SocketAddr;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::task::Poll;
+
+use relevo_model::Time;
+use relevo_proto::hello::{self, Hello};
+use relevo_proto::rule::{Allowed, Course, NoHeaders, Request, Step, Verdict};
 
 use crate::connect::connect;
 use crate::http::exchange::not_connected;
-use crate::local::Presence;
+use crate::local::{LocalPool, Presence};
 use crate::log::{Cause, Phase};
 use crate::persist::Pick;
 use crate::relay;
-use crate::stream::Client;
+use crate::rules::RuleSet;
+use crate::slot::Signal;
+use crate::stream::{Client, Stream};
 use crate::trace::Trace;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
@@ -22,7 +33,18 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
 
 async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace: &mut Trace) {
     let local = Rc::clone(&presence.local);
-    let pool = Rc::clone(&local.pool);
+    let mut first = Vec::new();
+    let pool = match &local.frontend.rules {
+        None => Rc::clone(&local.pool),
+        Some(rules) => match decide(presence, rules, &mut client, peer.ip(), &mut first).await {
+            Some(pool) => pool,
+            None => {
+                local.counters().requests.add();
+                trace.denied(Phase::Request);
+                return client.reset();
+            }
+        },
+    };
     let backend = &pool.backend;
     local.counters().requests.add();
     let now = || local.worker.slots.time();
@@ -39,7 +61,11 @@ async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace:
         let ended = match connect(presence, server.server.at, backend).await {
             Ok(mut stream) => {
                 trace.connected(false);
-                let ended = relay::run(presence, local.tunnel(&pool), &mut client, &mut stream).await;
+                let sent = if first.is_empty() { Ok(()) } else { stream.send([&first, &[]], false) };
+                let ended = match sent {
+                    Err(_) => relay::Ended::Broken(Cause::Server),
+                    Ok(()) => relay::run(presence, local.tunnel(&pool), &mut client, &mut stream).await,
+                };
                 if let relay::Ended::Broken(cause) = ended {
                     stream.reset();
                     trace.ends(cause, Phase::Data);
@@ -67,4 +93,82 @@ async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace:
     }
     local.counters().errors.add();
     client.reset();
+}
+
+/// What the rules say; `None`: the client is refused. `first` gets what was read from it for that.
+async fn decide(
+    presence: &Presence,
+    rules: &RuleSet,
+    client: &mut Client,
+    source: IpAddr,
+    first: &mut Vec<u8>,
+) -> Option<Rc<LocalPool>> {
+    let local = &presence.local;
+    let mut tls_name = client.session().map(|session| session.name_bytes().to_vec());
+    if tls_name.is_none() && rules.compiled.looks_at_tls() {
+        tls_name = read_hello(presence, client, first).await?;
+    }
+    let worker = &local.worker;
+    let request = Request {
+        method: b"",
+        host: b"",
+        target: b"",
+        headers: &NoHeaders,
+        source,
+        tls: tls_name.is_some(),
+        tls_name: tls_name.as_deref().unwrap_or_default(),
+        id: rules.id(worker.number, worker.number_of_request()),
+    };
+    let mut course = Course::default();
+    loop {
+        match rules.compiled.step(&mut course, &request) {
+            Step::Rate { limit, key } => {
+                let now = Time::from_millis(worker.slots.now());
+                if rules.ask(limit, &key, now) != Allowed::Yes {
+                    return None;
+                }
+            }
+            Step::Done(Verdict::Default) => return Some(Rc::clone(&local.pool)),
+            Step::Done(Verdict::Pool(number)) => return local.chosen(number),
+            // The reader of cluster files allows no others in this mode.
+            Step::Auth { .. }
+            | Step::Done(
+                Verdict::Deny(_) | Verdict::Redirect { .. } | Verdict::Return(_) | Verdict::Doubtful(_),
+            ) => {
+                return None;
+            }
+        }
+    }
+}
+
+/// Reads a client's first message. The name that it asks for, `Some(None)` if it does not begin with TLS or is silent for too
+/// long; `None`: it is gone.
+async fn read_hello(
+    presence: &Presence,
+    client: &mut Client,
+    first: &mut Vec<u8>,
+) -> Option<Option<Vec<u8>>> {
+    presence.set_deadline(presence.local.frontend.config.timeouts.request);
+    poll_fn(|cx| {
+        presence.slot.set_waker(cx.waker());
+        match presence.slot.take_signal() {
+            Signal::Timeout => return Poll::Ready(Some(None)),
+            Signal::Cut => return Poll::Ready(None),
+            Signal::None | Signal::Closing | Signal::ServerDown => {}
+        }
+        let mut scratch = presence.local.worker.scratch.borrow_mut();
+        loop {
+            match client.poll_read(cx, &mut scratch) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
+                Poll::Ready(Ok(count)) => first.extend_from_slice(scratch.get(..count).unwrap_or_default()),
+            }
+            match hello::read(first) {
+                Hello::More => {}
+                Hello::Name(name) => return Poll::Ready(Some(Some(name.into_bytes()))),
+                Hello::Other => return Poll::Ready(Some(None)),
+            }
+        }
+    })
+    .await
 }

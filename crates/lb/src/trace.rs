@@ -155,7 +155,6 @@ impl Trace {
     }
 
     /// The balancer answers though nothing went wrong: a rule, a page of its own.
-    #[allow(dead_code, reason = "rules are being built")]
     pub(crate) fn local(&mut self, status: u16) {
         self.status = Some(status);
         self.who = Who::Balancer;
@@ -163,7 +162,6 @@ impl Trace {
     }
 
     /// A rule or a limit refuses it.
-    #[allow(dead_code, reason = "rules are being built")]
     pub(crate) fn denied(&mut self, phase: Phase) {
         self.denied = true;
         self.ends(Cause::Refused, phase);

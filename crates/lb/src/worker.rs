@@ -81,6 +81,16 @@ pub(crate) struct Worker {
     /// What must be added to milliseconds since boot for those since 1970 UTC.
     wall: Cell<u64>,
     population: Population,
+    /// Requests that got a number.
+    numbers: Cell<u64>,
+}
+
+impl Worker {
+    /// A number for a request that no other one of this worker has.
+    pub(crate) fn number_of_request(&self) -> u64 {
+        self.numbers.set(self.numbers.get().wrapping_add(1));
+        self.numbers.get()
+    }
 }
 
 /// What a worker is made of; the parts that are not bound to its thread.
@@ -110,6 +120,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         measured: Cell::new(false),
         wall: Cell::new(0),
         population,
+        numbers: Cell::default(),
     });
     worker.tick();
     let mut house = House::new(Rc::clone(&worker), drain);

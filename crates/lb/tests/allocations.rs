@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use relevo_lb::{Engine, Settings};
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Affinity, AffinityKey, Balance, Cookie, CookieMode, Hash, HashKey, HashMethod};
+use relevo_model::cluster::{
+    Action, Affinity, AffinityKey, Balance, Condition, Cookie, CookieMode, Hash, HashKey, HashMethod,
+    NameTest, Pattern, Rule,
+};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
@@ -62,7 +65,6 @@ const REQUEST: &[u8] =
 fn a_warm_request_allocates_nothing() {
     IS_OURS.set(true);
     let origins: Vec<SocketAddrV4> = (0..3).map(|_| origin()).collect();
-    let second = Duration::from_secs(1);
     let text = format!(
         "name = \"loop\"\n[network.lan]\nsubnet = \"192.168.99.0/24\"\n\
         [node.lb1]\nroles = [\"director\"]\naddress.lan = \"192.168.99.1\"\n\
@@ -77,7 +79,7 @@ fn a_warm_request_allocates_nothing() {
     let pool = &mut cluster.pools[0];
     let key = HashKey::Header("User-Agent".to_owned());
     pool.balance = Balance::Hash(Hash { key, method: HashMethod::Consistent, bound: Some(1000) });
-    pool.affinity = Some(Affinity { key: AffinityKey::Source, size: 100, expire: 60 * second });
+    pool.affinity = Some(Affinity { key: AffinityKey::Source, size: 100, expire: Duration::from_secs(60) });
     pool.cookie = Some(Cookie {
         name: "SRV".to_owned(),
         mode: CookieMode::Insert,
@@ -89,10 +91,27 @@ fn a_warm_request_allocates_nothing() {
         secure: false,
         samesite: None,
         domain: None,
-        max_idle: Some(60 * second),
+        max_idle: Some(Duration::from_secs(60)),
         max_life: None,
     });
     assert_eq!(allocations(&cluster), 0, "in 1000 requests of bound clients");
+    // Rules that only choose a pool cost nothing either.
+    let rule = |host: &str, path: &str| Rule {
+        line: 1,
+        when: Condition {
+            host: vec![Pattern::Glob(host.to_owned())],
+            path: vec![Pattern::Glob("/y*".to_owned()), Pattern::Regex(path.to_owned())],
+            method: vec!["GET".to_owned()],
+            header: vec![NameTest { name: "user-agent".to_owned(), patterns: Some(Vec::new()) }],
+            query: vec![NameTest { name: "page".to_owned(), patterns: None }],
+            cookie: vec![NameTest { name: "beta".to_owned(), patterns: None }],
+            ..Condition::default()
+        },
+        unless: None,
+        actions: vec![Action::Pool("web".into())],
+    };
+    cluster.services[0].rules = vec![rule("other*", "^/x"), rule("*", "^/z"), rule("te*t", "^/x$")];
+    assert_eq!(allocations(&cluster), 0, "in 1000 requests with rules");
 }
 
 /// Allocations of the engine in 1000 requests on a warm connection.

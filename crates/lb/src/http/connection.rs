@@ -2,9 +2,11 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::exchange::{self, Finish};
+use super::decide::{Head, Ruled, Scene};
+use super::exchange::Finish;
 use super::linger;
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
@@ -14,6 +16,7 @@ use crate::log::{Cause, Phase};
 use crate::persist::Mark;
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
+use crate::tls::Session;
 use crate::trace::Trace;
 
 /// A client's connection. While it is idle, it owns a few hundred bytes.
@@ -31,20 +34,26 @@ pub(super) struct Connection {
     pub(super) mark: Option<Mark>,
     /// What is noted of the current request.
     pub(super) trace: Trace,
+    /// What was agreed on in TLS, if the client speaks it.
+    pub(super) session: Option<Rc<Session>>,
     /// What heads get that want it: `X-Forwarded-For`.
-    lines: Vec<u8>,
+    pub(super) lines: Vec<u8>,
+    /// What the service's rules make of the current request; `None`: it has had no rules yet.
+    pub(super) ruled: Option<Box<Ruled>>,
     /// Whether it may still turn out to speak HTTP/2.
     may_be_http2: bool,
 }
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
-    let proto = if client.session().is_some() { "https" } else { "http" };
+    let session = client.session();
+    let proto = if session.is_some() { "https" } else { "http" };
     let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
-    let (trace, mark) = (Trace::default(), None);
-    let mut connection = Connection { presence, client, peer, carry, head, mark, trace, lines, may_be_http2 };
+    let (trace, mark, ruled) = (Trace::default(), None, None);
+    let mut connection =
+        Connection { presence, client, peer, session, carry, head, mark, trace, lines, ruled, may_be_http2 };
     match connection.run().await {
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
@@ -106,8 +115,8 @@ impl Connection {
             first = false;
             self.may_be_http2 = false;
             self.presence.local.counters().requests.add();
-            let finish = exchange::run(self, &request).await;
-            if !matches!(finish, Finish::Refuse { .. }) {
+            let finish = self.answer_to(&request).await;
+            if !matches!(finish, Finish::Refuse { .. } | Finish::Answer { .. }) {
                 self.finish();
             }
             match finish {
@@ -121,6 +130,18 @@ impl Connection {
                 Finish::Close => return End::Closed,
                 Finish::Linger => return End::Linger,
                 Finish::Reset => return End::Reset,
+                Finish::Silent => return End::Closed,
+                Finish::Answer { answer, close } => {
+                    let close = close || !request.keep_alive || self.presence.is_closing();
+                    let mut bytes = Vec::new();
+                    answer.write(&mut bytes, close, request.method == Method::Head);
+                    let end = self.say(&bytes, close).await;
+                    self.finish();
+                    match end {
+                        End::Closed => {}
+                        end @ (End::Linger | End::Reset | End::Http2) => return end,
+                    }
+                }
                 Finish::Refuse { refusal, close } => {
                     let close = close || !request.keep_alive || self.presence.is_closing();
                     let end = self.refuse(refusal, close, request.method == Method::Head).await;
@@ -166,9 +187,14 @@ impl Connection {
         let mut answer = Vec::new();
         write_answer(&mut answer, refusal, close, head_only);
         self.trace.answered_here(refusal.status.code());
+        self.say(&answer, close).await
+    }
+
+    /// Sends an answer of our own. `Closed`: the connection goes on, unless `close`.
+    async fn say(&mut self, answer: &[u8], close: bool) -> End {
         self.presence.set_deadline(self.presence.local.frontend.config.timeouts.client);
         self.presence.slot.count_sent(answer.len() as u64);
-        if self.client.send([&answer, &[]], close).is_err() {
+        if self.client.send([answer, &[]], close).is_err() {
             return End::Reset;
         }
         let Self { client, presence, .. } = self;
@@ -280,15 +306,23 @@ impl Connection {
         let mut fields = local.worker.fields.borrow_mut();
         let request = Request::parse(bytes, local.frontend.config.limits.header, &mut fields)
             .inspect_err(|_| self.trace.ends(Cause::Refused, Phase::Request))?;
-        if let Some(request) = &request {
-            self.presence.slot.count_received(request.length);
-            self.trace.head(local, bytes, fields.list(), at_once);
+        let Some(request) = request else { return Ok(None) };
+        self.presence.slot.count_received(request.length);
+        self.trace.head(local, bytes, fields.list(), at_once);
+        let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
+        if let Some(rules) = &local.frontend.rules {
+            let (source, tls) = (self.peer.ip(), self.session.as_deref());
+            let ruled = self.ruled.get_or_insert_default();
+            ruled.restart();
+            let scene = Scene { local, rules, source, tls, lines };
+            ruled.run(scene, Head { bytes, fields: fields.list(), request: &request }, &mut self.head);
+        } else {
+            self.ruled = None;
             self.head.clear();
-            let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
-            let additions = Additions { lines, host: &local.frontend.host };
+            let additions = Additions { lines, host: &local.frontend.host, ..Additions::default() };
             request.write(bytes, fields.list(), additions, &mut self.head);
         }
-        Ok(request)
+        Ok(Some(request))
     }
 }
 

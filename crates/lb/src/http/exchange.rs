@@ -12,6 +12,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use super::answer::Answer;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
@@ -34,6 +35,15 @@ pub(super) enum Finish {
     Linger,
     /// The answer could not be completed.
     Reset,
+    /// A rule's answer. `close`: the request was not read to its end.
+    Answer {
+        /// What to answer.
+        answer: Answer,
+        /// Whether no further request can be read.
+        close: bool,
+    },
+    /// A rule wants no answer.
+    Silent,
     /// Nothing was answered: the balancer does. `close`: the request was not read to its end.
     Refuse {
         /// What to answer.
@@ -48,9 +58,8 @@ const GONE: Refusal = Refusal::new(Status::Unavailable, "the server of this clie
 const UNREACHABLE: Refusal = Refusal::new(Status::Unavailable, "no server accepts connections");
 const DIED: Refusal = Refusal::new(Status::BadGateway, "the server closed the connection without an answer");
 
-/// Carries one request, whose head stands in `connection.head`.
-pub(super) async fn run(connection: &mut Connection, request: &Request) -> Finish {
-    let pool = Rc::clone(&connection.presence.local.pool);
+/// Carries one request, whose head stands in `connection.head`, to a server of the pool.
+pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc<LocalPool>) -> Finish {
     let backend = &pool.backend;
     let close = !request.body.is_done();
     connection.trace.ends(Cause::Server, Phase::Connect);

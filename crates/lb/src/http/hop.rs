@@ -1,5 +1,7 @@
 //! Which fields are for one hop only (RFC 9110 section 7.6.1), and leaving them out.
 
+use relevo_proto::rule::Changes;
+
 use super::fields::{Field, elements};
 use super::refusal::Refusal;
 
@@ -102,6 +104,17 @@ pub(super) fn named_fields(bytes: &[u8], fields: &[Field]) -> Result<u128, Refus
         }
     }
     Ok(dropped)
+}
+
+/// The fields that rules leave out.
+pub(super) fn changed_fields(bytes: &[u8], fields: &[Field], changes: &Changes) -> u128 {
+    let mut dropped = 0;
+    for (index, field) in fields.iter().enumerate() {
+        if changes.leaves_out(field.name(bytes)) {
+            dropped |= 1 << index;
+        }
+    }
+    dropped
 }
 
 /// Copies the field lines that stay, neighbours in one piece.

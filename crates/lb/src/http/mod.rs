@@ -3,14 +3,17 @@
 //! The parsers take bytes and give values or a refusal; they are public for the fuzz targets. The rest of
 //! the engine drives them from sockets.
 
+mod answer;
 pub mod body;
 pub mod chunked;
 pub(crate) mod connection;
+mod decide;
 pub(crate) mod exchange;
 pub mod fields;
 mod framing;
 pub(crate) mod hop;
 pub(crate) mod linger;
+mod obey;
 pub mod refusal;
 pub mod request;
 mod request_line;

@@ -1,9 +1,11 @@
 //! A request's head: checked, understood, and written anew for the server.
 
+use relevo_proto::rule::Changes;
+
 use super::body::Body;
 use super::fields::{Field, Fields};
 use super::framing::Framing;
-use super::hop::{Connection, Known, known, named_fields, write_kept};
+use super::hop::{Connection, Known, changed_fields, known, named_fields, write_kept};
 use super::refusal::{Refusal, Status};
 use super::request_line::{self, Place, is_authority, is_options, same_authority};
 pub use super::request_line::{Method, Version};
@@ -26,19 +28,23 @@ pub struct Request {
     method_end: usize,
     target: Place,
     authority: Option<Place>,
-    has_host: bool,
+    host: Option<Place>,
     dropped: u128,
     /// Dropped where we add our own.
     forwarded_proto: u128,
 }
 
 /// What the balancer adds to a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Additions<'a> {
     /// Lines that end in CRLF, as in `X-Forwarded-For: 192.0.2.1`; prepared once for each connection.
     pub lines: &'a [u8],
     /// The Host for a client of HTTP/1.0 that sent none.
     pub host: &'a [u8],
+    /// What rules change in the fields.
+    pub changes: Option<&'a Changes>,
+    /// The path that the server gets instead; the query stays.
+    pub path: Option<&'a [u8]>,
 }
 
 impl Request {
@@ -67,7 +73,7 @@ impl Request {
             method_end: line.method_end,
             target: line.target,
             authority: line.authority,
-            has_host: false,
+            host: None,
             dropped: 0,
             forwarded_proto: 0,
         };
@@ -101,21 +107,34 @@ impl Request {
         out.extend_from_slice(part(method_start, self.method_end));
         out.push(b' ');
         let target = part(self.target.0, self.target.1);
-        match target.first() {
+        match (target.first(), additions.path) {
+            (_, Some(path)) => {
+                out.extend_from_slice(path);
+                let query = memchr::memchr(b'?', target).and_then(|mark| target.get(mark..));
+                out.extend_from_slice(query.unwrap_or_default());
+            }
             // RFC 9112 section 3.2.4: `OPTIONS http://host` asks about the whole server.
-            None if bytes.get(method_start..).is_some_and(is_options) => out.push(b'*'),
+            (None, None) if bytes.get(method_start..).is_some_and(is_options) => out.push(b'*'),
             // `http://host` and `http://host?query`.
-            None => out.push(b'/'),
-            Some(b'?') => {
+            (None, None) => out.push(b'/'),
+            (Some(b'?'), None) => {
                 out.push(b'/');
                 out.extend_from_slice(target);
             }
-            Some(_) => out.extend_from_slice(target),
+            (Some(_), None) => out.extend_from_slice(target),
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let ours = if additions.lines.is_empty() { 0 } else { self.forwarded_proto };
-        write_kept(bytes, fields, self.dropped | ours, out);
-        if !self.has_host {
+        let mut dropped = self.dropped;
+        if !additions.lines.is_empty() {
+            dropped |= self.forwarded_proto;
+        }
+        let mut has_host = self.host.is_some();
+        if let Some(changes) = additions.changes {
+            dropped |= changed_fields(bytes, fields, changes);
+            has_host |= changes.leaves_out(b"host");
+        }
+        write_kept(bytes, fields, dropped, out);
+        if !has_host {
             out.extend_from_slice(b"Host: ");
             out.extend_from_slice(self.authority.map_or(additions.host, |(from, to)| part(from, to)));
             out.extend_from_slice(b"\r\n");
@@ -123,8 +142,28 @@ impl Request {
         if self.websocket {
             out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
         }
+        if let Some(changes) = additions.changes {
+            out.extend_from_slice(&changes.lines);
+        }
         out.extend_from_slice(additions.lines);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// The method as it was written.
+    pub fn method_name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
+        bytes.get(start..self.method_end).unwrap_or_default()
+    }
+
+    /// The host that is asked, with its port if there is one; empty: none.
+    pub fn host<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let place = self.host.or(self.authority);
+        place.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default()
+    }
+
+    /// Path and query as they were written; of a whole URL they may be empty.
+    pub fn target<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.target.0..self.target.1).unwrap_or_default()
     }
 
     fn read_fields(&mut self, bytes: &[u8], fields: &[Field]) -> Result<(), Refusal> {
@@ -137,6 +176,7 @@ impl Request {
             match known(name) {
                 Known::Host => {
                     // RFC 9112 section 3.2: one Host, and a valid one.
+                    self.host = Some((field.value_start as usize, field.value_end as usize));
                     if host.replace(value).is_some() {
                         return Err(Refusal::bad("more than one Host"));
                     }
@@ -170,7 +210,6 @@ impl Request {
                 Known::Other => {}
             }
         }
-        self.has_host = host.is_some();
         match (host, self.authority) {
             (None, _) if self.version == Version::V11 => return Err(Refusal::bad("there is no Host")),
             // RFC 9112 section 3.2.2 lets the target win; refusing is safer.

@@ -1,10 +1,12 @@
 //! A response's head: checked as strictly as a request's, and written anew for the client.
 
+use relevo_proto::rule::Changes;
+
 use super::body::Body;
 use super::chunked::Chunked;
 use super::fields::{Field, Fields};
 use super::framing::Framing;
-use super::hop::{Connection, Known, known, named_fields, write_kept};
+use super::hop::{Connection, Known, changed_fields, known, named_fields, write_kept};
 use super::request_line::{Method, Version};
 
 /// What the engine must know of a response.
@@ -30,11 +32,13 @@ pub struct Broken(pub &'static str);
 
 /// How the answer is written for this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct Manner<'a> {
     /// The client's version.
     pub version: Version,
     /// Whether its connection ends with this answer.
     pub close: bool,
+    /// What is changed in the fields.
+    pub changes: Option<&'a Changes>,
 }
 
 impl Response {
@@ -72,14 +76,18 @@ impl Response {
     }
 
     /// Writes the head for the client.
-    pub fn write(&self, bytes: &[u8], fields: &[Field], manner: Manner, out: &mut Vec<u8>) {
+    pub fn write(&self, bytes: &[u8], fields: &[Field], manner: Manner<'_>, out: &mut Vec<u8>) {
         // From the space after the version: status, phrase, CRLF.
         out.extend_from_slice(b"HTTP/1.1");
         out.extend_from_slice(bytes.get(8..self.fields_start).unwrap_or_default());
         // RFC 9112 section 6.1: not to a client of HTTP/1.0, not even about a body that does not come.
         let to_old = manner.version == Version::V10;
         let coding = self.coding.filter(|_| to_old).map_or(0, |index| 1 << index);
-        write_kept(bytes, fields, self.dropped | coding, out);
+        let changed = manner.changes.map_or(0, |changes| changed_fields(bytes, fields, changes));
+        write_kept(bytes, fields, self.dropped | coding | changed, out);
+        if let Some(changes) = manner.changes {
+            out.extend_from_slice(&changes.lines);
+        }
         if self.status == 101 {
             out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
         } else if manner.close && !self.is_interim() {

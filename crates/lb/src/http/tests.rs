@@ -10,7 +10,8 @@ use super::request::{Additions, Method, Request, Version};
 use super::response::{Manner, Response};
 
 const LIMIT: usize = 16 * 1024;
-const ADDITIONS: Additions<'_> = Additions { lines: b"X-Forwarded-For: 192.0.2.1\r\n", host: b"default" };
+const ADDITIONS: Additions<'_> =
+    Additions { lines: b"X-Forwarded-For: 192.0.2.1\r\n", host: b"default", changes: None, path: None };
 
 fn parse(head: &str) -> Result<Option<Request>, Refusal> {
     Request::parse(head.as_bytes(), LIMIT, &mut Fields::new())
@@ -109,7 +110,12 @@ fn an_answer_without_a_body_does_not_speak_of_one() {
     let mut fields = Fields::new();
     let response = Response::parse(bytes, LIMIT, Method::Safe, &mut fields).unwrap().unwrap();
     let mut out = Vec::new();
-    response.write(bytes, fields.list(), Manner { version: Version::V11, close: true }, &mut out);
+    response.write(
+        bytes,
+        fields.list(),
+        Manner { version: Version::V11, close: true, changes: None },
+        &mut out,
+    );
     assert_eq!(out, b"HTTP/1.1 204 No Content\r\nX: y\r\nConnection: close\r\n\r\n");
 }
 
@@ -120,7 +126,12 @@ fn a_client_of_http_1_0_does_not_hear_of_transfer_codings() {
         let mut fields = Fields::new();
         let response = Response::parse(bytes, LIMIT, method, &mut fields).unwrap().unwrap();
         let mut out = Vec::new();
-        response.write(bytes, fields.list(), Manner { version: Version::V10, close: true }, &mut out);
+        response.write(
+            bytes,
+            fields.list(),
+            Manner { version: Version::V10, close: true, changes: None },
+            &mut out,
+        );
         assert_eq!(out, b"HTTP/1.1 200 OK\r\nX: y\r\nConnection: close\r\n\r\n");
     }
 }

@@ -20,6 +20,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The name that the client asked for, as bytes; empty: none.
+    pub(crate) fn name_bytes(&self) -> &[u8] {
+        self.name.as_deref().unwrap_or_default().as_bytes()
+    }
+
     /// The same with all that was agreed on.
     pub(crate) fn agreed(self, common: &CommonState) -> Self {
         Self {

@@ -14,6 +14,7 @@ mod limits;
 mod log;
 mod persistence;
 mod rig;
+mod rules;
 mod tcp;
 mod tls;
 mod tls_rig;

@@ -342,8 +342,13 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(front: Front) -> Self {
+        Self::run(&cluster([front]))
+    }
+
+    /// All services of a cluster; clients come to the first.
+    pub(crate) fn run(cluster: &ClusterFile) -> Self {
         let settings = Settings { workers: 2, ..Settings::default() };
-        let engine = Engine::start(settings, &cluster([front])).unwrap();
+        let engine = Engine::start(settings, cluster).unwrap();
         let at = engine.snapshot().services[0].listen[0];
         Self { engine, at }
     }

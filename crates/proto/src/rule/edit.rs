@@ -44,6 +44,14 @@ impl Changes {
         self.lines.clear();
     }
 
+    /// Does these as well, unless a field of theirs was already decided about.
+    pub fn extend(&mut self, other: &Self) {
+        if !other.left_out.iter().any(|name| self.leaves_out(name.as_bytes())) {
+            self.left_out.extend_from_slice(&other.left_out);
+            self.lines.extend_from_slice(&other.lines);
+        }
+    }
+
     /// Whether a field of this name is left out.
     pub fn leaves_out(&self, name: &[u8]) -> bool {
         self.left_out.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name))

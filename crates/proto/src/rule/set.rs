@@ -243,6 +243,14 @@ impl Rules {
         self.rules.iter().flat_map(|rule| &rule.actions).any(|act| matches!(act, Act::Auth { .. }))
     }
 
+    /// Whether some rule looks at TLS or at the name asked for in it.
+    pub fn looks_at_tls(&self) -> bool {
+        let looks = |conditions: &Conditions| {
+            conditions.written.tls.is_some() || !conditions.written.tls_name.is_empty()
+        };
+        self.rules.iter().any(|rule| looks(&rule.when) || rule.unless.as_ref().is_some_and(looks))
+    }
+
     /// Goes on from where the course is, up to the next thing to do. After [`Step::Done`] the course must be restarted.
     pub fn step(&self, course: &mut Course, request: &Request<'_>) -> Step<'_> {
         if self.rules.is_empty() {

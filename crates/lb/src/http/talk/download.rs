@@ -118,7 +118,7 @@ impl Talk {
             if response.is_interim() {
                 // A client of HTTP/1.0 does not know them (RFC 9110 section 15.2).
                 if version == Version::V11 {
-                    let manner = Manner { version, close: false };
+                    let manner = Manner { version, close: false, changes: None };
                     response.write(bytes, fields.list(), manner, &mut output);
                 }
                 bytes = rest;
@@ -137,7 +137,7 @@ impl Talk {
                         )),
                     );
                 }
-                let manner = Manner { version, close: false };
+                let manner = Manner { version, close: false, changes: None };
                 connection.trace.answered(response.status);
                 let start = output.len();
                 response.write(bytes, fields.list(), manner, &mut output);
@@ -154,7 +154,7 @@ impl Talk {
                 || self.up != Upload::Done
                 || connection.presence.is_closing();
             self.carry = Vec::new();
-            let manner = Manner { version, close: self.close };
+            let manner = Manner { version, close: self.close, changes: connection.changes() };
             let start = output.len();
             response.write(bytes, fields.list(), manner, &mut output);
             connection.write_mark(&mut output, start);
