@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use relevo_model::cluster::{Balance, CheckKind, HttpCheck, Mode};
-use relevo_model::{Reading, Severity, diagnostic, read};
+use relevo_model::{Reading, Severity, diagnostic, read, reference};
 
 const EXAMPLES: [&str; 5] = [
     include_str!("../../../examples/minimal.toml"),
@@ -96,11 +96,155 @@ fn word() -> impl Strategy<Value = String> {
         "inf",
         "1979-05-27",
         "\u{1f980}",
+        "pool",
+        "rule",
+        "when",
+        "users",
+        "stats",
+        "[[service.web.rule]]",
+        "deny",
+        "403",
+        "check",
+        "cookie",
+        "\"~(\"",
+        "\"{host\"",
+        "\"$6$a$b\"",
     ];
     prop_oneof![9 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)]
 }
 
+/// A file that is right but for what comes after it.
+const BASE: &str = r#"name = "shop"
+network.lan.subnet = "10.1.0.0/24"
+node.lb1 = { roles = ["director"], address.lan = "10.1.0.11" }
+node.web1 = { roles = ["server"], address.lan = "10.1.0.21" }
+address.front = { network = "lan", ip = "10.1.0.200" }
+users.staff = { anna = "$5$salt$JWnMBU6pUUJSJvLYFWkpbFh6V.BSvCWrwdYT1ZFOPK7" }
+service.web = { listen = "front:80", mode = "http", servers = ["web1:80"] }
+"#;
+
+/// Any key of the reference, with the name that it has in a file.
+fn key() -> impl Strategy<Value = &'static str> {
+    let keys: Vec<&str> =
+        reference::document().iter().flat_map(|table| table.keys).map(|key| key.name).collect();
+    proptest::sample::select(keys)
+}
+
+/// A value of any shape: plain ones that some key wants, lists, and tables with keys of the reference.
+fn value() -> impl Strategy<Value = String> {
+    let plain = [
+        "true",
+        "false",
+        "0",
+        "1",
+        "403",
+        "-1",
+        "0x7fffffffffffffff",
+        "1.5",
+        "1979-05-27",
+        "\"\"",
+        "\"1s\"",
+        "\"0d\"",
+        "\"9999999999d\"",
+        "\"16KiB\"",
+        "\"front:80\"",
+        "\"front:0\"",
+        "\"web1:80\"",
+        "\"web\"",
+        "\"p\"",
+        "\"staff\"",
+        "\"a\"",
+        "\"source\"",
+        "\"header:X\"",
+        "\"header:\"",
+        "\"cookie:\u{e9}\"",
+        "\"uri\"",
+        "\"https\"",
+        "\"https://{host}{uri}\"",
+        "\"{\"",
+        "\"{{\"",
+        "\"{\u{e9}}\"",
+        "\"~\"",
+        "\"~^/(a|b)*$\"",
+        "\"~\\\\p{L}\"",
+        "\"*\"",
+        "\"/*\"",
+        "\"$1\"",
+        "\"$99999999999\"",
+        "\"silent\"",
+        "\"http\"",
+        "\"udp\"",
+        "\"tcp\"",
+        "\"none\"",
+        "\"all\"",
+        "\"200-299,304\"",
+        "\"200-\"",
+        "\"/health\"",
+        "\"\\r\\n\"",
+        "\"\\u0000\"",
+        "\"\u{1f980}\"",
+        "\"10.0.0.0/8\"",
+        "\"10.0.0.1/8\"",
+        "\"$6$\"",
+        "\"$6$\u{e9}$a\"",
+        "\"$\u{e9}\"",
+        "[]",
+        "{}",
+        "\"file:/a\"",
+        "\"udp:1.2.3.4:5\"",
+        "\"a.example.org\"",
+        "\"*.example.org\"",
+        "\"GET\"",
+        "\"get\"",
+        "\"X-A\"",
+        "\"te\"",
+    ];
+    let plain = proptest::sample::select(plain.to_vec()).prop_map(str::to_owned);
+    plain.prop_recursive(3, 12, 4, |inner| {
+        let name = prop_oneof![8 => key().prop_map(|key| format!("{key:?}")), 1 => Just("\"\u{e9}\"".to_owned()), 1 => Just("\"\"".to_owned())];
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|values| format!("[{}]", values.join(", "))),
+            proptest::collection::btree_map(name, inner, 0..5).prop_map(|pairs| {
+                let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+                format!("{{ {} }}", pairs.join(", "))
+            }),
+        ]
+    })
+}
+
+/// A table of the balancer with any keys and values.
+fn table() -> impl Strategy<Value = String> {
+    let headers = [
+        "[service.b]",
+        "[service.b.tls]",
+        "[service.b.check]",
+        "[[service.b.rule]]",
+        "[[service.b.rule]]",
+        "[pool.p]",
+        "[pool.p.server.web1]",
+        "[pool.web]",
+        "[users.u]",
+        "[acme.a]",
+        "[log]",
+        "[stats]",
+        "[service.c]\nlisten = \"front:81\"\nmode = \"tcp\"",
+        "[service.d]\nlisten = { at = \"front:82\", tls = true }\nmode = \"http\"\npool = \"p\"",
+        "[service.e]\nlisten = \"front:83\"\nmode = \"udp\"\nservers = [\"web1:53\"]",
+    ];
+    let pairs = proptest::collection::btree_map(key(), value(), 0..6);
+    (proptest::sample::select(headers.to_vec()), pairs).prop_map(|(header, pairs)| {
+        let fresh = pairs.iter().filter(|(key, _)| !header.contains(&format!("\n{key} = ")));
+        let lines: Vec<String> = fresh.map(|(key, value)| format!("{key:?} = {value}\n")).collect();
+        format!("{header}\n{}", lines.concat())
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_value_of_any_key_is_survived(tables in proptest::collection::vec(table(), 1..6)) {
+        examine(&format!("{BASE}{}", tables.concat()));
+    }
+
     #[test]
     fn any_text_is_survived(text in any::<String>()) {
         examine(&text);
@@ -246,6 +390,18 @@ fn a_huge_file_is_refused_with_one_sentence() {
     let found = read(&text).diagnostics;
     assert_eq!(found.len(), 1);
     assert!(found[0].message.contains("larger than 1 MiB"), "{found:?}");
+}
+
+#[test]
+fn a_file_of_expressions_that_take_long_is_answered() {
+    let list: String = (0..40_000).map(|number| format!("\"~(\\\\w{{9,99}}){{{number}}}x\",\n")).collect();
+    let text = format!("{BASE}[[service.web.rule]]\ndeny = 403\nwhen.path = [\n{list}]\n");
+    assert!(text.len() < 1 << 20);
+    examine(&text);
+    let rules: String = (0..5_000)
+        .map(|number| format!("[[service.b.rule]]\nwhen.path = \"~(a{{9,99}}){{99}}{number}\"\nwhen.host = \"~(?i)(.{{9,99}}){{9}}{number}\"\n"))
+        .collect();
+    examine(&format!("{BASE}[service.b]\nlisten = \"front:81\"\nmode = \"http\"\n{rules}"));
 }
 
 #[test]
