@@ -1,7 +1,7 @@
 //! Answers the control API: asks the director and the balancer, and remembers what the operator wants.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, Weak};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
@@ -15,6 +15,7 @@ use crate::director::{Director, SwitchoverError};
 use crate::process::wall_ms;
 use crate::reload::Loaded;
 use crate::state::State;
+use crate::stats;
 use crate::words;
 
 /// Everything that answers are made of.
@@ -29,6 +30,10 @@ pub(crate) struct Node {
     /// `None`: no group of addresses has this node, or it has been stopped.
     pub(crate) director: RwLock<Option<Director>>,
     pub(crate) balancer: RwLock<Balancer>,
+    /// The statistics page; `None`: there was none yet, or it has been stopped.
+    pub(crate) stats: Mutex<Option<stats::Server>>,
+    /// For the statistics page, which has a thread of its own.
+    pub(crate) itself: Weak<Self>,
 }
 
 /// The balancer of a node.
@@ -104,7 +109,7 @@ impl Node {
         }
     }
 
-    fn groups(&self) -> Vec<GroupStatus> {
+    pub(crate) fn groups(&self) -> Vec<GroupStatus> {
         let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
         match director.as_ref() {
             Some(director) => director.status(),
@@ -129,6 +134,32 @@ impl Node {
             addresses: cluster.addresses_of(&group.name).map(words::address).collect(),
         })
         .collect()
+    }
+
+    /// Serves the statistics page where this file says, and nowhere else.
+    ///
+    /// # Errors
+    /// When it cannot; then nothing was changed.
+    pub(crate) fn serve_stats(&self, cluster: &ClusterFile) -> Result<(), stats::StatsError> {
+        let wanted = cluster.stats.as_ref().map_or(&[][..], |stats| &stats.listen);
+        let mut server = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*server, self.itself.upgrade()) {
+            (None, Some(itself)) if !wanted.is_empty() => {
+                let started = stats::Server::start(itself)?;
+                started.listen(wanted)?;
+                *server = Some(started);
+                Ok(())
+            }
+            (Some(server), _) => server.listen(wanted),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Opens the access log's file again: it was moved away.
+    pub(crate) fn reopen_log(&self) {
+        if let Balancer::Running(engine) = &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
+            engine.reopen_log();
+        }
     }
 
     /// Takes the balancer out, to be stopped.

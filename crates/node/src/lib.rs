@@ -20,6 +20,8 @@ mod panics;
 mod process;
 mod reload;
 mod state;
+mod stats;
 mod words;
 
 pub use process::{Options, RunError, run};
+pub use stats::StatsError;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,6 +20,7 @@ use crate::folder::{Folder, FolderError};
 use crate::logging::{self, Log, LogError};
 use crate::reload::Loaded;
 use crate::state::{Start, State};
+use crate::stats::StatsError;
 use crate::words;
 
 /// How to run a node.
@@ -80,6 +81,9 @@ pub enum RunError {
     /// The balancer cannot start.
     #[error(transparent)]
     Balancer(#[from] relevo_lb::StartError),
+    /// The statistics page cannot be served.
+    #[error(transparent)]
+    Stats(#[from] StatsError),
     /// The director cannot start.
     #[error(transparent)]
     Director(#[from] director::StartError),
@@ -112,7 +116,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let state_folder = Folder::own("state", &options.state_dir)?;
     let state = State::open(&state_folder)?;
     let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
-    let node = Arc::new(start(loaded.clone(), name, state, options)?);
+    let node = start(loaded.clone(), name, state, options)?;
     // Only now: a node that does not start says why, and nothing else.
     for warning in warnings {
         tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
@@ -135,6 +139,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         match events.recv() {
             Ok(Event::Signal(Signal::SIGHUP)) => {
                 tracing::info!("SIGHUP: reading the cluster file again");
+                node.reopen_log();
                 // It tells in the log what came of it.
                 if let Err(Refusal::Mistakes { details, .. }) = node.reload() {
                     tracing::warn!("{details}");
@@ -172,6 +177,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         }
     }
     server.stop();
+    // It has the node, and the node has it.
+    drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
     let mut state = node.state.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = state.record_end(wall_ms()) {
         tracing::warn!(%error, "the end of this run cannot be written to the state folder");
@@ -182,7 +189,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
 
 /// What can fail for a reason that an operator must mend comes first; then the balancer, so that it answers when the first
 /// address comes; then the director.
-fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Result<Node, RunError> {
+fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Result<Arc<Node>, RunError> {
     let since = wall_ms();
     let cluster = Arc::clone(&loaded.cluster);
     let director = match cluster.groups.iter().any(|group| group.priority_of(&name).is_some()) {
@@ -192,7 +199,7 @@ fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Res
     let admin = remembered(&cluster, &state);
     let settings = relevo_lb::Settings { workers: options.workers, admin, ..relevo_lb::Settings::default() };
     let balancer = Engine::start(settings, &cluster)?;
-    let node = Node {
+    let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),
         reloading: Mutex::new(()),
         name,
@@ -200,7 +207,10 @@ fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Res
         state: Mutex::new(state),
         director: RwLock::new(None),
         balancer: RwLock::new(Balancer::Running(balancer)),
-    };
+        stats: Mutex::new(None),
+        itself: Weak::clone(itself),
+    });
+    node.serve_stats(&cluster)?;
     if let Some(director) = director {
         let director = director.start()?;
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);

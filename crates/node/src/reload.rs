@@ -63,7 +63,14 @@ impl Node {
             return Err(Refusal::Conflict("this node is being stopped".to_owned()));
         };
         // The certificates and pages that the file names may be other ones though the file is the same.
-        engine.apply(&cluster).map_err(|error| Refusal::Conflict(in_full(&error)))?;
+        self.serve_stats(&cluster).map_err(|error| Refusal::Conflict(in_full(&error)))?;
+        if let Err(error) = engine.apply(&cluster) {
+            // All of it, or nothing.
+            if let Err(error) = self.serve_stats(&before.cluster) {
+                tracing::error!("{}", in_full(&error));
+            }
+            return Err(Refusal::Conflict(in_full(&error)));
+        }
         let next = Loaded::new(cluster, &before.path, &text);
         let file = next.status();
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = next;

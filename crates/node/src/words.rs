@@ -31,7 +31,7 @@ pub(crate) fn pool(from: PoolSnapshot) -> PoolStatus {
 }
 
 /// How servers are chosen, as in the cluster file.
-fn balance(from: &Balance) -> String {
+pub(crate) fn balance(from: &Balance) -> String {
     let word = match from {
         Balance::RoundRobin => "roundrobin",
         Balance::StaticRr => "static-rr",
@@ -97,7 +97,7 @@ pub(crate) fn admin(from: AdminState) -> &'static str {
 }
 
 /// A moment of the machine's clock as milliseconds since 1970-01-01 UTC.
-fn wall_of(time: Time) -> u64 {
+pub(crate) fn wall_of(time: Time) -> u64 {
     let ago = relevo_net::clock::now().since(time);
     wall_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,0 +1,170 @@
+//! What the statistics say, in whatever form: one moment of this node. Times are milliseconds since 1970-01-01 UTC.
+
+use std::net::SocketAddrV4;
+
+use relevo_lb::Figures;
+use relevo_model::cluster::Mode;
+
+/// One moment of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) cluster: String,
+    /// The director that answers.
+    pub(crate) node: String,
+    pub(crate) version: &'static str,
+    pub(crate) pid: u32,
+    /// When the process started.
+    pub(crate) since: u64,
+    pub(crate) now: u64,
+    /// Each group of addresses, and whether this director holds it.
+    pub(crate) groups: Vec<(String, bool)>,
+    pub(crate) services: Vec<ServiceReport>,
+    pub(crate) pools: Vec<PoolReport>,
+    /// Lines of the access log that could not be written.
+    pub(crate) lost_lines: u64,
+}
+
+/// How many came in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// In the last one.
+    pub(crate) current: u64,
+    /// The most.
+    pub(crate) most: u64,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceReport {
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    /// The pool that answers unless a rule says otherwise.
+    pub(crate) pool: String,
+    pub(crate) listen: Vec<SocketAddrV4>,
+    /// Most client connections.
+    pub(crate) limit: u64,
+    pub(crate) figures: Figures,
+    pub(crate) sessions: Rate,
+    pub(crate) requests: Rate,
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PoolReport {
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    /// How it balances, as in the cluster file.
+    pub(crate) balance: String,
+    /// Whether the fallback is answering.
+    pub(crate) fallback: bool,
+    pub(crate) figures: Figures,
+    pub(crate) sessions: Rate,
+    pub(crate) servers: Vec<ServerReport>,
+}
+
+/// What is to be seen of a server at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Look {
+    /// Answers and gets work.
+    Up,
+    /// Does not answer.
+    Down,
+    /// The operator lets it finish what it has.
+    Drain,
+    /// The operator has stopped it.
+    Maint,
+    /// Is checked, and has not been yet.
+    Unknown,
+    /// Is not checked.
+    Unchecked,
+}
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerReport {
+    pub(crate) name: String,
+    pub(crate) at: SocketAddrV4,
+    pub(crate) look: Look,
+    /// Since when its health is so.
+    pub(crate) since: u64,
+    /// The evidence for its health, in words.
+    pub(crate) reason: String,
+    pub(crate) weight: u16,
+    pub(crate) backup: bool,
+    /// Most requests or connections at a time.
+    pub(crate) limit: Option<u32>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) figures: Figures,
+    pub(crate) sessions: Rate,
+    /// Checks that failed.
+    pub(crate) check_failures: u64,
+    /// Times that it went down.
+    pub(crate) downs: u64,
+    /// How long it was down altogether, seconds.
+    pub(crate) downtime: u64,
+}
+
+impl Look {
+    /// HAProxy's word.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Drain => "DRAIN",
+            Self::Maint => "MAINT",
+            Self::Unknown => "UNKNOWN",
+            Self::Unchecked => "no check",
+        }
+    }
+
+    /// The word for style sheets and labels.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+            Self::Unknown => "unknown",
+            Self::Unchecked => "unchecked",
+        }
+    }
+
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Up, Self::Down, Self::Drain, Self::Maint, Self::Unknown, Self::Unchecked];
+
+    /// Whether it may get work.
+    pub(crate) const fn is_usable(self) -> bool {
+        matches!(self, Self::Up | Self::Unchecked | Self::Unknown)
+    }
+}
+
+impl PoolReport {
+    /// Servers that may get work: without backups, and the backups.
+    pub(crate) fn usable(&self) -> (usize, usize) {
+        let count =
+            |backup| self.servers.iter().filter(|one| one.backup == backup && one.look.is_usable()).count();
+        (count(false), count(true))
+    }
+
+    /// Whether anybody answers.
+    pub(crate) fn is_up(&self) -> bool {
+        self.fallback || self.usable() != (0, 0)
+    }
+
+    /// The weight of those who get work now.
+    pub(crate) fn weight(&self) -> u64 {
+        let backup = self.usable().0 == 0;
+        let usable = self.servers.iter().filter(|one| one.backup == backup && one.look.is_usable());
+        usable.map(|one| u64::from(one.weight)).sum()
+    }
+}
+
+/// The word of a mode, as in the cluster file.
+pub(crate) const fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
+        Mode::Udp => "udp",
+    }
+}

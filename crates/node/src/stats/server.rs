@@ -1,0 +1,268 @@
+//! The statistics page's sockets, thread and connections. Everything has a limit.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+
+use super::Source;
+use super::answer::Shared;
+
+/// Connections at a time; more wait in the kernel.
+const MOST_CONNECTIONS: usize = 64;
+/// Of them from one address; more are closed at once.
+const MOST_OF_ONE: usize = 16;
+/// Threads for what takes time: checking passwords, writing to the disk.
+const BLOCKING_THREADS: usize = 4;
+/// Time for a request's head, and longest idle time of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest life of a connection.
+const LONGEST_LIFE: Duration = Duration::from_secs(60);
+/// How often totals are looked at for rates.
+const LOOK: Duration = Duration::from_secs(1);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// The statistics page cannot be served. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StatsError {
+    /// Someone listens there.
+    #[error("statistics page: {at} is in use by another program; stop it or change `listen` in [stats]")]
+    InUse {
+        /// The address and port.
+        at: SocketAddrV4,
+    },
+    /// The kernel refused.
+    #[error("statistics page: cannot listen on {at}")]
+    Listen {
+        /// The address and port.
+        at: SocketAddrV4,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// No thread, event loop or randomness is to be had.
+    #[error("cannot start the statistics page")]
+    System(#[source] io::Error),
+}
+
+/// The running server of the statistics page; dropping it stops it.
+pub(crate) struct Server {
+    orders: Option<mpsc::UnboundedSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+    /// Where it listens: as wanted, and as it is.
+    places: Mutex<BTreeMap<SocketAddrV4, SocketAddrV4>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+/// Listen there too, and on these alone.
+struct Order {
+    opened: Vec<(SocketAddrV4, TcpListener)>,
+    wanted: Vec<SocketAddrV4>,
+}
+
+impl Server {
+    /// Starts the thread. It listens nowhere yet.
+    ///
+    /// # Errors
+    /// When there is no thread, event loop or randomness to be had.
+    pub(crate) fn start(source: Arc<dyn Source>) -> Result<Self, StatsError> {
+        let mut key = [0; 32];
+        let random = std::fs::File::open("/dev/urandom")
+            .and_then(|mut file| io::Read::read_exact(&mut file, &mut key));
+        random.map_err(StatsError::System)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_name("relevo-stats-work")
+            .build()
+            .map_err(StatsError::System)?;
+        let (orders, received) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(source, key));
+        let body = move || {
+            runtime.block_on(run(shared, received));
+            // Work that still blocks is not waited for.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new()
+            .name("relevo-stats".to_owned())
+            .spawn(body)
+            .map_err(StatsError::System)?;
+        Ok(Self { orders: Some(orders), thread: Some(thread), places: Mutex::default() })
+    }
+
+    /// Listens on these addresses alone. Those that stay are not touched; they may be on another machine yet.
+    ///
+    /// # Errors
+    /// When one cannot be listened on; then nothing was changed.
+    pub(crate) fn listen(&self, wanted: &[SocketAddrV4]) -> Result<(), StatsError> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = Vec::new();
+        for at in wanted.iter().filter(|at| !places.contains_key(at)) {
+            let listener = open(*at).map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => StatsError::InUse { at: *at },
+                _ => StatsError::Listen { at: *at, source },
+            })?;
+            opened.push((*at, listener));
+        }
+        places.retain(|at, _| wanted.contains(at));
+        for (at, listener) in &opened {
+            let real = match listener.local_addr() {
+                Ok(SocketAddr::V4(real)) => real,
+                Ok(SocketAddr::V6(_)) | Err(_) => *at,
+            };
+            places.insert(*at, real);
+        }
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order { opened, wanted: wanted.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// Where it listens; a port 0 is the one that the kernel chose.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> Vec<SocketAddrV4> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Listens on an address that may not be on this machine yet.
+fn open(at: SocketAddrV4) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_freebind_v4(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::V4(at).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
+    let places =
+        Arc::new(Places { all: Arc::new(Semaphore::new(MOST_CONNECTIONS)), of_one: Mutex::default() });
+    let mut listening: BTreeMap<SocketAddrV4, AbortHandle> = BTreeMap::new();
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            order = orders.recv() => {
+                let Some(Order { opened, wanted }) = order else { return };
+                listening.retain(|at, task| {
+                    let stays = wanted.contains(at);
+                    if !stays {
+                        task.abort();
+                    }
+                    stays
+                });
+                for (at, listener) in opened {
+                    match tokio::net::TcpListener::from_std(listener) {
+                        Ok(listener) => {
+                            let task = tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&places)));
+                            listening.insert(at, task.abort_handle());
+                        }
+                        Err(error) => tracing::error!(%at, %error, "the statistics page cannot be served"),
+                    }
+                }
+            }
+            _ = looks.tick() => {
+                let report = shared.source.report();
+                shared.rates.lock().unwrap_or_else(PoisonError::into_inner).look(&report);
+            }
+        }
+    }
+}
+
+/// How many connections there are.
+struct Places {
+    all: Arc<Semaphore>,
+    of_one: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+/// A connection's place; dropping it gives it back.
+struct Place {
+    places: Arc<Places>,
+    from: IpAddr,
+}
+
+impl Place {
+    /// `None`: this address has enough.
+    fn take(places: &Arc<Places>, from: IpAddr) -> Option<Self> {
+        let mut of_one = places.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = of_one.entry(from).or_default();
+        (*count < MOST_OF_ONE).then(|| {
+            *count += 1;
+            Self { places: Arc::clone(places), from }
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut of_one = self.places.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = of_one.get_mut(&self.from) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                of_one.remove(&self.from);
+            }
+        }
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: Arc<Places>) {
+    loop {
+        let Ok(slot) = Arc::clone(&places.all).acquire_owned().await else { return };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "the statistics page cannot accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(place) = Place::take(&places, peer.ip()) else { continue };
+        let from = match peer.ip() {
+            IpAddr::V4(from) => from,
+            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, std::convert::Infallible>(shared.answer(from, request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            match tokio::time::timeout(LONGEST_LIFE, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a connection to the statistics page ended"),
+                Err(_) => tracing::debug!("a connection to the statistics page took too long"),
+            }
+            drop((slot, place));
+        });
+    }
+}

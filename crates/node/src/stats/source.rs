@@ -1,0 +1,116 @@
+//! What the page shows comes from the node: its balancer and its director.
+
+use std::sync::{Arc, PoisonError};
+
+use relevo_api::server::Control;
+use relevo_api::types::{AdminState, GroupState, SetServer};
+use relevo_lb::{Admin, Health, PoolSnapshot, ServerSnapshot};
+use relevo_model::ClusterFile;
+use relevo_model::cluster::{CheckKind, Mode};
+
+use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport};
+use super::{Source, Wish};
+use crate::control::{Balancer, Node};
+use crate::process::wall_ms;
+use crate::words;
+
+impl Source for Node {
+    fn cluster(&self) -> Arc<ClusterFile> {
+        self.loaded().cluster
+    }
+
+    fn report(&self) -> Report {
+        let cluster = Source::cluster(self);
+        let snapshot = match &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
+            Balancer::Running(engine) => engine.snapshot(),
+            Balancer::Stopped(..) => relevo_lb::Snapshot::default(),
+        };
+        let groups = self.groups().into_iter();
+        let mode_of = |pool: &str| {
+            let user = snapshot.services.iter().find(|service| *service.pool == *pool);
+            user.map_or(Mode::Http, |service| service.mode)
+        };
+        let pools =
+            snapshot.pools.iter().map(|pool| pool_report(&cluster, pool, mode_of(&pool.name))).collect();
+        let services = snapshot.services.into_iter().map(|service| ServiceReport {
+            name: service.name.to_string(),
+            mode: service.mode,
+            pool: service.pool.to_string(),
+            listen: service.listen,
+            limit: service.limit,
+            figures: service.figures,
+            sessions: Rate::default(),
+            requests: Rate::default(),
+        });
+        Report {
+            cluster: cluster.name.clone(),
+            node: self.name.to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            since: self.since,
+            now: wall_ms(),
+            groups: groups.map(|group| (group.name.to_string(), group.state == GroupState::Active)).collect(),
+            services: services.collect(),
+            pools,
+            lost_lines: snapshot.lost_lines,
+        }
+    }
+
+    fn set(&self, wish: Wish, pool: &str, server: &str, who: &str) -> Result<(), String> {
+        let admin = match wish {
+            Wish::Ready => AdminState::Ready,
+            Wish::Drain => AdminState::Drain,
+            Wish::Maint => AdminState::Stop,
+        };
+        tracing::info!(pool, server, admin = words::admin(admin), "statistics page: asked by {who}");
+        self.set_server(server, SetServer { pool: Some(pool.into()), admin })
+            .map(drop)
+            .map_err(|refusal| refusal.to_string())
+    }
+}
+
+fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolReport {
+    let config = cluster.pool(&pool.name);
+    let is_checked = config.is_none_or(|pool| pool.check.kind != CheckKind::None);
+    let cookie = |server: &ServerSnapshot| {
+        config.filter(|pool| pool.cookie.is_some()).and_then(|pool| {
+            pool.servers.iter().find(|one| one.name == server.name).map(|one| one.cookie.clone())
+        })
+    };
+    let servers = pool.servers.iter().map(|server| ServerReport {
+        name: server.name.to_string(),
+        at: server.at,
+        look: look(server, is_checked),
+        since: words::wall_of(server.since),
+        reason: server.reason.clone(),
+        weight: server.weight,
+        backup: server.backup,
+        limit: server.limit,
+        cookie: cookie(server),
+        figures: server.figures.clone(),
+        sessions: Rate::default(),
+        check_failures: server.check_failures,
+        downs: server.downs,
+        downtime: server.downtime.as_secs(),
+    });
+    PoolReport {
+        name: pool.name.to_string(),
+        mode,
+        balance: words::balance(&pool.balance),
+        fallback: pool.fallback,
+        figures: pool.figures.clone(),
+        sessions: Rate::default(),
+        servers: servers.collect(),
+    }
+}
+
+const fn look(server: &ServerSnapshot, is_checked: bool) -> Look {
+    match (server.admin, server.health) {
+        (Admin::Stop, _) => Look::Maint,
+        (_, Health::Down) => Look::Down,
+        (Admin::Drain, _) => Look::Drain,
+        (Admin::Ready, _) if !is_checked => Look::Unchecked,
+        (Admin::Ready, Health::Unknown) => Look::Unknown,
+        (Admin::Ready, Health::Up) => Look::Up,
+    }
+}

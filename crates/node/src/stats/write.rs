@@ -1,0 +1,110 @@
+//! Small writers for the page: escaped text, numbers and times as people read them.
+
+use std::fmt::{self, Display};
+
+/// Text within HTML, in an element or in an attribute's quotes.
+pub(super) struct Text<T>(pub(super) T);
+
+impl<T: Display> Display for Text<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.to_string().chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                // Not allowed in HTML, and nothing to be seen.
+                character if character.is_control() => f.write_str("\u{fffd}")?,
+                character => write!(f, "{character}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number in groups of three digits, as `9 985`.
+pub(super) struct Grouped(pub(super) u64);
+
+impl Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index) % 3 == 0 {
+                // A narrow space that does not break.
+                f.write_str("\u{202f}")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An amount of bytes in three digits, as `24.9 kB`.
+pub(super) struct Bytes(pub(super) u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
+        if self.0 < 1000 {
+            return write!(f, "{}", self.0);
+        }
+        let mut value = self.0 as f64 / 1000.0;
+        let mut unit = UNITS.iter();
+        let mut name = unit.next();
+        // What would be rounded to 1000 takes the next unit.
+        while value >= 999.5
+            && let Some(next) = unit.next()
+        {
+            value /= 1000.0;
+            name = Some(next);
+        }
+        let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+        write!(f, "{value:.digits$}\u{202f}{}", name.unwrap_or(&""))
+    }
+}
+
+/// Seconds with their two largest units, as `3h12m`.
+pub(super) struct Span(pub(super) u64);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0;
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{seconds}s"),
+            (0, 0, _) => write!(f, "{minutes}m{}s", seconds % 60),
+            (0, _, _) => write!(f, "{hours}h{}m", minutes % 60),
+            _ => write!(f, "{days}d{}h", hours % 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_foreign_becomes_markup() {
+        assert_eq!(Text("<a href='x'>\"&\u{0}").to_string(), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;\u{fffd}");
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(Grouped(0).to_string(), "0");
+        assert_eq!(Grouped(999).to_string(), "999");
+        assert_eq!(Grouped(1_234_567).to_string(), "1\u{202f}234\u{202f}567");
+        assert_eq!(Bytes(999).to_string(), "999");
+        assert_eq!(Bytes(24_901).to_string(), "24.9\u{202f}k");
+        assert_eq!(Bytes(999_600).to_string(), "1.00\u{202f}M");
+        assert_eq!(Bytes(u64::MAX).to_string(), "18.4\u{202f}E");
+    }
+
+    #[test]
+    fn times_are_readable() {
+        let spans = [(0, "0s"), (61, "1m1s"), (3_600 * 3 + 12 * 60 + 1, "3h12m"), (90_000, "1d1h")];
+        for (seconds, text) in spans {
+            assert_eq!(Span(seconds).to_string(), text);
+        }
+    }
+}
