@@ -218,25 +218,25 @@ fn checks_ask_in_many_ways() {
 
 #[test]
 fn rules_are_read_in_the_order_in_which_they_act() {
-    let (service, _) = http(&format!(
+    let (service, _) = http(
         r#"
 [[service.web.rule]]
 pool = "web"
 strip_prefix = "/old/"
-replace_path = {{ "^/a(.*)" = "/b$1" }}
-set_header = {{ X-A = "{{source}}" }}
+replace_path = { "^/a(.*)" = "/b$1" }
+set_header = { X-A = "{source}" }
 delete_header = "X-B"
-set_response_header = {{ X-C = "c" }}
-rate_limit = {{ requests = 100, period = "10s", by = "header:X-Key" }}
-when = {{ host = ["Shop.example.org", "*.Example.org"], path = "/old/*", method = "GET", source = ["10.0.0.0/8", "1.2.3.4"], header = {{ X-Debug = true, X-No = false }}, query = {{ page = "~^[0-9]+$" }} }}
-unless = {{ cookie = {{ beta = ["1", "2"] }} }}
+set_response_header = { X-C = "c" }
+rate_limit = { requests = 100, period = "10s", by = "header:X-Key" }
+when = { host = ["Shop.example.org", "*.Example.org"], path = "/old/*", method = "GET", source = ["10.0.0.0/8", "1.2.3.4"], header = { X-Debug = true, X-No = false }, query = { page = "~^[0-9]+$" } }
+unless = { cookie = { beta = ["1", "2"] } }
 [[service.web.rule]]
-when = {{ path = "/x" }}
+when = { path = "/x" }
 redirect = "https"
 [[service.web.rule]]
-tarpit = {{ after = "5s" }}
-"#
-    ));
+tarpit = { after = "5s" }
+"#,
+    );
     let [first, second, third] = service.rules.as_slice() else { panic!("{:?}", service.rules) };
     let kinds: Vec<&str> = first
         .actions

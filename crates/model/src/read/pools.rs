@@ -6,11 +6,14 @@ use super::fields::{Fields, Use, misplaced};
 use super::findings::{Findings, Span};
 use super::names::{Named, Names, named};
 use super::nodes::Nodes;
+use super::suggest;
 use super::tree::Item;
 use super::{balance, check, persistence, servers, tls};
-use crate::cluster::{CheckKind, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion};
+use crate::cluster::{
+    CheckKind, Cookie, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion,
+};
 use crate::name::PoolName;
-use crate::reference::{self, POOL, POOL_TIMEOUT};
+use crate::reference::{POOL, POOL_TIMEOUT};
 
 /// The pools, with places for what is only known when all services are.
 #[derive(Debug)]
@@ -20,6 +23,15 @@ pub(super) struct Pools {
     /// All that are declared, those of services included.
     pub(super) names: Names,
     notes: BTreeMap<PoolName, Notes>,
+}
+
+/// The services that use a pool, taken together.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    /// Their modes.
+    pub(super) modes: Vec<Mode>,
+    /// Whether any listens with TLS.
+    pub(super) tls: bool,
 }
 
 /// Places of a pool.
@@ -35,6 +47,8 @@ pub(super) struct Notes {
     checked: bool,
     /// Where its connect timeout is written, if it is: nobody is warned of a default.
     pub(super) connect: Option<Span>,
+    /// Where its cookie is written.
+    cookie: Option<Span>,
     /// What it says that has a meaning in some modes only.
     uses: Vec<Use>,
 }
@@ -89,6 +103,7 @@ impl Pools {
             check: fields.find("check").map_or(span, |item| &item.span).clone(),
             checked: fields.find("check").is_some(),
             connect: None,
+            cookie: fields.find("cookie").map(|item| item.key.clone()),
             uses: fields.uses(&POOL),
         };
         let mut pool = Pool::new(PoolName::new(name));
@@ -128,10 +143,10 @@ impl Pools {
     }
 
     /// Whether what pools say has a meaning in the modes of the services that use them, and what follows from these.
-    pub(super) fn fit(&mut self, findings: &mut Findings<'_>, used: &BTreeMap<PoolName, Vec<Mode>>) {
+    pub(super) fn fit(&mut self, findings: &mut Findings<'_>, used: &BTreeMap<PoolName, Users>) {
         for pool in &mut self.list {
             let Some(notes) = self.notes.get(&pool.name) else { continue };
-            let Some(modes) = used.get(&pool.name).filter(|modes| !modes.is_empty()) else {
+            let Some(Users { modes, tls }) = used.get(&pool.name) else {
                 let hint = format!("write pool = \"{}\" in a service or a rule, or remove it", pool.name);
                 findings.lint(&notes.span, format!("nobody uses pool `{}`", pool.name), hint);
                 continue;
@@ -142,6 +157,14 @@ impl Pools {
                 {
                     misplaced(findings, span, name, *mode, right);
                 }
+            }
+            if let (Some(Cookie { secure: true, .. }), false, Some(span)) = (&pool.cookie, tls, &notes.cookie)
+            {
+                let message = format!(
+                    "browsers send back a secure cookie by TLS only, and nobody who uses {} listens with it",
+                    notes.what
+                );
+                findings.lint(span, message, "write secure = false, or listen with tls = true");
             }
             if !notes.checked && modes.iter().all(|mode| *mode == Mode::Udp) {
                 pool.check.kind = CheckKind::Ping;
@@ -194,15 +217,26 @@ pub(super) fn http_use(name: &str, item: &Item<'_>) -> Use {
     Use { name: name.to_owned(), span: item.span.clone(), modes: &[Mode::Http] }
 }
 
-/// Keys of a pool in a service that names one.
+/// Keys of a pool in a service that names one, at `named`. Many of them are one mistake.
 pub(super) fn strangers(
     findings: &mut Findings<'_>,
     fields: &Fields<'_>,
     timeout: Option<&Fields<'_>>,
-    pool: &str,
+    named: &Item<'_>,
 ) {
+    let pool = named.value.as_str().unwrap_or("NAME");
     let of_timeout = timeout.into_iter().flat_map(|timeout| timeout.of(&POOL_TIMEOUT));
-    for item in fields.of(&reference::POOL).filter(|item| item.name != "timeout").chain(of_timeout) {
+    let keys: Vec<&Item<'_>> =
+        fields.of(&POOL).filter(|item| item.name != "timeout").chain(of_timeout).collect();
+    if keys.len() > 3 {
+        let names: Vec<&str> = keys.iter().map(|item| item.name).collect();
+        let names = suggest::list(&names).replace(" or ", " and ");
+        let message = format!("{} names a pool and is one itself, with {names}", fields.what());
+        let hint = format!("remove `pool`, or write these keys in [pool.{pool}]");
+        findings.error(&named.key, message, hint);
+        return;
+    }
+    for item in keys {
         let message =
             format!("`{}` is about servers, and the service has pool `{pool}` for these", item.name);
         findings.error(&item.key, message, format!("write it in [pool.{pool}], or remove `pool`"));

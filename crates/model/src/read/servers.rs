@@ -195,7 +195,8 @@ pub(super) fn fit_together(
         let message = format!("server `{}` has a cookie, and the pool has none", server.name);
         findings.error(&item.key, message, "add cookie = \"SERVERID\" to the pool, or remove it");
     }
-    let bounded = pool.servers.iter().any(|server| server.max_connections.is_some());
+    // An agent may bound a server too.
+    let bounded = pool.agent.is_some() || pool.servers.iter().any(|server| server.max_connections.is_some());
     let queue = timeout.and_then(|timeout| timeout.find("queue"));
     for item in fields.find("max_queue").into_iter().chain(queue).filter(|_| !bounded) {
         let message =

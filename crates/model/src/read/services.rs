@@ -8,7 +8,7 @@ use super::limits;
 use super::listens::Listening;
 use super::names::{Named, Names};
 use super::nodes::Nodes;
-use super::pools::{Pools, strangers};
+use super::pools::{Pools, Users, strangers};
 use super::rules;
 use super::texts::path;
 use super::tls;
@@ -42,7 +42,7 @@ pub(super) fn read(
     pools: &mut Pools,
 ) -> Services {
     let mut services = Services::default();
-    let mut used: BTreeMap<PoolName, Vec<Mode>> = BTreeMap::new();
+    let mut used: BTreeMap<PoolName, Users> = BTreeMap::new();
     for named in tables {
         let (service, mode) = service(findings, named, known, listening, pools);
         // In an unknown mode everything may have a meaning.
@@ -51,7 +51,9 @@ pub(super) fn read(
         let chosen =
             actions.filter_map(|action| if let Action::Pool(name) = action { Some(name) } else { None });
         for pool in chosen.chain([&service.pool]) {
-            used.entry(pool.clone()).or_default().extend(&modes);
+            let users = used.entry(pool.clone()).or_default();
+            users.modes.extend(&modes);
+            users.tls |= service.listen.iter().any(|listen| listen.tls);
         }
         services.spans.insert(service.name.clone(), named.span.clone());
         services.list.push(service);
@@ -95,7 +97,7 @@ fn service(
     if let Some(item) = fields.find("pool") {
         let pool =
             item.text(findings, "\"web\"").filter(|pool| pools.names.resolve(findings, pool, &item.span));
-        strangers(findings, &fields, timeout.as_ref(), pool.unwrap_or("NAME"));
+        strangers(findings, &fields, timeout.as_ref(), item);
         service.pool = PoolName::new(pool.unwrap_or(name));
     } else if !pools.list.iter().any(|pool| pool.name.as_str() == *name) {
         let answered = service.rules.iter().any(rules::always_ends);

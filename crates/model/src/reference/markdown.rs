@@ -32,7 +32,7 @@ A file with warnings can be used. They say what an operator should know.
   that is found only after a minute; a connect timeout longer than that, or than the request timeout. Each names the
   inequality and its figures.
 - Things that do nothing: a director in no group, a server of no service, a pool, a list of users or an authority that
-  nobody uses, a rule that is never reached, a limit that nothing can reach.
+  nobody uses, a rule that is never reached, a limit that nothing can reach, a secure cookie without TLS.
 - Risks: a group that only one director can hold, passwords that travel in clear, a redirect to itself.
 - The lab: a switch without a way to the others of its network, a VXLAN with one end.
 ";
