@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use relevo_model::cluster::Mode;
+use relevo_proto::proxy_protocol::Ends;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::local::{Handle, Presence};
 use crate::stream::Client;
-use crate::{handshake, http, http2, tcp};
+use crate::{handshake, http, http2, proxied, tcp};
 
 /// Shortest time between two lines in the log about connections that cannot be accepted.
 const COMPLAIN: Duration = Duration::from_secs(10);
@@ -90,17 +91,33 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 
 /// Serves a connection that was admitted. `listen`: which of its service's addresses it came to.
 fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr) {
-    let tls = handle.current().frontend.config.listen.get(listen).is_some_and(|listen| listen.tls);
-    let presence = Presence::new(handle, tls);
-    if tls {
-        drop(tokio::task::spawn_local(async move {
-            if let Some(client) = handshake::run(&presence, stream).await {
-                serve(presence, client, peer);
-            }
-        }));
-    } else {
-        serve(presence, Client::plain(stream), peer);
+    let local = handle.current();
+    let here = local.frontend.config.listen.get(listen);
+    let (tls, is_proxied) = here.map_or((false, false), |listen| (listen.tls, listen.proxy_protocol));
+    let mut presence = Presence::new(handle, tls);
+    let at = local.frontend.listen.get(listen).copied().map(SocketAddr::V4);
+    // Of an address that stands for all, the kernel knows which one it was.
+    let at = at.filter(|at| !at.ip().is_unspecified()).or_else(|| stream.local_addr().ok());
+    presence.set_ends(Ends { source: peer, destination: at.unwrap_or(peer) });
+    if !tls && !is_proxied {
+        return serve(presence, Client::plain(stream), peer);
     }
+    drop(tokio::task::spawn_local(async move {
+        let mut stream = stream;
+        if is_proxied {
+            let Ok((rest, ends)) = proxied::read(&presence, stream).await else { return };
+            stream = rest;
+            if let Some(ends) = ends {
+                presence.set_ends(ends);
+            }
+        }
+        let peer = presence.ends().map_or(peer, |ends| ends.source);
+        if !tls {
+            serve(presence, Client::plain(stream), peer);
+        } else if let Some(client) = handshake::run(&presence, stream).await {
+            serve(presence, client, peer);
+        }
+    }));
 }
 
 fn serve(presence: Presence, client: Client, peer: SocketAddr) {

@@ -204,7 +204,9 @@ impl Checked {
     fn probe(&self, number: u64, results: mpsc::UnboundedSender<Done>) {
         let (backend, server) = (Arc::clone(&self.backend), Arc::clone(&self.server));
         tokio::task::spawn_local(async move {
-            let result = probe::run(server.at, &backend.config.check, backend.tls.checks.as_ref()).await;
+            let (check, proxy_protocol) = (&backend.config.check, backend.config.proxy_protocol);
+            let way = probe::Way { tls: backend.tls.checks.as_ref(), proxy_protocol };
+            let result = probe::run(server.at, check, way).await;
             // The receiver is gone only when the thread ends.
             let _ = results.send(Done { server: server.id, number, result });
         });

@@ -6,14 +6,17 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
+use relevo_model::cluster::Mode;
 use tokio::net::TcpSocket;
 
 use crate::backend::Backend;
 use crate::local::Presence;
+use crate::proxied;
 use crate::slot::Signal;
 use crate::stream::ServerStream;
 
-/// Connects as the pool's connections are made, within its time.
+/// Connects as the pool's connections are made, within its time. With `send_proxy`, the connection begins with the
+/// client's name and is used for this client's request alone.
 ///
 /// # Errors
 /// What the kernel said, or TLS; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
@@ -27,12 +30,24 @@ pub(crate) async fn connect(
     socket.set_nodelay(true)?;
     let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));
     let stream = wait(presence, |cx| connecting.as_mut().poll(cx)).await?;
-    let Some((origination, connection)) =
-        backend.tls.traffic.as_ref().and_then(|tls| Some((tls, tls.connection(at)?)))
-    else {
-        return Ok(ServerStream::plain(stream));
+    let version = backend.config.proxy_protocol;
+    if let Some(version) = version {
+        // What follows of ours takes it along; a server of mode `tcp` may be waited for.
+        let more = backend.tls.traffic.is_some() || presence.local.frontend.config.mode == Mode::Http;
+        proxied::introduce(&stream, version, presence.ends(), more)?;
+    }
+    let traffic = backend.tls.traffic.as_ref();
+    let Some((origination, connection)) = traffic.and_then(|tls| Some((tls, tls.connection(at)?))) else {
+        let mut stream = ServerStream::plain(stream);
+        if version.is_some() {
+            stream.set_of_one_client();
+        }
+        return Ok(stream);
     };
     let mut stream = ServerStream::tls(stream, connection?, origination)?;
+    if version.is_some() {
+        stream.set_of_one_client();
+    }
     let greeted = wait(presence, |cx| stream.poll_handshake(cx)).await;
     greeted.inspect_err(
         |error| tracing::debug!(pool = %backend.config.name, %at, %error, "no TLS with a server"),

@@ -36,6 +36,7 @@ pub mod log;
 mod persist;
 mod population;
 mod probe;
+mod proxied;
 mod relay;
 mod rules;
 mod server;

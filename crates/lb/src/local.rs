@@ -10,6 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relevo_proto::proxy_protocol::Ends;
+
 use crate::backend::Backend;
 use crate::counters::{Counters, ServerCounters};
 use crate::frontend::Frontend;
@@ -98,12 +100,15 @@ impl LocalServer {
 
     /// A connection that rested, if there is a good one.
     pub(crate) fn take_idle(&self, backend: &Backend) -> Option<ServerStream> {
+        if backend.config.proxy_protocol.is_some() {
+            return None;
+        }
         self.idle.borrow_mut().take(backend.tls.traffic.as_ref(), self.worker.slots.now())
     }
 
-    /// Lets a connection rest.
+    /// Lets a connection rest. One that began with a client's name is for nobody else.
     pub(crate) fn keep(&self, stream: ServerStream) {
-        if !self.gone.get() {
+        if !self.gone.get() && !stream.is_of_one_client() {
             self.idle.borrow_mut().put(stream, self.worker.slots.now());
         }
     }
@@ -176,6 +181,8 @@ pub(crate) struct Presence {
     /// Whether the gate has counted it.
     counted: bool,
     tls: bool,
+    /// The client, and where it connected to.
+    ends: Option<Ends>,
 }
 
 impl Presence {
@@ -184,14 +191,24 @@ impl Presence {
         let local = handle.current();
         let slot = local.worker.slots.open(handle.id);
         local.counters().connections.add();
-        Self { local, slot, handle, counted: true, tls }
+        Self { local, slot, handle, counted: true, tls, ends: None }
     }
 
     /// For another request of the same client at the same time.
     pub(crate) fn another(&self) -> Self {
         let local = self.handle.current();
         let slot = local.worker.slots.open(self.handle.id);
-        Self { local, slot, handle: Rc::clone(&self.handle), counted: false, tls: self.tls }
+        Self { local, slot, handle: Rc::clone(&self.handle), counted: false, tls: self.tls, ends: self.ends }
+    }
+
+    /// Notes who the client is, and where it connected to.
+    pub(crate) fn set_ends(&mut self, ends: Ends) {
+        self.ends = Some(ends);
+    }
+
+    /// The client, and where it connected to.
+    pub(crate) fn ends(&self) -> Option<Ends> {
+        self.ends
     }
 
     /// Whether the client speaks TLS.

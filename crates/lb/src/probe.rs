@@ -5,28 +5,37 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
-use relevo_model::cluster::{Check, CheckKind};
+use relevo_model::cluster::{Check, CheckKind, ProxyVersion};
 use relevo_proto::health::ProbeResult;
 use tokio::net::TcpStream;
 
+use crate::proxied;
 use crate::stream::{ServerStream, Stream};
 use crate::tls::Origination;
 
 /// Most bytes of an answer that are read; the status stands at its beginning.
 const MOST: usize = 4096;
 
+/// How a pool's servers are reached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    pub(crate) tls: Option<&'a Arc<Origination>>,
+    /// The header that begins each connection; it says that this one is our own.
+    pub(crate) proxy_protocol: Option<ProxyVersion>,
+}
+
 /// Asks a server what the check asks.
-pub(crate) async fn run(at: SocketAddrV4, check: &Check, tls: Option<&Arc<Origination>>) -> ProbeResult {
+pub(crate) async fn run(at: SocketAddrV4, check: &Check, way: Way<'_>) -> ProbeResult {
     let probe = async {
         match &check.kind {
             CheckKind::None => Ok(ProbeResult::Good("not checked".to_owned())),
             CheckKind::Connect | CheckKind::Script { .. } | CheckKind::Command { .. } | CheckKind::Ping => {
-                connect(at, tls).await.map(|_| {
-                    let how = if tls.is_some() { "speaks TLS" } else { "accepts connections" };
+                connect(at, way).await.map(|_| {
+                    let how = if way.tls.is_some() { "speaks TLS" } else { "accepts connections" };
                     ProbeResult::Good(how.to_owned())
                 })
             }
-            CheckKind::Http(check) => http(at, tls, &check.path, check.host.as_deref()).await,
+            CheckKind::Http(check) => http(at, way, &check.path, check.host.as_deref()).await,
         }
     };
     match tokio::time::timeout(check.timeout, probe).await {
@@ -41,9 +50,12 @@ pub(crate) async fn run(at: SocketAddrV4, check: &Check, tls: Option<&Arc<Origin
 }
 
 /// A connection, with TLS if the check wants it.
-async fn connect(at: SocketAddrV4, tls: Option<&Arc<Origination>>) -> io::Result<ServerStream> {
+async fn connect(at: SocketAddrV4, way: Way<'_>) -> io::Result<ServerStream> {
     let stream = TcpStream::connect(at).await?;
-    let Some((origination, connection)) = tls.and_then(|tls| Some((tls, tls.connection(at)?))) else {
+    if let Some(version) = way.proxy_protocol {
+        proxied::introduce(&stream, version, None, false)?;
+    }
+    let Some((origination, connection)) = way.tls.and_then(|tls| Some((tls, tls.connection(at)?))) else {
         return Ok(ServerStream::plain(stream));
     };
     let mut stream = ServerStream::tls(stream, connection?, origination)?;
@@ -51,13 +63,8 @@ async fn connect(at: SocketAddrV4, tls: Option<&Arc<Origination>>) -> io::Result
     Ok(stream)
 }
 
-async fn http(
-    at: SocketAddrV4,
-    tls: Option<&Arc<Origination>>,
-    path: &str,
-    host: Option<&str>,
-) -> io::Result<ProbeResult> {
-    let mut stream = connect(at, tls).await?;
+async fn http(at: SocketAddrV4, way: Way<'_>, path: &str, host: Option<&str>) -> io::Result<ProbeResult> {
+    let mut stream = connect(at, way).await?;
     let host = host.map_or_else(|| at.to_string(), str::to_owned);
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: relevo-check\r\nConnection: close\r\n\r\n"

@@ -28,6 +28,7 @@ pub(crate) struct Plain {
     socket: TcpStream,
     /// Bytes that the kernel has not taken yet.
     out: Outbox,
+    of_one_client: bool,
 }
 
 /// A TCP connection with TLS around it.
@@ -36,12 +37,13 @@ pub(crate) struct Tls {
     secure: Box<Secure<UnbufferedClientConnection, TcpStream>>,
     /// By what it was made.
     origination: Arc<Origination>,
+    of_one_client: bool,
 }
 
 impl ServerStream {
     /// A connection that was just made.
     pub(crate) fn plain(socket: TcpStream) -> Self {
-        Self::Plain(Plain { socket, out: Outbox::default() })
+        Self::Plain(Plain { socket, out: Outbox::default(), of_one_client: false })
     }
 
     /// The same with TLS around it, and the first words on their way. Bytes that were sent before must be with the kernel.
@@ -52,7 +54,23 @@ impl ServerStream {
     ) -> io::Result<Self> {
         let mut secure = Box::new(Secure::new(connection, socket));
         secure.feed(&[])?;
-        Ok(Self::Tls(Tls { secure, origination: Arc::clone(origination) }))
+        Ok(Self::Tls(Tls { secure, origination: Arc::clone(origination), of_one_client: false }))
+    }
+
+    /// Notes that it began with a client's name, and is for nobody else.
+    pub(crate) fn set_of_one_client(&mut self) {
+        match self {
+            Self::Plain(plain) => plain.of_one_client = true,
+            Self::Tls(tls) => tls.of_one_client = true,
+        }
+    }
+
+    /// Whether it began with a client's name.
+    pub(crate) fn is_of_one_client(&self) -> bool {
+        match self {
+            Self::Plain(plain) => plain.of_one_client,
+            Self::Tls(tls) => tls.of_one_client,
+        }
     }
 
     /// Goes on with the TLS handshake, if there is one.

@@ -288,8 +288,8 @@ fn stopping_lets_requests_finish() {
     });
 }
 
-#[test]
-fn lab_curl_and_h2load_are_served() {
+/// Real clients; a test of `main.rs`.
+pub(crate) fn curl_and_h2load_are_served() {
     let origin = Origin::answering(|request| with_length(&"x".repeat(request.body.len().max(10))));
     let rig = Rig::start(h2c(&[origin.at]));
     let url = format!("http://{}/", rig.at);

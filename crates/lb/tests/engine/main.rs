@@ -13,6 +13,7 @@ mod large;
 mod limits;
 mod log;
 mod persistence;
+mod proxied;
 mod rig;
 mod rules;
 mod tcp;
@@ -25,4 +26,16 @@ mod udp;
 #[test]
 fn lab_halog_reads_the_lines() {
     log::halog_reads_the_lines();
+}
+
+/// Needs Debian's haproxy.
+#[test]
+fn lab_haproxy_introduces_clients_and_is_introduced_to_them() {
+    proxied::haproxy_is_understood_and_understands();
+}
+
+/// Needs Debian's curl and nghttp2-client.
+#[test]
+fn lab_clients_of_http2_are_served() {
+    http2::curl_and_h2load_are_served();
 }
