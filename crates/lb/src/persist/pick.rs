@@ -15,7 +15,8 @@ use crate::local::LocalPool;
 /// What is known of a request that needs a server.
 #[derive(Debug)]
 pub(crate) struct Pick {
-    turn: u64,
+    /// Its turn, once it needs one: a client that is bound takes none, or new ones would not be spread evenly.
+    turn: Option<u64>,
     hash: Option<u64>,
     visit: Visit,
     bond: Option<Bond>,
@@ -59,7 +60,7 @@ impl Pick {
         let known = || bond.as_ref().and_then(|bond| backend.number(bond.known?));
         let bound = visit.server.or_else(known);
         Self {
-            turn: backend.next_turn(),
+            turn: None,
             hash,
             visit,
             bond,
@@ -88,7 +89,8 @@ impl Pick {
                 None => return self.fallback.take(),
             }
         }
-        match backend.choose(self.turn, self.hash, &self.tried) {
+        let turn = *self.turn.get_or_insert_with(|| backend.next_turn());
+        match backend.choose(turn, self.hash, &self.tried) {
             Some(server) => Some(self.settle(backend, server, now)),
             None => self.fallback.take(),
         }

@@ -39,3 +39,9 @@ fn lab_haproxy_introduces_clients_and_is_introduced_to_them() {
 fn lab_clients_of_http2_are_served() {
     http2::curl_and_h2load_are_served();
 }
+
+/// Needs Debian's haproxy.
+#[test]
+fn lab_cookies_behave_as_haproxys() {
+    persistence::cookies_behave_as_haproxys();
+}

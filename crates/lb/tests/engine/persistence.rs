@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
 use relevo_lb::{Admin, Health};
@@ -285,4 +285,130 @@ fn connections_of_a_source_stay_together_without_http() {
         assert_eq!(client.bytes(3), b"one");
     }
     wait_until("all are there", || rig.server(1).connections == 4);
+}
+
+#[test]
+fn bound_clients_do_not_take_the_turns_of_new_ones() {
+    let (one, two) = (origin("one"), origin("two"));
+    let rig = Rig::start(with_cookie(&[&one, &two], insert()));
+    up(&rig, 2);
+    let mut bound = Browser::default();
+    bound.get(rig.at);
+    let mut new = Vec::new();
+    for _ in 0..4 {
+        new.push(Browser::default().get(rig.at).body);
+        bound.get(rig.at);
+    }
+    assert_eq!(new, ["two", "one", "two", "one"]);
+}
+
+/// A HAProxy in front of two servers, with one listener for each `cookie` line.
+struct Peer {
+    child: std::process::Child,
+    config: std::path::PathBuf,
+    ports: Vec<u16>,
+}
+
+impl Peer {
+    fn start(servers: [SocketAddrV4; 2], lines: &[&str]) -> Self {
+        // Kept until all are known, so that they differ.
+        let free: Vec<TcpListener> =
+            lines.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> = free.iter().map(|one| one.local_addr().unwrap().port()).collect();
+        drop(free);
+        let mut text =
+            "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n"
+                .to_owned();
+        for (line, port) in lines.iter().zip(&ports) {
+            text += &format!("listen l{port}\n bind 127.0.0.1:{port}\n cookie APP {line}\n");
+            for (number, at) in (1..).zip(servers) {
+                text += &format!(" server server{number} {at} cookie server{number}\n");
+            }
+        }
+        let config = std::env::temp_dir().join(format!("relevo-cookies-{}.cfg", std::process::id()));
+        std::fs::write(&config, text).unwrap();
+        let child = std::process::Command::new("haproxy").args(["-db", "-f"]).arg(&config).spawn();
+        let child = child.expect("Debian's haproxy");
+        let peer = Self { child, config, ports };
+        wait_until("haproxy listens", || {
+            peer.ports.iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
+        });
+        peer
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+/// The same requests to HAProxy and to us, in each mode that has no dates: the same answers. One thing is another way
+/// here: a value in quotes is the value.
+pub(crate) fn cookies_behave_as_haproxys() {
+    // The second one sets the cookie itself.
+    let origin = |name: &'static str| {
+        Origin::answering(move |request| {
+            let seen = field(&request.head, "cookie").unwrap_or_default();
+            let body = format!("{name} saw {seen}");
+            let own = if request.line().contains("/own") { "Set-Cookie: APP=own; path=/x\r\n" } else { "" };
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{own}\r\n{body}", body.len()).into_bytes()
+        })
+    };
+    let servers = [origin("one"), origin("two")];
+    let plain =
+        Cookie { name: "APP".to_owned(), indirect: false, nocache: false, httponly: false, ..insert() };
+    let mode = |mode| Cookie { mode, ..plain.clone() };
+    let cases = [
+        ("insert", plain.clone()),
+        ("insert indirect", Cookie { indirect: true, ..plain.clone() }),
+        ("insert postonly", Cookie { postonly: true, ..plain.clone() }),
+        ("insert preserve", Cookie { preserve: true, ..plain.clone() }),
+        ("insert indirect preserve", Cookie { preserve: true, indirect: true, ..plain.clone() }),
+        ("insert httponly secure", Cookie { httponly: true, secure: true, ..plain.clone() }),
+        ("insert domain .example.org", Cookie { domain: Some(".example.org".to_owned()), ..plain.clone() }),
+        ("rewrite", mode(CookieMode::Rewrite)),
+        ("prefix", mode(CookieMode::Prefix)),
+    ];
+    let lines: Vec<&str> = cases.iter().map(|(line, _)| *line).collect();
+    let peer = Peer::start(servers.each_ref().map(|server| server.at), &lines);
+    for ((line, config), port) in cases.iter().zip(&peer.ports) {
+        let rig = Rig::start(with_cookie(&[&servers[0], &servers[1]], config.clone()));
+        up(&rig, 2);
+        for method in ["GET", "POST"] {
+            for path in ["/", "/own"] {
+                for cookie in [
+                    "",
+                    "Cookie: APP=server2\r\n",
+                    "Cookie: a=b; APP=server2; c=d\r\n",
+                    "Cookie: a=b;APP=server2;c=d\r\n",
+                    "Cookie: a=b\r\nCookie: APP=server2\r\n",
+                    "Cookie: APP=server1; APP=server2\r\n",
+                    "Cookie: APP=nobody\r\n",
+                    "Cookie: x=y; APP=server2~abc; z\r\n",
+                    "Cookie: app=server2\r\n",
+                    "Cookie: APP=\r\n",
+                ] {
+                    let ask = |at: SocketAddrV4| {
+                        let mut client = Client::connect(at);
+                        let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n");
+                        client.send(head + cookie + "\r\n");
+                        let answer = client.answer().unwrap();
+                        let set: Vec<String> = answer
+                            .head
+                            .lines()
+                            .filter(|line| line.to_ascii_lowercase().starts_with("set-cookie"))
+                            .map(str::to_ascii_lowercase)
+                            .collect();
+                        // White space that was there is not ours to change.
+                        (answer.status, answer.body.replace("; ", ";"), set)
+                    };
+                    let theirs = ask(SocketAddrV4::new(Ipv4Addr::LOCALHOST, *port));
+                    assert_eq!(ask(rig.at), theirs, "{line}: {method} {path} {cookie:?}");
+                }
+            }
+        }
+    }
 }

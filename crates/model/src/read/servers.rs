@@ -148,10 +148,10 @@ fn details(findings: &mut Findings<'_>, fields: &Fields<'_>, server: &mut Server
     server.check_port = fields.number(findings, "check_port").unwrap_or(server.check_port);
     let Some(item) = fields.find("cookie") else { return };
     let Some(text) = item.text(findings, "\"web1\"") else { return };
-    // cookie-octet of RFC 6265 section 4.1.1, without the `~` that ends it in mode `prefix`.
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\~".contains(&byte);
+    // cookie-octet of RFC 6265 section 4.1.1, without the `~` and `|` that end it in mode `prefix` and before dates.
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\~|".contains(&byte);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(fits) {
-        let hint = "write 1 to 64 visible ASCII characters without quotes, `,`, `;`, `\\` and `~`";
+        let hint = "write 1 to 64 visible ASCII characters without quotes, `,`, `;`, `\\`, `|` and `~`";
         findings.value(&item.span, format!("{text:?} cannot be a cookie's value"), hint);
         return;
     }

@@ -87,7 +87,8 @@ impl Cookies {
             CookieMode::Insert => {}
             CookieMode::Rewrite => return Visit { server: self.server(value), ..Visit::default() },
             CookieMode::Prefix => {
-                let server = memchr::memchr(DELIMITER, value).and_then(|end| self.server(value.get(..end)?));
+                let end = memchr::memchr(DELIMITER, value).unwrap_or(value.len());
+                let server = value.get(..end).and_then(|name| self.server(name));
                 return Visit { server, ..Visit::default() };
             }
         }
@@ -119,11 +120,8 @@ impl Cookies {
                 from = pair.line.start;
                 continue;
             }
-            let value = pair.value(head);
-            let delimiter = memchr::memchr(DELIMITER, value);
-            if let Some(length) =
-                delimiter.filter(|end| value.get(..*end).is_some_and(|name| self.server(name).is_some()))
-            {
+            // Also that of a server which is no more: the next one gets the value as the last one set it.
+            if let Some(length) = memchr::memchr(DELIMITER, pair.value(head)) {
                 head.drain(pair.value..=pair.value + length);
             }
             // Servers take the first one of a name: what else there is stays as it is.
