@@ -9,7 +9,7 @@ RELEVO := $(TARGET)/release/relevo
 NEED_BUILD := gcc libc6-dev
 NEED_LAB   := iproute2 curl
 NEED_TEST  := $(NEED_LAB) procps util-linux tcpdump nftables keepalived haproxy apache2 libapache2-mod-php apache2-utils nghttp2-client
-NEED_BENCH := haproxy wrk util-linux
+NEED_BENCH := haproxy util-linux
 
 .PHONY: help demo test bench build lint unit lab-test fuzz toolchain
 
@@ -17,7 +17,7 @@ help:
 	@echo 'make demo    build, bring up a whole cluster on this machine, kill its director, report what a client noticed'
 	@echo '             (DEMO=keep make demo: it stays up for you to play with)'
 	@echo 'make test    every test: rooms, simulation, real clusters out of network namespaces, real keepalived and Apache'
-	@echo 'make bench   CPU time per request beside HAProxy; writes target/bench/summary.json'
+	@echo 'make bench   CPU time per request beside HAProxy; writes target/bench/summary.json (BENCH=--quick make bench: one pair each)'
 	@echo 'make build   the release binary, $(RELEVO)'
 
 toolchain:
@@ -55,4 +55,4 @@ fuzz:
 
 bench: build
 	@scripts/need.sh $(NEED_BENCH)
-	$(CARGO) xtask bench
+	@$(RELEVO) bench compare --with haproxy $(BENCH)

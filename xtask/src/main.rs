@@ -2,7 +2,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
-mod bench;
 mod tidy;
 
 use std::process::ExitCode;
@@ -10,13 +9,11 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  bench    CPU time of the balancer for each request, beside HAProxy's (bench --help)
-  tidy     check the house rules that no compiler checks";
+  tidy    check the house rules that no compiler checks";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.first().map(String::as_str) {
-        Some("bench") => bench::run(&arguments[1..]),
+    let chore = std::env::args().nth(1);
+    let done = match chore.as_deref() {
         Some("tidy") => tidy::run(),
         _ => {
             eprintln!("{USAGE}");

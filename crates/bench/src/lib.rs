@@ -9,7 +9,7 @@
 //! It knows nothing of how Relevo works inside: a balancer is a program with a file, measured from outside. It is not a
 //! test of what answers mean; a run looks at counts, lengths and statuses.
 
-// pub mod compare;
+pub mod compare;
 pub mod haproxy;
 pub mod load;
 pub mod stats;

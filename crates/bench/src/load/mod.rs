@@ -11,6 +11,7 @@
 mod ask;
 mod connection;
 mod failure;
+mod hold;
 mod http1;
 mod http2;
 mod pace;
@@ -27,8 +28,11 @@ use anyhow::{Context, Result, bail};
 
 pub use ask::{Answer, ask};
 pub use failure::Failure;
+pub use hold::hold;
 pub use plan::{End, Plan, Protocol, Target, Trust};
 pub use tally::{Latency, Outcome};
+
+pub(crate) use thread::pin;
 
 use self::tally::Tally;
 

@@ -29,7 +29,7 @@ pub(super) struct Shared {
 /// # Errors
 ///
 /// There is no such CPU, or it is not for us.
-pub(super) fn pin(cpu: usize) -> Result<()> {
+pub(crate) fn pin(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)
         .and_then(|()| sched_setaffinity(Pid::from_raw(0), &set))

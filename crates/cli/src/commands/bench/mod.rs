@@ -1,5 +1,6 @@
 //! `relevo bench`.
 
+mod compare;
 mod load;
 mod run;
 mod sweep;
@@ -8,14 +9,16 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 
-/// Puts load on a web server or balancer and says how it did.
+/// Put load on a web server or balancer and see how it does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   relevo bench run http://192.168.1.200/ --connections 32
   relevo bench run https://shop.example.org/ --http2 --streams 10 --rate 2000 --duration 30s
   relevo bench run tcp://192.168.1.200:90 --send 'GET / HTTP/1.0\\r\\n\\r\\n' --requests 1000
-  relevo bench sweep http://192.168.1.200:8000/ --requests 1000,20000 --connections 1,3,5,10,20")]
+  relevo bench sweep http://192.168.1.200:8000/ --requests 1000,20000 --connections 1,3,5,10,20
+  relevo bench compare --quick
+  relevo bench compare cluster.toml --service shop --show")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +28,7 @@ pub(crate) struct Args {
 enum Command {
     Run(run::Args),
     Sweep(sweep::Args),
+    Compare(compare::Args),
 }
 
 /// Runs it.
@@ -32,5 +36,6 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Run(args) => run::run(args, json),
         Command::Sweep(args) => sweep::run(args, json),
+        Command::Compare(args) => compare::run(args, json),
     }
 }

@@ -9,25 +9,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// The balancer runs here, alone.
-pub(crate) const BALANCER_CPU: usize = 0;
-
-/// The load generator and the origins run here.
-pub(crate) const LOAD_CPU: usize = 1;
-
 /// How long a process may take to end by itself.
 const END: Duration = Duration::from_secs(5);
 
 /// A process that ends when this value is dropped, and also if we are killed.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(super) struct Process {
     name: String,
     child: Child,
 }
 
 impl Process {
     /// Starts `argv` on one CPU. What it says goes to `log`.
-    pub(crate) fn start(name: &str, cpu: usize, argv: &[String], log: &Path) -> Result<Self> {
+    pub(super) fn start(name: &str, cpu: usize, argv: &[String], log: &Path) -> Result<Self> {
         let out = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = pinned(cpu, argv)
             .stdin(Stdio::null())
@@ -38,8 +32,8 @@ impl Process {
         Ok(Self { name: name.to_owned(), child })
     }
 
-    /// CPU time that all its threads have used.
-    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+    /// CPU time that all its threads have used, user and system.
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
         let folder = format!("/proc/{}/task", self.child.id());
         let mut total = 0;
         for task in fs::read_dir(&folder).with_context(|| format!("{} is gone", self.name))? {
@@ -53,8 +47,15 @@ impl Process {
         Ok(Duration::from_nanos(total))
     }
 
+    /// Its memory, bytes: the proportional set size, in which shared pages count in parts.
+    pub(super) fn memory(&self) -> Result<u64> {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+        pss(&text).with_context(|| format!("{path} does not say Pss"))
+    }
+
     /// An error if it has ended.
-    pub(crate) fn must_run(&mut self, log: &Path) -> Result<()> {
+    pub(super) fn must_run(&mut self, log: &Path) -> Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
         let text = fs::read_to_string(log).unwrap_or_default();
         bail!("{} ended ({status}); it said:\n{}", self.name, text.trim_end());
@@ -63,8 +64,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ =
-            Command::new("kill").args(["-TERM", &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM);
+        }
         let end = Instant::now() + END;
         while Instant::now() < end {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -78,7 +80,7 @@ impl Drop for Process {
 }
 
 /// A command on one CPU that is killed if we die. Both tools replace themselves by the next: it stays one process.
-pub(crate) fn pinned(cpu: usize, argv: &[String]) -> Command {
+fn pinned(cpu: usize, argv: &[String]) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &cpu.to_string()]).args(argv);
     command
@@ -89,35 +91,40 @@ fn on_cpu(schedstat: &str) -> Option<u64> {
     schedstat.split_whitespace().next()?.parse().ok()
 }
 
+/// The line `Pss:` of `smaps_rollup`, in bytes (proc_pid_smaps(5)).
+fn pss(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// A free port of 127.0.0.1. Somebody else may take it before it is used: the start then fails and says so.
-pub(crate) fn free_port() -> Result<SocketAddrV4> {
+pub(super) fn free_port() -> Result<SocketAddrV4> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr()?.port()))
 }
 
 /// Refuses a machine on which nothing can be measured, and names what is missing.
-pub(crate) fn check_machine() -> Result<()> {
-    let tools =
-        [("wrk", "wrk"), ("haproxy", "haproxy"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
+pub(super) fn check_machine(cpus: [usize; 2]) -> Result<()> {
+    let tools = [("haproxy", "haproxy"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
     let mut packages: Vec<&str> =
-        tools.iter().filter(|(tool, _)| !is_installed(tool)).map(|(_, package)| *package).collect();
+        tools.iter().filter(|(tool, _)| find(tool).is_none()).map(|(_, package)| *package).collect();
     packages.dedup();
     if !packages.is_empty() {
         bail!("missing tools: install the Debian packages {0} (apt-get install {0})", packages.join(" "));
     }
-    for cpu in [BALANCER_CPU, LOAD_CPU] {
-        let pinned = pinned(cpu, &["true".to_owned()]).stderr(Stdio::null()).status()?;
-        if !pinned.success() {
-            bail!("CPU {cpu} cannot be used: the bench needs CPU {BALANCER_CPU} and CPU {LOAD_CPU}");
+    for cpu in cpus {
+        if !pinned(cpu, &["true".to_owned()]).stderr(Stdio::null()).status()?.success() {
+            bail!("CPU {cpu} cannot be used: the comparison needs two CPUs, {} and {}", cpus[0], cpus[1]);
         }
     }
     Ok(())
 }
 
-fn is_installed(tool: &str) -> bool {
+/// Where a tool is. Debian keeps haproxy out of an ordinary user's PATH.
+pub(super) fn find(tool: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Debian keeps haproxy out of an ordinary user's PATH.
-    std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(tool).is_file())
+    let mut folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders.find_map(|folder| Some(folder.join(tool)).filter(|file| file.is_file()))
 }
 
 #[cfg(test)]
@@ -125,13 +132,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedstat_begins_with_nanoseconds_on_cpu() {
+    fn the_kernel_says_what_a_process_costs() {
         assert_eq!(on_cpu("179166883 8316053 418\n"), Some(179_166_883));
         assert_eq!(on_cpu(""), None);
+        assert_eq!(pss("Rss:                5004 kB\nPss:                1020 kB\n"), Some(1020 * 1024));
+        assert_eq!(pss("Rss: 1 kB\n"), None);
     }
 
     #[test]
-    fn our_own_work_is_counted() {
+    fn our_own_work_is_counted_and_ends_with_us() {
         let log = std::env::temp_dir().join(format!("relevo-bench-{}.log", std::process::id()));
         let argv = ["sh", "-c", "while :; do :; done"].map(str::to_owned);
         let process = Process::start("a loop", 0, &argv, &log).unwrap();
@@ -140,6 +149,7 @@ mod tests {
             assert!(Instant::now() < deadline, "a busy process uses CPU time");
             thread::sleep(Duration::from_millis(10));
         }
+        assert!(process.memory().unwrap() > 4096);
         let folder = format!("/proc/{}", process.child.id());
         drop(process);
         assert!(!Path::new(&folder).exists(), "it ended with its owner");
