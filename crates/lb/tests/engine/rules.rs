@@ -445,3 +445,16 @@ fn hello(name: &str) -> Vec<u8> {
             .concat();
     [&[22, 3, 1][..], &vector(2, &[&[1][..], &vector(3, &body)].concat())].concat()
 }
+
+#[test]
+fn a_service_whose_rules_answer_everything_has_no_servers() {
+    let mut front = service(&[]);
+    let redirect = Redirect { to: "https://{host}{uri}".to_owned(), status: 301 };
+    front.rules = vec![always(vec![Action::Redirect(redirect)])];
+    let rig = Rig::start(front);
+    let answer = ask(&rig, "GET /a?b HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    assert_eq!(
+        (answer.status, field(&answer.head, "location").as_deref()),
+        (301, Some("https://shop.example/a?b"))
+    );
+}

@@ -171,7 +171,7 @@ pub struct Pool {
     pub proxy_protocol: Option<ProxyVersion>,
     /// Who answers when no server can; `None`: 503 in mode `http`, a closed connection in mode `tcp`.
     pub fallback: Option<SocketAddrV4>,
-    /// The servers, in the file's order; at least one.
+    /// The servers, in the file's order; none only where a service's rules answer everything.
     pub servers: Vec<Server>,
 }
 

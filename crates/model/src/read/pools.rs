@@ -230,7 +230,7 @@ pub(super) fn strangers(
         fields.of(&POOL).filter(|item| item.name != "timeout").chain(of_timeout).collect();
     if keys.len() > 3 {
         let names: Vec<&str> = keys.iter().map(|item| item.name).collect();
-        let names = suggest::list(&names).replace(" or ", " and ");
+        let names = suggest::list(&names).replace(" or one of ", " and ").replace(" or ", " and ");
         let message = format!("{} names a pool and is one itself, with {names}", fields.what());
         let hint = format!("remove `pool`, or write these keys in [pool.{pool}]");
         findings.error(&named.key, message, hint);
