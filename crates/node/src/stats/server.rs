@@ -112,9 +112,12 @@ impl Server {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let mut opened = Vec::new();
         for at in wanted.iter().filter(|at| !places.contains_key(at)) {
-            let listener = open(*at).map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => StatsError::InUse { at: *at },
-                _ => StatsError::Listen { at: *at, source },
+            let listener = open(*at).map_err(|source| {
+                if source.kind() == io::ErrorKind::AddrInUse {
+                    StatsError::InUse { at: *at }
+                } else {
+                    StatsError::Listen { at: *at, source }
+                }
             })?;
             opened.push((*at, listener));
         }

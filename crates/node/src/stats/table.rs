@@ -26,12 +26,13 @@ pub(super) fn tables(report: &Report) -> Vec<Table<'_>> {
 }
 
 /// The two lines of headings: HAProxy's.
-const HEADINGS: &str = "<tr><th rowspan=\"2\" colspan=\"2\"></th><th colspan=\"3\">Queue</th><th colspan=\"2\">Session rate</th>\
+const HEADINGS: &str = "<colgroup><col class=\"tick\"><col class=\"name\"><col span=\"7\"><col class=\"wide\" span=\"4\"><col class=\"mid\"><col span=\"5\">\
+<col class=\"status\"><col class=\"check\"><col span=\"5\"><col class=\"wide\"><col class=\"addr\"></colgroup>\n<thead><tr><th rowspan=\"2\" colspan=\"2\"></th><th colspan=\"3\">Queue</th><th colspan=\"2\">Session rate</th>\
 <th colspan=\"4\">Sessions</th><th colspan=\"2\">Bytes</th><th>Denied</th><th colspan=\"3\">Errors</th>\
 <th colspan=\"2\">Warnings</th><th colspan=\"9\">Server</th></tr>\n\
 <tr><th>Cur</th><th>Max</th><th>Limit</th><th>Cur</th><th>Max</th><th>Cur</th><th>Max</th><th>Limit</th><th>Total</th>\
 <th>In</th><th>Out</th><th>Req</th><th>Req</th><th>Conn</th><th>Resp</th><th>Retr</th><th>Redis</th>\
-<th>Status</th><th>LastChk</th><th>Wght</th><th>Act</th><th>Bck</th><th>Chk</th><th>Dwn</th><th>Dwntme</th><th>Addr</th></tr>\n";
+<th>Status</th><th>LastChk</th><th>Wght</th><th>Act</th><th>Bck</th><th>Chk</th><th>Dwn</th><th>Dwntme</th><th>Addr</th></tr></thead>\n";
 
 impl Table<'_> {
     pub(super) fn name(&self) -> &str {
@@ -61,7 +62,7 @@ impl Table<'_> {
                 out.push_str(" <span class=\"warn\">the fallback is answering</span>");
             }
         }
-        writeln!(out, "</p><table><thead>\n{HEADINGS}</thead><tbody>")?;
+        writeln!(out, "</p><table>{HEADINGS}<tbody>")?;
         if let Some(service) = self.service {
             service_row(out, service)?;
         }
