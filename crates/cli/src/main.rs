@@ -46,6 +46,9 @@ enum Command {
     Reference(commands::reference::Args),
     Node(commands::node::Args),
     Status(commands::status::Args),
+    /// Say what would happen, and why.
+    #[command(subcommand)]
+    Explain(commands::explain::Args),
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
     Reload(commands::reload::Args),
@@ -69,6 +72,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Example(args) => commands::example::run(args, json),
         Command::Reference(args) => commands::reference::run(args, json),
         Command::Node(args) => commands::node::run(args, json),
+        Command::Explain(args) => commands::explain::run(args, json),
         Command::Status(args) => commands::status::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
         Command::Reload(args) => commands::reload::run(args, json),

@@ -13,6 +13,7 @@
 mod changes;
 mod control;
 pub mod director;
+pub mod explain;
 pub mod file;
 mod folder;
 pub mod logging;

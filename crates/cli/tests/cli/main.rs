@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
 mod check;
+mod explain;
 mod harness;
 mod node;
 mod refusals;

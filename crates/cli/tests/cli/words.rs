@@ -14,6 +14,7 @@ fn every_command_explains_itself_with_an_example() {
         &["node", "run"],
         &["status"],
         &["switchover"],
+        &["explain", "request"],
         &["server"],
         &["completions"],
         &["man"],
