@@ -19,12 +19,10 @@ use crate::tls::Terminator;
 pub(crate) struct Frontend {
     /// The service as the operator wrote it.
     pub(crate) config: Service,
-    /// The place of its pool among the pools.
-    pub(crate) pool: usize,
+    /// The places of its pools.
+    pub(crate) pools: Places,
     /// What is decided about requests; `None`: nothing.
     pub(crate) rules: Option<Arc<RuleSet>>,
-    /// The places among the pools of those that rules choose.
-    pub(crate) chosen: Box<[usize]>,
     /// What answers over TLS get.
     pub(crate) hsts: Option<Changes>,
     /// Where it really listens, in the order of its `listen`.
@@ -39,13 +37,21 @@ pub(crate) struct Frontend {
     pub(crate) tls: Option<Arc<Terminator>>,
 }
 
+/// Places among all pools.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// Of the pool that answers unless a rule chooses another one.
+    pub(crate) own: usize,
+    /// Of those that rules choose, by their numbers in the rules.
+    pub(crate) chosen: Box<[usize]>,
+}
+
 impl Frontend {
     /// The service, going on with what a former one of its name has counted.
     pub(crate) fn new(
         config: Service,
-        pool: usize,
+        pools: Places,
         rules: Option<Arc<RuleSet>>,
-        chosen: Box<[usize]>,
         listen: Vec<SocketAddrV4>,
         tls: Option<Arc<Terminator>>,
         former: Option<&Self>,
@@ -64,9 +70,8 @@ impl Frontend {
                 lines: format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()).into_bytes(),
             }),
             config,
-            pool,
+            pools,
             rules,
-            chosen,
             listen,
             tls,
         }

@@ -10,7 +10,7 @@ use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
 use relevo_proto::rule::BadRule;
 
 use crate::backend::{Backend, BackendTls};
-use crate::frontend::Frontend;
+use crate::frontend::{Frontend, Places};
 use crate::listener::Socket;
 use crate::log::TargetError;
 use crate::rules::RuleSet;
@@ -169,9 +169,8 @@ impl Builder<'_> {
                 generation.doors.iter().filter(|door| door.frontend == place).map(|door| door.at).collect();
             let former = former.map(|former| &**former);
             let rules = self.rules(service, former)?;
-            let chosen = self.chosen(service, rules.as_deref())?;
-            let frontend =
-                Frontend::new(service.clone(), pool, rules, chosen, listen, tls, former, self.workers);
+            let pools = Places { own: pool, chosen: self.chosen(service, rules.as_deref())? };
+            let frontend = Frontend::new(service.clone(), pools, rules, listen, tls, former, self.workers);
             generation.frontends.push(Arc::new(frontend));
         }
         Ok((generation, sockets))

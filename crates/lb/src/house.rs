@@ -121,7 +121,7 @@ impl House {
     fn adopt_services(&mut self, next: &Generation, pools: &Rc<[Rc<LocalPool>]>) {
         let mut former = std::mem::take(&mut self.services);
         for frontend in &next.frontends {
-            let Some(pool) = pools.get(frontend.pool) else { continue };
+            let Some(pool) = pools.get(frontend.pools.own) else { continue };
             let local = Local {
                 worker: Rc::clone(&self.worker),
                 frontend: Arc::clone(frontend),

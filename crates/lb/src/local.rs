@@ -41,7 +41,7 @@ impl Local {
 
     /// The pool that a rule chooses, by its number in the rules.
     pub(crate) fn chosen(&self, number: usize) -> Option<Rc<LocalPool>> {
-        self.pools.get(*self.frontend.chosen.get(number)?).map(Rc::clone)
+        self.pools.get(*self.frontend.pools.chosen.get(number)?).map(Rc::clone)
     }
 
     /// Longest silence of a connection that carries bytes both ways.
