@@ -71,7 +71,7 @@ pub(super) fn read<'a>(
         });
         pools.add(findings, name, span, &fields, timeout.as_ref(), nodes, false);
     }
-    for Named { name, span, table, .. } in services.iter().filter(|named| !named.table.contains_key("pool")) {
+    for Named { name, span, .. } in services.iter().filter(|named| !named.table.contains_key("pool")) {
         if pools.names.contains(name) {
             let message = format!("service `{name}` has no `pool`, and there is [pool.{name}]");
             let hint = format!("write pool = \"{name}\", or give one of them another name");
@@ -79,7 +79,6 @@ pub(super) fn read<'a>(
         } else {
             pools.names.add(name, span);
         }
-        let _ = table;
     }
     pools
 }
