@@ -1,6 +1,6 @@
 //! UDP mode: flows, as a DNS-like service has them.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -202,11 +202,17 @@ fn one_port_serves_datagrams_and_connections() {
     other.service.pool = "other".into();
     other.pool.name = "other".into();
     let mut front = udp(&[server]);
-    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-    (front.service.listen, other.service.listen) = (vec![Listen::plain(at)], vec![Listen::plain(at)]);
-    let settings = relevo_lb::Settings { workers: 2, ..relevo_lb::Settings::default() };
-    let engine = relevo_lb::Engine::start(settings, &crate::rig::cluster([front, other])).unwrap();
+    // A port that is free for both; another test may take it before we do.
+    let (engine, at) = (0..100)
+        .find_map(|_| {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+            (front.service.listen, other.service.listen) = (vec![Listen::plain(at)], vec![Listen::plain(at)]);
+            let settings = relevo_lb::Settings { workers: 2, ..relevo_lb::Settings::default() };
+            let cluster = crate::rig::cluster([front.clone(), other.clone()]);
+            relevo_lb::Engine::start(settings, &cluster).ok().map(|engine| (engine, at))
+        })
+        .unwrap();
     assert_eq!(crate::rig::Client::connect(at).get("/").unwrap().body, "connection");
     let rig = Rig { engine, at };
     assert_eq!(rig.engine.snapshot().services[0].connections, 0);
