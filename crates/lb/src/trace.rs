@@ -102,6 +102,16 @@ impl Trace {
         }
     }
 
+    /// The lines of its head were HTTP/2 before.
+    pub(crate) fn is_of_http2(&mut self) {
+        if let Some(start) = self.line.len().checked_sub(b"HTTP/1.1".len())
+            && self.line.ends_with(b"HTTP/1.1")
+        {
+            self.line.truncate(start);
+            self.line.extend_from_slice(b"HTTP/2.0");
+        }
+    }
+
     /// A server was chosen, after a wait in a queue or without one.
     pub(crate) fn chosen(&mut self, pool: &Rc<LocalPool>, server: &Rc<LocalServer>) {
         match &self.who {
@@ -181,6 +191,17 @@ impl Trace {
     /// The answer went its way after all: what went wrong before was mended.
     pub(crate) fn mended(&mut self) {
         self.termination = Termination::DONE;
+    }
+
+    /// The client does not want it any more.
+    pub(crate) fn abandoned(&mut self) {
+        let phase = match &self.who {
+            _ if self.status.is_some() => Phase::Data,
+            Who::Server(..) if self.connected.is_some() || !self.measured => Phase::Head,
+            Who::Server(..) => Phase::Connect,
+            Who::Nobody | Who::Balancer => Phase::Queue,
+        };
+        self.ends(Cause::Client, phase);
     }
 
     /// What has begun is nothing by itself.

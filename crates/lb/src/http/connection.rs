@@ -52,15 +52,34 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
     let (trace, mark, ruled) = (Trace::default(), None, None);
-    let mut connection =
+    let connection =
         Connection { presence, client, peer, session, carry, head, mark, trace, lines, ruled, may_be_http2 };
-    match connection.run().await {
+    let mut served = Served(Some(connection));
+    let Some(connection) = &mut served.0 else { return };
+    let end = connection.run().await;
+    let Some(connection) = served.0.take() else { return };
+    match end {
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
         End::Reset => connection.client.reset(),
         End::Http2 => {
             let Connection { presence, client, carry, .. } = connection;
             Box::pin(http2::serve(presence, client, carry.bytes().to_vec(), peer)).await;
+        }
+    }
+}
+
+/// A connection that may be dropped while a request is under way: a client of HTTP/2 that cancels one.
+struct Served(Option<Connection>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0
+            && connection.trace.is_open()
+            && !connection.presence.local.worker.closing.get()
+        {
+            connection.trace.abandoned();
+            connection.finish();
         }
     }
 }
@@ -309,6 +328,9 @@ impl Connection {
         let Some(request) = request else { return Ok(None) };
         self.presence.slot.count_received(request.length);
         self.trace.head(local, bytes, fields.list(), at_once);
+        if self.client.is_pipe() {
+            self.trace.is_of_http2();
+        }
         let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
         if let Some(rules) = &local.frontend.rules {
             let (source, tls) = (self.peer.ip(), self.session.as_deref());

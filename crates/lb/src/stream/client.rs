@@ -85,6 +85,14 @@ impl Client {
         }
     }
 
+    /// Whether it is one of several streams of a connection.
+    pub(crate) const fn is_pipe(&self) -> bool {
+        match self {
+            Self::Pipe(_) => true,
+            Self::Plain(_) | Self::Tls(_) => false,
+        }
+    }
+
     /// Whether there are bytes to read just now. May take some of them: for a connection that will be closed.
     pub(crate) fn has_bytes(&mut self) -> bool {
         match self {

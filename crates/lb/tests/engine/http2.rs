@@ -20,20 +20,22 @@ fn h2c(servers: &[SocketAddrV4]) -> Front {
 }
 
 /// Runs a client.
-fn run<T>(client: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(client: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
     runtime.unwrap().block_on(async { tokio::time::timeout(LONG, client).await.unwrap() })
 }
 
 /// One connection; the future of its end.
-async fn connect(rig: &Rig) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
-    let stream = tokio::net::TcpStream::connect(rig.at).await.unwrap();
+pub(crate) async fn connect(
+    at: SocketAddrV4,
+) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Result<(), h2::Error>>) {
+    let stream = tokio::net::TcpStream::connect(at).await.unwrap();
     let (send, connection) = h2::client::handshake(stream).await.unwrap();
     let ended = tokio::task::spawn_local(connection);
     (send.ready().await.unwrap(), ended)
 }
 
-fn request(method: &str, path: &str) -> Request<()> {
+pub(crate) fn request(method: &str, path: &str) -> Request<()> {
     Request::builder().method(method).uri(format!("http://test.example{path}")).body(()).unwrap()
 }
 
@@ -48,7 +50,7 @@ async fn read(response: Response<RecvStream>) -> Result<(u16, Vec<u8>), h2::Erro
     Ok((status, all))
 }
 
-async fn get(send: &mut SendRequest<Bytes>, path: &str) -> Result<(u16, Vec<u8>), h2::Error> {
+pub(crate) async fn get(send: &mut SendRequest<Bytes>, path: &str) -> Result<(u16, Vec<u8>), h2::Error> {
     let (response, _) = send.send_request(request("GET", path), true)?;
     read(response.await?).await
 }
@@ -58,7 +60,7 @@ fn a_client_that_knows_is_answered_and_one_that_does_not_too() {
     let origin = Origin::answering(|request| with_length(&request.head));
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
-        let (mut send, _) = connect(&rig).await;
+        let (mut send, _) = connect(rig.at).await;
         for _ in 0..3 {
             let (status, body) = get(&mut send, "/x?y").await.unwrap();
             let head = String::from_utf8(body).unwrap();
@@ -99,7 +101,7 @@ fn a_hundred_requests_at_a_time_share_a_connection() {
     let servers = [Origin::named("one"), Origin::named("two")];
     let rig = Rig::start(h2c(&servers.each_ref().map(|server| server.at)));
     let bodies = run(async {
-        let (send, _) = connect(&rig).await;
+        let (send, _) = connect(rig.at).await;
         let mut all = tokio::task::JoinSet::new();
         for _ in 0..100 {
             let mut send = send.clone().ready().await.unwrap();
@@ -123,7 +125,7 @@ fn large_bodies_go_both_ways() {
             ask.headers_mut().insert("content-length", large.len().into());
         }
         let (status, body) = run(async {
-            let (mut send, _) = connect(&rig).await;
+            let (mut send, _) = connect(rig.at).await;
             let (response, mut up) = send.send_request(ask, false).unwrap();
             let sending = async {
                 let mut rest = Bytes::from(large.clone());
@@ -150,7 +152,7 @@ fn answers_without_bodies_end() {
     });
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
-        let (mut send, _) = connect(&rig).await;
+        let (mut send, _) = connect(rig.at).await;
         assert_eq!(get(&mut send, "/none").await.unwrap(), (204, Vec::new()));
         assert_eq!(get(&mut send, "/same").await.unwrap(), (304, Vec::new()));
         let (response, _) = send.send_request(request("HEAD", "/"), true).unwrap();
@@ -167,7 +169,7 @@ fn trailers_and_interim_answers_come_down() {
     });
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
-        let (mut send, _) = connect(&rig).await;
+        let (mut send, _) = connect(rig.at).await;
         let (response, _) = send.send_request(request("GET", "/"), true).unwrap();
         let mut body = response.await.unwrap().into_body();
         let mut all = Vec::new();
@@ -195,7 +197,7 @@ fn who_cancels_frees_the_server() {
     });
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
-        let (mut send, _) = connect(&rig).await;
+        let (mut send, _) = connect(rig.at).await;
         let (response, mut stream) = send.send_request(request("GET", "/wait"), true).unwrap();
         let waiting = async {
             while rig.server(1).connections == 0 {
@@ -225,7 +227,7 @@ fn an_answer_that_breaks_off_resets_its_stream_alone() {
     });
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
-        let (mut send, _) = connect(&rig).await;
+        let (mut send, _) = connect(rig.at).await;
         let broken = get(&mut send, "/broken").await.unwrap_err();
         assert_eq!(broken.reason(), Some(Reason::INTERNAL_ERROR));
         assert_eq!(get(&mut send, "/fine").await.unwrap().1, b"fine");
@@ -239,7 +241,7 @@ fn refusals_are_answers() {
     origin.kill();
     let rig = Rig::start(h2c(&[at]));
     run(async {
-        let (mut send, _) = connect(&rig).await;
+        let (mut send, _) = connect(rig.at).await;
         let (status, body) = get(&mut send, "/").await.unwrap();
         assert_eq!(
             (status, &body[..]),
@@ -255,7 +257,7 @@ fn an_idle_client_is_told_to_go() {
     front.timeouts.keep_alive = Duration::from_millis(200);
     let rig = Rig::start(front);
     run(async {
-        let (mut send, ended) = connect(&rig).await;
+        let (mut send, ended) = connect(rig.at).await;
         get(&mut send, "/").await.unwrap();
         // Without an error: GOAWAY with NO_ERROR, then the end.
         ended.await.unwrap().unwrap();
@@ -278,7 +280,7 @@ fn stopping_lets_requests_finish() {
     });
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
-        let (mut send, ended) = connect(&rig).await;
+        let (mut send, ended) = connect(rig.at).await;
         let (response, _) = send.send_request(request("GET", "/slow"), true).unwrap();
         let response = response.await.unwrap();
         let stopping = std::thread::spawn(move || rig.engine.shutdown(LONG));

@@ -7,6 +7,7 @@ use relevo_lb::{Engine, Figures, Settings};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{AccessLog, LogChoice, LogFormat, LogTarget, Mode};
 
+use crate::http2;
 use crate::rig::{Client, Front, Origin, cluster, service, wait_until, with_length};
 
 /// An engine with an access log in a file of its own, which goes away.
@@ -152,6 +153,39 @@ fn a_request_is_a_line_of_httplog() {
     assert!(figures.received > 100 && figures.averages.is_some(), "{figures:?}");
     assert_eq!(figures.response_times.iter().sum::<u64>(), 2);
     assert_eq!((log.service().total, log.service().requests), (1, 2));
+}
+
+#[test]
+fn requests_of_http2_are_lines_whether_answered_or_cancelled() {
+    let origin = Origin::with(|peer| {
+        while let Some(request) = peer.request() {
+            if request.line().starts_with("GET /wait") {
+                // Until the balancer closes.
+                let _ = peer.read(&mut [0]);
+            } else {
+                let _ = peer.write(&crate::rig::with_length("fine"));
+            }
+        }
+    });
+    let mut front = service(&[origin.at]);
+    front.h2c = true;
+    let log = Logged::start("http2", front, LogFormat::Haproxy);
+    http2::run(async {
+        let (mut send, _) = http2::connect(log.at).await;
+        http2::get(&mut send, "/x").await.unwrap();
+        let (_response, mut stream) = send.send_request(http2::request("GET", "/wait"), true).unwrap();
+        while log.engine.snapshot().pools[0].servers[0].connections == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        stream.send_reset(h2::Reason::CANCEL);
+        http2::get(&mut send, "/y").await.unwrap();
+    });
+    let lines: Vec<_> = log.lines(3).iter().map(|line| parse(line)).collect();
+    let of = |request: &str| lines.iter().find(|line| line.request == request).unwrap();
+    assert_eq!((of("GET /x HTTP/2.0").status, &*of("GET /x HTTP/2.0").ended), (200, "----"));
+    assert_eq!((of("GET /wait HTTP/2.0").status, &*of("GET /wait HTTP/2.0").ended), (-1, "CH--"));
+    assert_eq!(of("GET /y HTTP/2.0").status, 200);
+    assert_eq!((log.service().total, log.service().requests), (1, 3));
 }
 
 #[test]
