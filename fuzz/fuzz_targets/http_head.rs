@@ -8,6 +8,8 @@ use relevo_lb::http::chunked::Chunked;
 use relevo_lb::http::fields::Fields;
 use relevo_lb::http::request::{Additions, Method, Request, Version};
 use relevo_lb::http::response::{Manner, Response};
+use relevo_model::cluster::{Cookie, CookieMode};
+use relevo_proto::persistence::{Answer, Cookies};
 
 const LIMIT: usize = 4096;
 
@@ -21,6 +23,14 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(again.length, out.len());
         assert_eq!((again.body, again.method, again.websocket), (request.body, request.method, request.websocket));
         assert_eq!(again.version, Version::V11);
+        for cookies in cookies() {
+            let mut out = out.clone();
+            cookies.visit(&out, 1 << 30);
+            cookies.strip(&mut out);
+            let again = Request::parse(&out, 2 * LIMIT, &mut fields).expect("a good head").expect("a whole head");
+            assert_eq!(again.length, out.len());
+            assert_eq!((again.body, again.method), (request.body, request.method));
+        }
         // A shorter piece of it was not refused, and not taken either.
         for end in [request.length / 2, request.length - 1] {
             assert_eq!(Request::parse(&bytes[..end], LIMIT, &mut fields), Ok(None));
@@ -34,9 +44,38 @@ fuzz_target!(|bytes: &[u8]| {
         let again = Response::parse(&out, 2 * LIMIT, Method::Safe, &mut fields).expect("a good head");
         let again = again.expect("a whole head");
         assert_eq!((again.status, again.body, again.length), (response.status, response.body, out.len()));
+        for cookies in cookies() {
+            let mut out = out.clone();
+            let answer = Answer { visit: Default::default(), server: 0, is_post: false, now: 1 << 30 };
+            cookies.edit(&mut out, 0, &answer);
+            let again = Response::parse(&out, 4 * LIMIT, Method::Safe, &mut fields).expect("a good head");
+            let again = again.expect("a whole head");
+            assert_eq!((again.status, again.body, again.length), (response.status, response.body, out.len()));
+        }
     }
     chunks(bytes);
 });
+
+/// Persistence in each mode: it must not change what a head means.
+fn cookies() -> [Cookies; 3] {
+    [CookieMode::Insert, CookieMode::Rewrite, CookieMode::Prefix].map(|mode| {
+        let config = Cookie {
+            name: "a".to_owned(),
+            mode,
+            indirect: true,
+            nocache: true,
+            postonly: false,
+            preserve: false,
+            httponly: true,
+            secure: false,
+            samesite: None,
+            domain: None,
+            max_idle: Some(std::time::Duration::from_secs(60)),
+            max_life: None,
+        };
+        Cookies::new(&config, ["b", "c"])
+    })
+}
 
 /// Chunks mean the same however they are cut.
 fn chunks(bytes: &[u8]) {

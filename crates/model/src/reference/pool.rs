@@ -123,7 +123,7 @@ pub(crate) const SERVER: Table = Table {
         Key::boolean("backup", "Whether it works only while no other server can.").or("false"),
         Key::other(
             "cookie",
-            "text without `~`, `;`, `,`, quotes and spaces",
+            "text without `~`, `|`, `;`, `,`, quotes and spaces",
             "Its value in the persistence cookie. Needs the pool's `cookie`.",
         )
         .or_told("its name")
