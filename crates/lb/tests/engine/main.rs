@@ -16,6 +16,7 @@ mod persistence;
 mod proxied;
 mod rig;
 mod rules;
+mod rules_tls;
 mod tcp;
 mod tls;
 mod tls_rig;
