@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -222,6 +222,25 @@ fn everything_is_said_or_named() {
     insta::assert_snapshot!(format!("{}\n# left out\n{}", config.text, config.left_out.join("\n")));
 }
 
+/// The files that a cluster file names are on the machine of whoever wrote it: here they are ours.
+fn bring_along(cluster: &mut ClusterFile, folder: &Path) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, page) = (folder.join("own.pem"), folder.join("page.html"));
+    fs::write(&pem, format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem())).unwrap();
+    fs::write(&page, "<p>Sorry</p>").unwrap();
+    for service in &mut cluster.services {
+        service.error_pages.iter_mut().for_each(|one| one.file.clone_from(&page));
+        if let Some(tls) = &mut service.tls {
+            tls.certificates = vec![Certificate { chain: pem.clone(), key: None }];
+            tls.client_ca = tls.client_ca.as_ref().map(|_| pem.clone());
+        }
+    }
+    for tls in cluster.pools.iter_mut().filter_map(|pool| pool.tls.as_mut()) {
+        tls.ca = tls.ca.as_ref().map(|_| pem.clone());
+        tls.certificate = tls.certificate.as_ref().map(|_| Certificate { chain: pem.clone(), key: None });
+    }
+}
+
 #[test]
 fn lab_haproxy_takes_every_generated_file() {
     let folder = std::env::temp_dir().join(format!("relevo-haproxy-{}", std::process::id()));
@@ -230,7 +249,8 @@ fn lab_haproxy_takes_every_generated_file() {
     for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap_or_default();
-        if let Some(cluster) = relevo_model::read(&text).cluster {
+        if let Some(mut cluster) = relevo_model::read(&text).cluster {
+            bring_along(&mut cluster, &folder);
             files.push((path.file_stem().unwrap().to_string_lossy().into_owned(), cluster));
         }
     }

@@ -12,6 +12,7 @@ use super::measurable;
 use super::scene::{Place, preamble};
 use super::workload::{WORKLOADS, Workload};
 use super::{SERVERS, balancer};
+use crate::haproxy;
 
 /// The workload that is a service of a file: small answers, as the service speaks. With it what can be seen to be on, and
 /// what of the file is not measured.
@@ -21,7 +22,7 @@ pub(super) fn workload(text: &str, service: &str) -> Result<(Workload, Features,
     if !measurable(service.mode) {
         bail!("service {} is one of UDP: that is not measured", service.name);
     }
-    let tls = service.listen.first().is_some_and(|listen| listen.tls);
+    let tls = service.listen.iter().any(|listen| listen.tls);
     let [small, ..] = WORKLOADS;
     let workload =
         Workload { name: "service", what: "a service of a file", mode: service.mode, tls, ..small };
@@ -60,18 +61,18 @@ pub(super) fn scene(text: &str, name: &str, place: &Place) -> Result<String> {
     let mut kept: Table = preamble().parse()?;
     let mut table = take(&mut root, "service", name).context("the service's table")?;
     move_service(&mut table, service, place);
-    if let Some(pool) = cluster.pool_of(service).filter(|pool| pool.name.as_str() == name) {
-        move_pool(&mut table, pool, place);
+    let own = cluster.pool_of(service).filter(|_| !table.contains_key("pool"));
+    if let Some(pool) = own {
+        move_pool(&mut table, pool, service.mode, place);
     }
     kept.insert("service".to_owned(), one(name, Value::Table(table)));
     let mut pools = Table::new();
-    for pool in cluster.pools.iter().filter(|pool| pool.name.as_str() != name) {
+    for pool in haproxy::pools_of(service).iter().filter_map(|name| cluster.pool(name)) {
         if let Some(mut table) = take(&mut root, "pool", pool.name.as_str()) {
-            move_pool(&mut table, pool, place);
+            move_pool(&mut table, pool, service.mode, place);
             pools.insert(pool.name.to_string(), Value::Table(table));
         }
     }
-    // Pools that are other services' own are not here any more; rules that choose them would choose nothing.
     if !pools.is_empty() {
         kept.insert("pool".to_owned(), Value::Table(pools));
     }
@@ -108,7 +109,7 @@ fn one(name: &str, value: Value) -> Value {
 
 fn move_service(table: &mut Table, service: &Service, place: &Place) {
     let at = Value::String(place.listen.to_string());
-    let tls = service.listen.first().is_some_and(|listen| listen.tls);
+    let tls = service.listen.iter().any(|listen| listen.tls);
     let listen = Table::from_iter([("at".to_owned(), at), ("tls".to_owned(), Value::Boolean(tls))]);
     table.insert("listen".to_owned(), Value::Array(vec![Value::Table(listen)]));
     // One client asks for all, and from one address.
@@ -130,7 +131,13 @@ fn move_service(table: &mut Table, service: &Service, place: &Place) {
 }
 
 /// Another three servers, with the weights and limits of the first three.
-fn move_pool(table: &mut Table, pool: &Pool, place: &Place) {
+fn move_pool(table: &mut Table, pool: &Pool, mode: Mode, place: &Place) {
+    // A pool that services of both modes use may have what only HTTP knows.
+    let http: &[&str] =
+        if mode == Mode::Http { &[] } else { &["cookie", "observe", "error_limit", "on_error"] };
+    for key in http {
+        table.remove(*key);
+    }
     for key in ["servers", "agent", "server_tls", "send_proxy", "fallback"] {
         table.remove(key);
     }
@@ -171,8 +178,46 @@ mod tests {
 
     use super::*;
 
+    const SHARED: &str = r#"
+name = "my"
+[network.lan]
+subnet = "192.0.2.0/24"
+[node.lb1]
+roles = ["director"]
+address.lan = "192.0.2.1"
+[service.shop]
+listen = "192.0.2.1:80"
+mode = "http"
+pool = "shop"
+log = { what = "all", capture = ["User-Agent"] }
+limit = { connections_per_source = 5 }
+[[service.shop.rule]]
+when = { path = "/static/*" }
+pool = "static"
+[service.raw]
+listen = "192.0.2.1:81"
+mode = "tcp"
+pool = "shop"
+[pool.shop]
+servers = ["192.0.2.7:80", "192.0.2.8:80", "192.0.2.9:80", "192.0.2.10:80"]
+cookie = "S"
+balance = "leastconn"
+check = { http = "/x", text = "alive" }
+[pool.static]
+servers = ["192.0.2.9:80"]
+[log]
+access = "stdout"
+"#;
+
     #[test]
-    fn the_examples_services_move_to_loopback() {
+    fn pools_that_services_share_move_too() {
+        let (workload, features, notes) = workload(SHARED, "shop").unwrap();
+        assert_eq!((workload.mode, features.log), (Mode::Http, true));
+        assert_eq!(notes, ["pool shop: its servers beyond the third"]);
+    }
+
+    #[test]
+    fn services_move_to_loopback() {
         let at = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let place = Place {
             listen: at(8000),
@@ -182,9 +227,12 @@ mod tests {
             certificate: PathBuf::from("/tmp/bench.pem"),
             connections: 1000,
         };
-        let mut seen = 0;
+        let (mut seen, mut texts) = (0, vec![SHARED.to_owned()]);
         for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+            texts.push(text);
+        }
+        for text in texts {
             let Some(cluster) = relevo_model::read(&text).cluster else { continue };
             for service in &cluster.services {
                 let name = service.name.as_str();

@@ -13,7 +13,7 @@ use super::{Config, backend_name, check};
 pub(super) fn write(out: &mut Config, cluster: &ClusterFile, pool: &str, service: &Service) {
     let Some(pool) = cluster.pool(pool) else { return };
     let http = service.mode == Mode::Http;
-    out.section(&format!("backend {}", backend_name(pool.name.as_str(), service.mode)));
+    out.section(&format!("backend {}", backend_name(cluster, pool.name.as_str(), service.mode)));
     out.line(if http { "mode http" } else { "mode tcp" });
     balance(out, pool, http);
     out.line(format!("timeout connect {}", time(pool.timeouts.connect)));

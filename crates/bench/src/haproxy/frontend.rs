@@ -60,14 +60,14 @@ pub(super) fn write(out: &mut Config, cluster: &ClusterFile, service: &Service) 
     }
     sources(out, service);
     if http {
-        pages(out, service);
+        pages(out, cluster, service);
         bounds(out, &service.limits);
     }
-    rules::write(out, service);
+    rules::write(out, cluster, service);
     if http {
         answers(out, service);
     }
-    out.line(format!("default_backend {}", backend_name(service.pool.as_str(), service.mode)));
+    out.line(format!("default_backend {}", backend_name(cluster, service.pool.as_str(), service.mode)));
 }
 
 fn bind_tls(out: &mut Config, service: &Service, tls: &ServerTls, http: bool) -> String {
@@ -138,10 +138,10 @@ fn sources(out: &mut Config, service: &Service) {
 }
 
 /// What HAProxy answers itself.
-fn pages(out: &mut Config, service: &Service) {
+fn pages(out: &mut Config, cluster: &ClusterFile, service: &Service) {
     if let Some(path) = &service.monitor {
         out.line(format!("monitor-uri {}", quote(path)));
-        let pool = backend_name(service.pool.as_str(), service.mode);
+        let pool = backend_name(cluster, service.pool.as_str(), service.mode);
         out.line(format!("monitor fail if {{ nbsrv({pool}) lt 1 }}"));
     }
     for page in &service.error_pages {

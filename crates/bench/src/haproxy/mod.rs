@@ -71,7 +71,7 @@ pub fn config(cluster: &ClusterFile, options: Options) -> Config {
 }
 
 /// The pools that a service uses, by name, its own first.
-fn pools_of(service: &Service) -> Vec<String> {
+pub(crate) fn pools_of(service: &Service) -> Vec<String> {
     let chosen = service.rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| match action {
         Action::Pool(pool) => Some(pool.to_string()),
         Action::Redirect(_)
@@ -92,11 +92,14 @@ fn pools_of(service: &Service) -> Vec<String> {
     names
 }
 
-/// The backend that a pool is for services of this mode; HAProxy's backends have one mode.
-fn backend_name(pool: &str, mode: Mode) -> String {
-    match mode {
-        Mode::Http => pool.to_owned(),
-        Mode::Tcp | Mode::Udp => format!("{pool}-tcp"),
+/// The backend that a pool is for services of this mode. HAProxy's backends have one mode: a pool that is used in both is two.
+fn backend_name(cluster: &ClusterFile, pool: &str, mode: Mode) -> String {
+    let used =
+        |service: &Service| service.mode == Mode::Http && pools_of(service).iter().any(|name| name == pool);
+    if mode != Mode::Http && cluster.services.iter().any(used) {
+        format!("{pool}-tcp")
+    } else {
+        pool.to_owned()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 
+use relevo_model::ClusterFile;
 use relevo_model::cluster::{
     Action, BasicAuth, Condition, Deny, HeaderEdit, Mode, NameTest, Pattern, RateKey, RateLimit, Rewrite,
     Rule, Service,
@@ -42,7 +43,7 @@ fn table(service: &Service, rule: &Rule) -> String {
 }
 
 /// The rules of a service.
-pub(super) fn write(out: &mut Config, service: &Service) {
+pub(super) fn write(out: &mut Config, cluster: &ClusterFile, service: &Service) {
     let mut chosen = None;
     let mut counters = 0;
     let mut pools = Vec::new();
@@ -74,7 +75,7 @@ pub(super) fn write(out: &mut Config, service: &Service) {
                 chosen = Some(rule.line);
                 pools.push(format!(
                     "use_backend {}{}",
-                    backend_name(pool.as_str(), service.mode),
+                    backend_name(cluster, pool.as_str(), service.mode),
                     when(&conditions)
                 ));
             }
