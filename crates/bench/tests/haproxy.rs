@@ -224,10 +224,12 @@ fn everything_is_said_or_named() {
 
 /// The files that a cluster file names are on the machine of whoever wrote it: here they are ours.
 fn bring_along(cluster: &mut ClusterFile, folder: &Path) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+        .expect("a certificate and a page can be written");
     let (pem, page) = (folder.join("own.pem"), folder.join("page.html"));
-    fs::write(&pem, format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem())).unwrap();
-    fs::write(&page, "<p>Sorry</p>").unwrap();
+    fs::write(&pem, format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()))
+        .expect("a certificate and a page can be written");
+    fs::write(&page, "<p>Sorry</p>").expect("a certificate and a page can be written");
     for service in &mut cluster.services {
         service.error_pages.iter_mut().for_each(|one| one.file.clone_from(&page));
         if let Some(tls) = &mut service.tls {

@@ -69,8 +69,8 @@ fn request(plan: &Plan) -> anyhow::Result<Request<()>> {
     request.body(()).context("not a request")
 }
 
-/// Checks that the plan's request can be said in HTTP/2.
-pub(super) async fn open(shared: &Rc<Shared>) -> Result<SendRequest<Bytes>, Failure> {
+/// Connects and agrees on HTTP/2.
+async fn open(shared: &Rc<Shared>) -> Result<SendRequest<Bytes>, Failure> {
     let socket = connect(&shared.plan.target, &shared.tls, Protocol::Http2).await?;
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(WINDOW).initial_connection_window_size(WINDOW).enable_push(false);
@@ -135,4 +135,93 @@ async fn exchange(
         let _ = data.flow_control().release_capacity(piece.len());
     }
     Ok((sender, status, received))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use h2::server::SendResponse;
+    use rustls::ServerConfig;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncRead, AsyncWrite};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::load::{self, End, Target};
+
+    async fn answer(mut respond: SendResponse<Bytes>) {
+        let head = http::Response::builder().status(200).body(()).unwrap();
+        let mut body = respond.send_response(head, false).unwrap();
+        body.send_data(Bytes::from(vec![b'x'; 100]), true).unwrap();
+    }
+
+    async fn serve(socket: impl AsyncRead + AsyncWrite + Unpin) {
+        let mut connection = h2::server::handshake(socket).await.unwrap();
+        while let Some(Ok((_, respond))) = connection.accept().await {
+            answer(respond).await;
+        }
+    }
+
+    /// A server of HTTP/2 on loopback, within TLS or in clear; its port.
+    fn server(tls: bool) -> u16 {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        let chain = vec![CertificateDer::from(made.cert.der().to_vec())];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while let Ok((socket, _)) = listener.accept().await {
+                    let acceptor = acceptor.clone();
+                    tokio::spawn(async move {
+                        if tls {
+                            serve(acceptor.accept(socket).await.unwrap()).await;
+                        } else {
+                            serve(socket).await;
+                        }
+                    });
+                }
+            });
+        });
+        port
+    }
+
+    #[test]
+    fn requests_share_connections_in_clear_and_within_tls() {
+        for (tls, scheme) in [(false, "http"), (true, "https")] {
+            let target = Target::parse(&format!("{scheme}://127.0.0.1:{}/a", server(tls))).unwrap();
+            let mut plan = Plan::new(target);
+            (plan.protocol, plan.connections, plan.streams) = (Protocol::Http2, 2, 5);
+            plan.end = End { after: None, requests: Some(100) };
+            let outcome = load::run(&plan).unwrap();
+            assert_eq!(outcome.fault(), None, "{scheme}");
+            assert_eq!((outcome.answers, outcome.connects, outcome.received), (100, 2, 10_000), "{scheme}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_vouches_for_is_refused() {
+        let mut plan = Plan::new(Target::parse(&format!("https://127.0.0.1:{}/", server(true))).unwrap());
+        let file = std::env::temp_dir().join(format!("relevo-bench-ca-{}.pem", std::process::id()));
+        let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&file, other.cert.pem()).unwrap();
+        plan.protocol = Protocol::Http2;
+        plan.trust = load::Trust::File(file.clone());
+        plan.end = End { after: None, requests: Some(2) };
+        let outcome = load::run(&plan).unwrap();
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(outcome.failures, [(Failure::Tls, 2)]);
+    }
 }
