@@ -20,6 +20,7 @@ use crate::population::Population;
 use crate::server::Server;
 use crate::slot::Signal;
 use crate::snapshot::Snapshot;
+use crate::tls::AcmeDesk;
 use crate::worker::{self, Command, Next};
 use crate::{Admin, clock};
 
@@ -51,6 +52,7 @@ impl Default for Settings {
 pub struct Engine {
     current: Mutex<Current>,
     ids: AtomicU64,
+    desk: Arc<AcmeDesk>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     orders: mpsc::UnboundedSender<Order>,
     threads: Vec<JoinHandle<()>>,
@@ -107,6 +109,7 @@ impl Engine {
         let mut engine = Self {
             current: Mutex::new(Current { generation: Arc::default(), wishes: wishes.collect(), log: None }),
             ids: AtomicU64::new(1),
+            desk: Arc::default(),
             workers: Vec::new(),
             orders,
             threads: Vec::new(),
@@ -145,6 +148,7 @@ impl Engine {
             cluster,
             former: &former,
             wishes: &current.wishes,
+            desk: &self.desk,
             workers: self.workers.len(),
             now: clock::now(),
         };
@@ -180,6 +184,11 @@ impl Engine {
         // Now nobody writes into a log that is no more.
         drop(log);
         Ok(applied)
+    }
+
+    /// Where whoever orders certificates puts them.
+    pub fn acme(&self) -> Arc<AcmeDesk> {
+        Arc::clone(&self.desk)
     }
 
     /// Everything as it is now, in the file's order.

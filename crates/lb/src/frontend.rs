@@ -12,7 +12,7 @@ use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::rules::RuleSet;
 use crate::snapshot::ServiceSnapshot;
-use crate::tls::Terminator;
+use crate::tls::{AcmeDesk, Terminator};
 
 /// A service in one configuration; the next configuration makes a new one that goes on with its counters.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub(crate) struct Frontend {
     pub(crate) counters: Arc<[Counters]>,
     /// Its clients.
     pub(crate) gate: Arc<Gate>,
-    /// What clients over TLS need.
-    pub(crate) tls: Option<Arc<Terminator>>,
+    /// What proves to clients, and to authorities, who it is.
+    pub(crate) tls: FrontendTls,
 }
 
 /// Places among all pools.
@@ -46,6 +46,15 @@ pub(crate) struct Places {
     pub(crate) chosen: Box<[usize]>,
 }
 
+/// What proves who a service is.
+#[derive(Debug)]
+pub(crate) struct FrontendTls {
+    /// What clients over TLS need.
+    pub(crate) terminator: Option<Arc<Terminator>>,
+    /// What an authority may ask for.
+    pub(crate) desk: Arc<AcmeDesk>,
+}
+
 impl Frontend {
     /// The service, going on with what a former one of its name has counted.
     pub(crate) fn new(
@@ -53,7 +62,7 @@ impl Frontend {
         pools: Places,
         rules: Option<Arc<RuleSet>>,
         listen: Vec<SocketAddrV4>,
-        tls: Option<Arc<Terminator>>,
+        tls: FrontendTls,
         former: Option<&Self>,
         workers: usize,
     ) -> Self {
@@ -94,7 +103,7 @@ impl Frontend {
             limit: self.config.limits.connections as u64,
             figures,
             handshakes_failed: sum(&|counters| counters.handshakes_failed.value()),
-            certificates: self.tls.as_ref().map_or_else(Vec::new, |tls| tls.certificates().to_vec()),
+            certificates: self.tls.terminator.as_ref().map_or_else(Vec::new, |tls| tls.certificates()),
         }
     }
 }

@@ -10,11 +10,11 @@ use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
 use relevo_proto::rule::BadRule;
 
 use crate::backend::{Backend, BackendTls};
-use crate::frontend::{Frontend, Places};
+use crate::frontend::{Frontend, FrontendTls, Places};
 use crate::listener::Socket;
 use crate::log::TargetError;
 use crate::rules::RuleSet;
-use crate::tls::{Origination, Terminator};
+use crate::tls::{AcmeDesk, Origination, Terminator};
 use crate::{Admin, TlsError, listener};
 
 /// What the operator wants of servers that are not simply ready.
@@ -125,6 +125,7 @@ pub(crate) struct Builder<'a> {
     pub(crate) cluster: &'a ClusterFile,
     pub(crate) former: &'a Generation,
     pub(crate) wishes: &'a Wishes,
+    pub(crate) desk: &'a Arc<AcmeDesk>,
     pub(crate) workers: usize,
     pub(crate) now: Time,
 }
@@ -163,12 +164,13 @@ impl Builder<'_> {
             });
         }
         let services = self.cluster.services.iter().zip(pools).zip(terminators);
-        for (place, ((service, pool), tls)) in services.enumerate() {
+        for (place, ((service, pool), terminator)) in services.enumerate() {
             let former = self.former.frontends.iter().find(|former| former.config.name == service.name);
             let listen =
                 generation.doors.iter().filter(|door| door.frontend == place).map(|door| door.at).collect();
             let former = former.map(|former| &**former);
             let rules = self.rules(service, former)?;
+            let tls = FrontendTls { terminator, desk: Arc::clone(self.desk) };
             let pools = Places { own: pool, chosen: self.chosen(service, rules.as_deref())? };
             let frontend = Frontend::new(service.clone(), pools, rules, listen, tls, former, self.workers);
             generation.frontends.push(Arc::new(frontend));
@@ -181,8 +183,8 @@ impl Builder<'_> {
         let load = |service: &Service| {
             let Some(tls) = &service.tls else { return Ok(None) };
             let former = self.former.frontends.iter().find(|former| former.config.name == service.name);
-            let former = former.and_then(|former| former.tls.as_deref());
-            match Terminator::load(service, tls, former) {
+            let former = former.and_then(|former| former.tls.terminator.as_deref());
+            match Terminator::load(service, tls, self.desk, former) {
                 Ok(terminator) => Ok(Some(Arc::new(terminator))),
                 Err(source) => Err(ApplyError::ServiceTls { service: service.name.clone(), source }),
             }

@@ -18,7 +18,7 @@ const NOT_TLS: Refusal = Refusal::bad("this port speaks HTTPS, and the request c
 pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client> {
     let local = Rc::clone(&presence.local);
     // An address of the file has TLS only where the service has.
-    let terminator = local.frontend.tls.as_ref()?;
+    let terminator = local.frontend.tls.terminator.as_ref()?;
     presence.set_deadline(local.frontend.config.timeouts.request);
     let mut socket = Late::Early(stream);
     let first = wait(presence, |cx| first_bytes(presence, &mut socket, cx)).await.ok()?;
@@ -33,7 +33,14 @@ pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client
         result = wait(presence, |cx| greeting.poll(cx)).await;
     }
     match result {
-        Ok(()) => Some(greeting.into_client()),
+        Ok(()) => {
+            let client = greeting.into_client();
+            if client.session().is_some_and(|session| session.proof) {
+                client.close();
+                return None;
+            }
+            Some(client)
+        }
         Err(error) => {
             local.counters().handshakes_failed.add();
             tracing::debug!(service = %local.frontend.config.name, %error, "a client's TLS handshake failed");

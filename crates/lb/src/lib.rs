@@ -56,4 +56,4 @@ pub use log::TargetError;
 pub use relevo_proto::balance::Admin;
 pub use relevo_proto::health::State as Health;
 pub use snapshot::{PoolSnapshot, ServerSnapshot, ServiceSnapshot, Snapshot};
-pub use tls::{CertificateSnapshot, TlsError};
+pub use tls::{AcmeDesk, CertificateSnapshot, TlsError};

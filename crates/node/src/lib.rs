@@ -10,6 +10,7 @@
 //!            signal ─► director resigns ─► balancer drains ─► socket gone ◄┘
 //! ```
 
+mod acme;
 mod changes;
 mod control;
 pub mod director;

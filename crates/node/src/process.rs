@@ -13,6 +13,7 @@ use relevo_lb::Engine;
 use relevo_model::cluster::Role;
 use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 
+use crate::acme::Orderer;
 use crate::control::{Balancer, Node, listed};
 use crate::director::{self, Director};
 use crate::file::FileError;
@@ -133,6 +134,9 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .map_err(|source| RunError::System { what: "the control API", source })?;
     tracing::info!(cluster = cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
 
+    let orderer = Orderer::start(&node, state_folder.path())
+        .map_err(|source| RunError::System { what: "the ordering of certificates", source })?;
+
     let (sender, events) = channel();
     wait_for_signals(signals, sender.clone())?;
     loop {
@@ -152,6 +156,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             Ok(Event::Stopped) | Err(_) => break,
         }
     }
+    drop(orderer);
     let brake = node.director.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Director::brake);
     let stopping = Arc::clone(&node);
     let grace = options.grace;

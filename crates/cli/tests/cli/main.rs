@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
+mod acme;
 mod check;
 mod explain;
 mod harness;
@@ -11,3 +12,15 @@ mod node;
 mod refusals;
 mod stop;
 mod words;
+
+/// Needs Debian's pebble; here, because tests of peers are found by the beginning of their names.
+#[test]
+fn lab_acme_by_http_01() {
+    acme::http_01();
+}
+
+/// The same.
+#[test]
+fn lab_acme_by_tls_alpn_01() {
+    acme::tls_alpn_01();
+}

@@ -32,6 +32,12 @@ impl Answer {
         Self { status: answer.status, lines, body: answer.body.clone().into_bytes(), denied: false }
     }
 
+    /// What an authority asks for, to see that a name is ours (ACME, http-01).
+    pub(super) fn proof(text: String) -> Self {
+        let lines = b"Content-Type: application/octet-stream\r\n".to_vec();
+        Self { status: 200, lines, body: text.into_bytes(), denied: false }
+    }
+
     /// A sentence for the user.
     pub(super) fn refusal(status: u16, reason: &str) -> Self {
         Self {

@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) lines: Vec<u8>,
     /// What the service's rules make of the current request; `None`: it has had no rules yet.
     pub(super) ruled: Option<Box<Ruled>>,
+    /// The answer to an authority that asks whether a name is ours (ACME).
+    pub(super) proof: Option<String>,
     /// Whether it may still turn out to speak HTTP/2.
     may_be_http2: bool,
 }
@@ -51,9 +53,21 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
     let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
-    let (trace, mark, ruled) = (Trace::default(), None, None);
-    let connection =
-        Connection { presence, client, peer, session, carry, head, mark, trace, lines, ruled, may_be_http2 };
+    let (trace, mark, ruled, proof) = (Trace::default(), None, None, None);
+    let connection = Connection {
+        presence,
+        client,
+        peer,
+        session,
+        carry,
+        head,
+        mark,
+        trace,
+        lines,
+        ruled,
+        proof,
+        may_be_http2,
+    };
     let mut served = Served(Some(connection));
     let Some(connection) = &mut served.0 else { return };
     let end = connection.run().await;
@@ -332,7 +346,11 @@ impl Connection {
             self.trace.is_of_http2();
         }
         let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
-        if let Some(rules) = &local.frontend.rules {
+        self.proof = local.frontend.tls.desk.answer(request.target(bytes));
+        if self.proof.is_some() {
+            // Before all rules, which may send everybody to HTTPS.
+            self.ruled = None;
+        } else if let Some(rules) = &local.frontend.rules {
             let (source, tls) = (self.peer.ip(), self.session.as_deref());
             let ruled = self.ruled.get_or_insert_default();
             ruled.restart();

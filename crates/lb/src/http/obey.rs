@@ -22,6 +22,9 @@ impl Connection {
     /// Lets a server answer, or answers as the rules say.
     pub(super) async fn answer_to(&mut self, request: &Request) -> Finish {
         let close = !request.body.is_done();
+        if let Some(text) = self.proof.take() {
+            return self.say_changed(Answer::proof(text), close, Phase::Request);
+        }
         loop {
             let decision = self.ruled.as_mut().map_or(Decision::Default, |ruled| ruled.take_decision());
             let pool = match decision {

@@ -32,6 +32,8 @@ pub struct CertificateSnapshot {
     pub file: PathBuf,
     /// The host names that it is for, wildcards too.
     pub names: Vec<String>,
+    /// From when on it holds, in seconds since 1970.
+    pub not_before: i64,
     /// When it ends, in seconds since 1970.
     pub not_after: i64,
 }
@@ -104,12 +106,9 @@ pub(super) fn parse(text: &[u8], chain: &Path, key_text: &[u8], key: &Path) -> R
     let bad_key = |error: rustls::Error| TlsError::BadKey { path: key.to_owned(), reason: error.to_string() };
     let private = provider().key_provider.load_private_key(private).map_err(bad_key)?;
     let certified = CertifiedKey::new(certificates, private);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            return Err(TlsError::OtherKey { chain: chain.to_owned(), key: key.to_owned() });
-        }
-        Err(_) => return Err(TlsError::BadCertificate { path: chain.to_owned() }),
+    // Any other error is about extensions that rustls does not know, and clients may.
+    if certified.keys_match() == Err(rustls::InconsistentKeys::KeyMismatch.into()) {
+        return Err(TlsError::OtherKey { chain: chain.to_owned(), key: key.to_owned() });
     }
     let now = now();
     if facts.not_after < now {
@@ -117,8 +116,8 @@ pub(super) fn parse(text: &[u8], chain: &Path, key_text: &[u8], key: &Path) -> R
     } else if facts.not_before > now {
         tracing::warn!("the certificate in {} is not valid yet; is the clock right?", chain.display());
     }
-    let snapshot =
-        CertificateSnapshot { file: chain.to_owned(), names: facts.names, not_after: facts.not_after };
+    let x509::Facts { names, not_before, not_after } = facts;
+    let snapshot = CertificateSnapshot { file: chain.to_owned(), names, not_before, not_after };
     Ok(Loaded { key: Arc::new(certified), snapshot })
 }
 

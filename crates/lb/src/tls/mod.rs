@@ -3,6 +3,7 @@
 //! Bytes are encrypted and decrypted by `stream`; here is what that needs to begin: [`Terminator`] for clients,
 //! [`Origination`] for servers. Both are made anew when the configuration or the files have changed.
 
+mod desk;
 mod error;
 mod files;
 mod origination;
@@ -15,6 +16,7 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
 
+pub use desk::AcmeDesk;
 pub use error::TlsError;
 pub use files::CertificateSnapshot;
 pub(crate) use origination::Origination;

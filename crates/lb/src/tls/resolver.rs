@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::desk::{self, AcmeDesk};
 use super::files::Loaded;
 
 thread_local! {
@@ -27,13 +28,22 @@ pub(super) struct Resolver {
     /// `example.org` for `*.example.org`.
     wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
     first: Vec<Arc<CertifiedKey>>,
+    /// Names whose certificates come by ACME, and from where.
+    ordered: Vec<String>,
+    desk: Arc<AcmeDesk>,
     strict: bool,
 }
 
 impl Resolver {
     /// `strict`: who asks for no name that is known gets none.
-    pub(super) fn new(certificates: &[Loaded], strict: bool) -> Self {
-        let mut resolver = Self { strict, ..Self::default() };
+    pub(super) fn new(
+        certificates: &[Loaded],
+        ordered: &[String],
+        desk: &Arc<AcmeDesk>,
+        strict: bool,
+    ) -> Self {
+        let (ordered, desk) = (ordered.to_vec(), Arc::clone(desk));
+        let mut resolver = Self { ordered, desk, strict, ..Self::default() };
         for Loaded { key, snapshot } in certificates {
             // An RSA and an ECDSA certificate for the same names are the first ones together.
             if certificates.first().is_some_and(|first| first.snapshot.names == snapshot.names) {
@@ -48,6 +58,24 @@ impl Resolver {
             }
         }
         resolver
+    }
+
+    /// A certificate that came by ACME; none of a file is for this name.
+    fn ordered(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let is_ours = |name: &str| {
+            self.ordered.iter().any(|ours| match ours.strip_prefix("*.") {
+                Some(parent) => name.split_once('.').is_some_and(|(_, rest)| rest == parent),
+                None => ours == name,
+            })
+        };
+        let name = match name {
+            Some(name) if self.exact.contains_key(name) => return None,
+            Some(name) if is_ours(name) => name,
+            // Nobody else is there for everybody else.
+            Some(_) | None if !self.strict && self.first.is_empty() => self.ordered.first()?,
+            Some(_) | None => return None,
+        };
+        Some(Arc::clone(&self.desk.certificate(name)?.key))
     }
 
     fn find(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
@@ -68,7 +96,11 @@ impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name =
             hello.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into_boxed_str());
-        let keys = self.find(name.as_deref());
+        if hello.alpn().is_some_and(|mut names| names.next() == Some(desk::ALPN) && names.next().is_none()) {
+            return self.desk.proof(name.as_deref()?);
+        }
+        let ordered = self.ordered(name.as_deref());
+        let keys = ordered.as_ref().map_or_else(|| self.find(name.as_deref()), std::slice::from_ref);
         ASKED.set(name);
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         keys.iter().find(fits).or(keys.first()).cloned()
@@ -95,7 +127,7 @@ mod tests {
     #[test]
     fn the_exact_name_goes_before_a_wildcard_and_the_first_is_for_all_others() {
         let list = [loaded(&["a.org"]), loaded(&["*.example.org"]), loaded(&["shop.example.org"])];
-        let resolver = Resolver::new(&list, false);
+        let resolver = Resolver::new(&list, &[], &Arc::default(), false);
         let place = |name: &str| {
             let found = resolver.find(Some(name)).first();
             list.iter().position(|loaded| found.is_some_and(|found| Arc::ptr_eq(found, &loaded.key)))
@@ -105,7 +137,7 @@ mod tests {
         assert_eq!(place("a.www.example.org"), Some(0), "a wildcard stands for one label");
         assert_eq!(place("example.org"), Some(0));
         assert_eq!(resolver.find(None).len(), 1);
-        let strict = Resolver::new(&list, true);
+        let strict = Resolver::new(&list, &[], &Arc::default(), true);
         assert!(strict.find(Some("example.org")).is_empty() && strict.find(None).is_empty());
         assert_eq!(strict.find(Some("a.org")).len(), 1);
     }

@@ -13,6 +13,8 @@ pub(crate) struct Session {
     pub(crate) suite: &'static str,
     /// Whether HTTP/2 was agreed on (ALPN).
     pub(crate) h2: bool,
+    /// Whether it is a question of ACME, which the handshake has answered (tls-alpn-01).
+    pub(crate) proof: bool,
     /// Whether an earlier session was gone on with.
     pub(crate) resumed: bool,
     /// Whether the client has shown a certificate, which was then good.
@@ -38,6 +40,7 @@ impl Session {
                 .negotiated_cipher_suite()
                 .and_then(|suite| suite.suite().as_str())
                 .unwrap_or("unknown"),
+            proof: common.alpn_protocol() == Some(super::desk::ALPN),
             h2: common.alpn_protocol() == Some(b"h2"),
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
             verified: common.peer_certificates().is_some(),

@@ -11,7 +11,8 @@ use rustls::server::{
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 
-use super::files::{self, CertificateSnapshot, Loaded};
+use super::desk::{self, AcmeDesk};
+use super::files::{self, CertificateSnapshot};
 use super::resolver::{self, Resolver};
 use super::{TlsError, provider};
 
@@ -23,6 +24,9 @@ const SESSIONS: usize = 4096;
 pub(crate) struct Terminator {
     config: Arc<ServerConfig>,
     certificates: Vec<CertificateSnapshot>,
+    /// Names whose certificates come by ACME.
+    ordered: Vec<String>,
+    desk: Arc<AcmeDesk>,
     resumption: Resumption,
 }
 
@@ -42,7 +46,12 @@ impl Terminator {
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub(crate) fn load(service: &Service, tls: &ServerTls, former: Option<&Self>) -> Result<Self, TlsError> {
+    pub(crate) fn load(
+        service: &Service,
+        tls: &ServerTls,
+        desk: &Arc<AcmeDesk>,
+        former: Option<&Self>,
+    ) -> Result<Self, TlsError> {
         let mut certificates = Vec::new();
         for certificate in &tls.certificates {
             certificates.extend(files::load(certificate, tls.ocsp)?);
@@ -60,14 +69,25 @@ impl Terminator {
             }
             Some(_) | None => Resumption::new(tls.client_verify, authorities)?,
         };
-        let config = config(service, tls, store, &certificates, &resumption)?;
+        let ordered: Vec<String> =
+            tls.acme.iter().flat_map(|(_, names)| names).map(|name| name.to_ascii_lowercase()).collect();
+        let resolver = Resolver::new(&certificates, &ordered, desk, tls.strict_sni);
+        let config = config(service, tls, store, resolver, &resumption)?;
         let certificates = certificates.into_iter().map(|loaded| loaded.snapshot).collect();
-        Ok(Self { config, certificates, resumption })
+        Ok(Self { config, certificates, ordered, desk: Arc::clone(desk), resumption })
     }
 
-    /// The certificates from files.
-    pub(crate) fn certificates(&self) -> &[CertificateSnapshot] {
-        &self.certificates
+    /// The certificates from files, and those that came by ACME.
+    pub(crate) fn certificates(&self) -> Vec<CertificateSnapshot> {
+        let mut all = self.certificates.clone();
+        for name in &self.ordered {
+            if let Some(loaded) = self.desk.certificate(name)
+                && !all.contains(&loaded.snapshot)
+            {
+                all.push(loaded.snapshot.clone());
+            }
+        }
+        all
     }
 
     /// A client's connection before its handshake.
@@ -93,7 +113,7 @@ fn config(
     service: &Service,
     tls: &ServerTls,
     authorities: Option<RootCertStore>,
-    certificates: &[Loaded],
+    resolver: Resolver,
     resumption: &Resumption,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let versions = match tls.min_version {
@@ -118,13 +138,16 @@ fn config(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(Resolver::new(certificates, tls.strict_sni)));
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
     config.ticketer = Arc::clone(&resumption.tickets);
     config.session_storage = Arc::clone(&resumption.sessions);
     // As OpenSSL does: the server knows best which suite costs it least.
     config.ignore_client_order = true;
     if service.mode == Mode::Http {
         config.alpn_protocols = protocols(&service.protocols);
+        if tls.acme.is_some() {
+            config.alpn_protocols.push(desk::ALPN.to_vec());
+        }
     }
     Ok(Arc::new(config))
 }
