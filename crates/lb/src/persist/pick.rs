@@ -25,6 +25,7 @@ pub(crate) struct Pick {
     /// It belongs to somebody, and nobody else may get it.
     is_strict: bool,
     tried: Tried,
+    was_asked: bool,
     fallback: Option<u16>,
     left: u8,
 }
@@ -67,14 +68,22 @@ impl Pick {
             bound,
             is_strict: bound.is_some() && !config.redispatch,
             tried: Tried::new(),
+            was_asked: false,
             fallback: backend.fallback(),
             left: config.retries,
         }
     }
 
+    /// For a flow that was refused by these lately.
+    pub(crate) fn resume(backend: &Backend, source: IpAddr, tried: Tried, now: Time) -> Self {
+        let mut pick = Self::new(backend, source, None, now);
+        pick.bound = pick.bound.filter(|bound| !tried.contains(*bound));
+        Self { tried, ..pick }
+    }
+
     /// Who is asked next; `None`: nobody can be.
     pub(crate) fn next(&mut self, backend: &Backend, now: Time) -> Option<u16> {
-        let is_first = self.tried.is_empty();
+        let was_asked = std::mem::replace(&mut self.was_asked, true);
         if let Some(bound) = self.bound.take()
             && backend.table.load().keeps(bound)
         {
@@ -83,7 +92,7 @@ impl Pick {
         if self.is_strict {
             return None;
         }
-        if !is_first {
+        if was_asked {
             match self.left.checked_sub(1) {
                 Some(left) => self.left = left,
                 None => return self.fallback.take(),

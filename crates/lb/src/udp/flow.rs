@@ -6,16 +6,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use relevo_model::cluster::Balance;
-use relevo_proto::balance::{Ask, Tried, mix};
-use relevo_proto::persistence::hash_key;
+use relevo_proto::balance::Tried;
 use socket2::SockRef;
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use super::{Desk, socket};
-use crate::backend::Backend;
 use crate::local::{LocalServer, Presence, Running};
+use crate::persist::Pick;
 use crate::slot::Signal;
 
 /// A client's flow. It lives until it was silent for the service's `timeout.client`, or makes room for another.
@@ -137,7 +135,9 @@ impl Flow {
         }
         presence.refresh();
         let pool = Rc::clone(&presence.local.pool);
-        let number = self.choose(&pool.backend).or_else(|| pool.backend.fallback())?;
+        let now = presence.local.worker.slots.time();
+        let mut pick = Pick::resume(&pool.backend, self.client.ip(), self.tried.get(), now);
+        let number = pick.next(&pool.backend, now)?;
         let server = pool.server(number)?;
         let socket = socket::connect(server.server.at).ok()?;
         presence.slot.set_target(Some(server.server.id));
@@ -147,22 +147,6 @@ impl Flow {
         // The new socket's answers must be waited for.
         self.wake();
         Some(link)
-    }
-
-    fn choose(&self, backend: &Backend) -> Option<u16> {
-        let hash = match &backend.config.balance {
-            Balance::Hash(hash) => hash_key(&hash.key, self.client.ip(), None),
-            Balance::RoundRobin
-            | Balance::StaticRr
-            | Balance::LeastConn
-            | Balance::First
-            | Balance::Random => None,
-        };
-        let (turn, tried) = (backend.next_turn(), self.tried.get());
-        let load = |number| backend.server(number).map_or(0, |server| server.running());
-        let ask = Ask { turn, random: mix(turn), hash, load, tried: &tried };
-        // A flow does not wait: limits of connections have no meaning for it.
-        backend.table.load().choose(&ask).server()
     }
 
     fn unlink(&self, presence: &Presence) {

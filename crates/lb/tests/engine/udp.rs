@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use relevo_lb::Admin;
-use relevo_model::cluster::{Listen, Mode};
+use relevo_model::cluster::{Affinity, AffinityKey, Listen, Mode};
 
 use crate::rig::{Front, LONG, Rig, service, wait_until};
 
@@ -93,6 +93,21 @@ impl Client {
 
 fn connections(rig: &Rig) -> u64 {
     rig.engine.snapshot().services[0].connections
+}
+
+#[test]
+fn flows_of_a_source_stay_together_when_the_table_says_so() {
+    let mut servers = vec![Server::named("one"), Server::named("two")];
+    let mut front = udp(&servers);
+    let expire = Duration::from_secs(3600);
+    front.pool.affinity = Some(Affinity { key: AffinityKey::Source, size: 10, expire });
+    let rig = Rig::start(front);
+    for _ in 0..4 {
+        assert_eq!(Client::of(&rig).ask(b" a"), b"one a");
+    }
+    servers.remove(0);
+    assert_eq!(Client::of(&rig).ask_again(), b"two?");
+    assert_eq!(Client::of(&rig).ask(b" a"), b"two a");
 }
 
 #[test]
