@@ -251,6 +251,51 @@ fn refusals_are_answers() {
 }
 
 #[test]
+fn a_head_larger_than_allowed_is_431() {
+    let origin = Origin::named("one");
+    let mut front = h2c(&[origin.at]);
+    front.limits.header = 4000;
+    let rig = Rig::start(front);
+    run(async {
+        let (mut send, _) = connect(rig.at).await;
+        for (size, expected) in [(3000, 200), (5000, 431)] {
+            let mut large = request("GET", "/");
+            large.headers_mut().insert("x", "y".repeat(size).parse().unwrap());
+            let (response, _) = send.send_request(large, true).unwrap();
+            assert_eq!(response.await.unwrap().status(), expected, "{size} bytes");
+        }
+        assert_eq!(get(&mut send, "/").await.unwrap().1, b"one");
+        // Far beyond: not even read.
+        let mut large = request("GET", "/");
+        large.headers_mut().insert("x", "y".repeat(60_000).parse().unwrap());
+        let (response, _) = send.send_request(large, true).unwrap();
+        assert_eq!(response.await.unwrap_err().reason(), Some(Reason::ENHANCE_YOUR_CALM));
+    });
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut() {
+    let origin = Origin::answering(|_| with_length(&"x".repeat(3_000_000)));
+    let mut front = h2c(&[origin.at]);
+    front.timeouts.client = Duration::from_millis(300);
+    let rig = Rig::start(front);
+    // It gives us all the room that there is in HTTP/2, and none in TCP.
+    let mut client = rig.client();
+    let window =
+        |stream: u8| [&[0, 0, 4, 8, 0, 0, 0, 0, stream][..], &0x7fff_0000_u32.to_be_bytes()].concat();
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff");
+    client.send(window(0));
+    for stream in [1, 3, 5, 7] {
+        // :method GET, :scheme http, :path /, :authority a.
+        client.send([0, 0, 6, 1, 5, 0, 0, 0, stream, 0x82, 0x86, 0x84, 0x41, 1, b'a']);
+    }
+    wait_until("it began", || rig.engine.snapshot().services[0].requests == 4);
+    wait_until("it was cut", || rig.engine.snapshot().services[0].connections == 0);
+    wait_until("the server is free", || rig.server(1).connections == 0);
+}
+
+#[test]
 fn an_idle_client_is_told_to_go() {
     let origin = Origin::named("one");
     let mut front = h2c(&[origin.at]);
