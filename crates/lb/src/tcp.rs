@@ -26,9 +26,9 @@ use crate::trace::Trace;
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
     let mut trace = Trace::default();
-    trace.begin(&presence);
+    trace.begin(&presence, peer, false);
     carry(&presence, client, peer, &mut trace).await;
-    trace.finish(&presence, peer, false);
+    trace.finish();
 }
 
 async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace: &mut Trace) {

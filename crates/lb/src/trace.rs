@@ -15,6 +15,7 @@ use crate::local::{Local, LocalPool, LocalServer, Presence};
 use crate::log::{
     Answerer, Captured, Cause, HttpPart, Load, Persistence, Phase, Record, Termination, Timers,
 };
+use crate::slot::Slot;
 
 /// Longest request line that is kept for the log, bytes.
 const LONGEST_LINE: usize = 1024;
@@ -22,8 +23,23 @@ const LONGEST_LINE: usize = 1024;
 /// The notes of one request, or of one connection of mode `tcp`.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
-    /// Something has begun, and its end will be noted.
-    open: bool,
+    /// Whose it is, while it is open: something has begun, and its end will be noted.
+    of: Option<Of>,
+    notes: Notes,
+}
+
+/// The connection that a trace is of.
+#[derive(Debug)]
+struct Of {
+    local: Rc<Local>,
+    slot: Rc<Slot>,
+    peer: SocketAddr,
+    tls: bool,
+    is_http: bool,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
     measured: bool,
     logged: bool,
     begun: Time,
@@ -59,20 +75,20 @@ enum Who {
 
 impl Trace {
     /// The first bytes of a request, or a connection of mode `tcp`, are there. Nothing happens if it has begun already.
-    pub(crate) fn begin(&mut self, presence: &Presence) {
-        if self.open {
+    pub(crate) fn begin(&mut self, presence: &Presence, peer: SocketAddr, is_http: bool) {
+        if self.of.is_some() {
             return;
         }
         let local = &presence.local;
         let logged =
             local.worker.journal.borrow().is_some() && local.frontend.config.log.what != LogChoice::None;
         // The buffers are used again.
-        let (mut line, mut captured) = (std::mem::take(&mut self.line), std::mem::take(&mut self.captured));
+        let (mut line, mut captured) =
+            (std::mem::take(&mut self.notes.line), std::mem::take(&mut self.notes.captured));
         line.clear();
         captured.clear();
         let measured = local.worker.measured.get();
-        *self = Self {
-            open: true,
+        self.notes = Notes {
             measured,
             logged,
             begun: if measured { clock::now() } else { Time::ZERO },
@@ -80,124 +96,127 @@ impl Trace {
             captured,
             received: presence.slot.received(),
             sent: presence.slot.sent(),
-            ..Self::default()
+            ..Notes::default()
         };
+        let (local, slot) = (Rc::clone(local), Rc::clone(&presence.slot));
+        self.of = Some(Of { local, slot, peer, tls: presence.is_tls(), is_http });
     }
 
     /// The request's head is complete. `bytes` begin with it.
-    pub(crate) fn head(&mut self, local: &Local, bytes: &[u8], fields: &[Field], at_once: bool) {
-        if self.measured {
-            self.ready = Some(if at_once { self.begun } else { clock::now() });
+    pub(crate) fn head(&mut self, bytes: &[u8], fields: &[Field], at_once: bool) {
+        if self.notes.measured {
+            self.notes.ready = Some(if at_once { self.notes.begun } else { clock::now() });
         }
-        if !self.logged {
-            return;
-        }
+        let Some(of) = self.of.as_ref().filter(|_| self.notes.logged) else { return };
         let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
         let head = bytes.get(start..).unwrap_or_default();
         let length = memchr::memchr2(b'\r', b'\n', head).unwrap_or(0).min(LONGEST_LINE);
-        self.line.extend_from_slice(head.get(..length).unwrap_or_default());
-        for name in &local.frontend.config.log.capture {
+        self.notes.line.extend_from_slice(head.get(..length).unwrap_or_default());
+        for name in &of.local.frontend.config.log.capture {
             let found = fields.iter().find(|field| field.name(bytes).eq_ignore_ascii_case(name.as_bytes()));
-            Captured::push(&mut self.captured, found.map_or(&[], |field| field.value(bytes)));
+            Captured::push(&mut self.notes.captured, found.map_or(&[], |field| field.value(bytes)));
         }
     }
 
     /// The lines of its head were HTTP/2 before.
     pub(crate) fn is_of_http2(&mut self) {
-        if let Some(start) = self.line.len().checked_sub(b"HTTP/1.1".len())
-            && self.line.ends_with(b"HTTP/1.1")
+        if let Some(start) = self.notes.line.len().checked_sub(b"HTTP/1.1".len())
+            && self.notes.line.ends_with(b"HTTP/1.1")
         {
-            self.line.truncate(start);
-            self.line.extend_from_slice(b"HTTP/2.0");
+            self.notes.line.truncate(start);
+            self.notes.line.extend_from_slice(b"HTTP/2.0");
         }
     }
 
     /// A server was chosen, after a wait in a queue or without one.
     pub(crate) fn chosen(&mut self, pool: &Rc<LocalPool>, server: &Rc<LocalServer>) {
-        match &self.who {
+        match &self.notes.who {
             Who::Server(_, before) => {
-                self.retries += 1;
+                self.notes.retries += 1;
                 before.counters().retries.add();
                 if !Rc::ptr_eq(before, server) {
-                    self.redispatched = true;
+                    self.notes.redispatched = true;
                     before.counters().redispatches.add();
                 }
             }
             Who::Nobody | Who::Balancer => {}
         }
-        self.who = Who::Server(Rc::clone(pool), Rc::clone(server));
-        (self.connected, self.answered) = (None, None);
+        self.notes.who = Who::Server(Rc::clone(pool), Rc::clone(server));
+        (self.notes.connected, self.notes.answered) = (None, None);
     }
 
     /// It waited in a queue until now.
     #[allow(dead_code, reason = "queues are being built")]
     pub(crate) fn queued(&mut self) {
-        if self.measured {
-            self.queued = Some(clock::now());
+        if self.notes.measured {
+            self.notes.queued = Some(clock::now());
         }
     }
 
     /// A connection to the server stands; `kept`: it stood before.
     pub(crate) fn connected(&mut self, kept: bool) {
-        if self.measured {
-            self.connected =
-                Some(if kept { self.queued.or(self.ready).unwrap_or(self.begun) } else { clock::now() });
+        if self.notes.measured {
+            self.notes.connected = Some(if kept {
+                self.notes.queued.or(self.notes.ready).unwrap_or(self.notes.begun)
+            } else {
+                clock::now()
+            });
         }
     }
 
     /// Another turn of the event loop: what was read of the clock before is old.
     pub(crate) fn turn(&mut self) {
-        self.fresh = false;
+        self.notes.fresh = false;
     }
 
     /// The head of the final answer is there.
     pub(crate) fn answered(&mut self, status: u16) {
-        self.status = Some(status);
-        self.fresh = true;
-        if self.measured {
-            self.answered = Some(clock::now());
+        self.notes.status = Some(status);
+        self.notes.fresh = true;
+        if self.notes.measured {
+            self.notes.answered = Some(clock::now());
         }
     }
 
     /// The balancer answers with this status.
     pub(crate) fn answered_here(&mut self, status: u16) {
-        self.status = Some(status);
+        self.notes.status = Some(status);
     }
 
     /// The balancer answers though nothing went wrong: a rule, a page of its own.
     pub(crate) fn local(&mut self, status: u16) {
-        self.status = Some(status);
-        self.who = Who::Balancer;
+        self.notes.status = Some(status);
+        self.notes.who = Who::Balancer;
         self.ends(Cause::Local, Phase::Request);
     }
 
     /// A rule or a limit refuses it.
     pub(crate) fn denied(&mut self, phase: Phase) {
-        self.denied = true;
+        self.notes.denied = true;
         self.ends(Cause::Refused, phase);
     }
 
     /// What persistence found and did.
     #[allow(dead_code, reason = "persistence is being built")]
     pub(crate) fn persistence(&mut self, persistence: Persistence) {
-        self.persistence = persistence;
+        self.notes.persistence = persistence;
     }
 
     /// It ends, or will end, for this reason.
     pub(crate) fn ends(&mut self, cause: Cause, phase: Phase) {
-        self.termination = Termination::new(cause, phase);
+        self.notes.termination = Termination::new(cause, phase);
     }
 
     /// The answer went its way after all: what went wrong before was mended.
     pub(crate) fn mended(&mut self) {
-        self.termination = Termination::DONE;
+        self.notes.termination = Termination::DONE;
     }
 
     /// The client does not want it any more.
-    pub(crate) fn abandoned(&mut self) {
-        let phase = match &self.who {
-            _ if self.status.is_some() => Phase::Data,
-            Who::Server(..) if self.connected.is_some() || !self.measured => Phase::Head,
+    fn abandoned(&mut self) {
+        let phase = match &self.notes.who {
+            _ if self.notes.status.is_some() => Phase::Data,
+            Who::Server(..) if self.notes.connected.is_some() || !self.notes.measured => Phase::Head,
             Who::Server(..) => Phase::Connect,
             Who::Nobody | Who::Balancer => Phase::Queue,
         };
@@ -206,51 +225,51 @@ impl Trace {
 
     /// What has begun is nothing by itself.
     pub(crate) fn forget(&mut self) {
-        self.open = false;
+        self.of = None;
     }
 
     /// Whether a client that leaves now leaves something undone.
     pub(crate) fn is_open(&self) -> bool {
-        self.open
+        self.of.is_some()
     }
 
-    /// It has ended: counts it, and writes its line. `is_http`: a request; else a connection.
-    pub(crate) fn finish(&mut self, presence: &Presence, peer: SocketAddr, is_http: bool) {
-        if !std::mem::replace(&mut self.open, false) {
-            return;
-        }
-        let local = &presence.local;
-        let received = presence.slot.received().wrapping_sub(self.received);
-        let sent = presence.slot.sent().wrapping_sub(self.sent);
+    /// It has ended: counts it, and writes its line.
+    pub(crate) fn finish(&mut self) {
+        let Some(of) = self.of.take() else { return };
+        let local = &of.local;
+        let received = of.slot.received().wrapping_sub(self.notes.received);
+        let sent = of.slot.sent().wrapping_sub(self.notes.sent);
         let timers = self.timers();
         self.count(local, received, sent, &timers);
-        if self.logged {
-            self.write(presence, peer, is_http, (received, sent), timers);
+        if self.notes.logged {
+            self.write(&of, (received, sent), timers);
         }
-        self.who = Who::Nobody;
+        self.notes.who = Who::Nobody;
     }
 
     fn count(&self, local: &Local, received: u64, sent: u64, timers: &Timers) {
         let counters = local.counters();
         counters.received.add_many(received);
         counters.sent.add_many(sent);
-        if let Some(status) = self.status {
+        if let Some(status) = self.notes.status {
             counters.statuses.add(status);
         }
-        let Termination { cause, phase } = self.termination;
-        if self.denied {
+        let Termination { cause, phase } = self.notes.termination;
+        if self.notes.denied {
             counters.denied.add();
-        } else if phase == Phase::Request && self.termination.is_error() {
+        } else if phase == Phase::Request && self.notes.termination.is_error() {
             counters.request_errors.add();
         }
-        let Who::Server(_, server) = &self.who else { return };
+        let Who::Server(_, server) = &self.notes.who else { return };
         let counters = server.counters();
         counters.received.add_many(received);
         counters.sent.add_many(sent);
-        if let (Some(status), true) = (self.status, self.answered.is_some() || !self.measured) {
+        if let (Some(status), true) =
+            (self.notes.status, self.notes.answered.is_some() || !self.notes.measured)
+        {
             counters.statuses.add(status);
         }
-        if self.answered.is_some() || self.connected.is_some() {
+        if self.notes.answered.is_some() || self.notes.connected.is_some() {
             counters.times.add(timers);
         }
         match (cause, phase) {
@@ -269,34 +288,34 @@ impl Trace {
     }
 
     fn timers(&self) -> Timers {
-        if !self.measured {
+        if !self.notes.measured {
             return Timers::default();
         }
         // One answered within one turn of the event loop ends when its head was there; what took more, now.
-        let end = self.answered.filter(|_| self.fresh).unwrap_or_else(clock::now);
+        let end = self.notes.answered.filter(|_| self.notes.fresh).unwrap_or_else(clock::now);
         let between = |from: Option<Time>, to: Option<Time>| {
             let passed = to?.since(from?).as_millis();
             Some(u32::try_from(passed).unwrap_or(u32::MAX))
         };
-        let begun = Some(self.begun);
-        let ready = self.ready.or(begun);
-        let chosen = self.queued.or(match self.who {
+        let begun = Some(self.notes.begun);
+        let ready = self.notes.ready.or(begun);
+        let chosen = self.notes.queued.or(match self.notes.who {
             Who::Server(..) => ready,
             Who::Nobody | Who::Balancer => None,
         });
         Timers {
-            request: between(begun, self.ready),
+            request: between(begun, self.notes.ready),
             queue: between(ready, chosen),
-            connect: between(chosen, self.connected),
-            response: between(self.connected, self.answered),
+            connect: between(chosen, self.notes.connected),
+            response: between(self.notes.connected, self.notes.answered),
             total: between(begun, Some(end)).unwrap_or(0),
         }
     }
 
-    fn write(&self, presence: &Presence, peer: SocketAddr, is_http: bool, bytes: (u64, u64), timers: Timers) {
-        let local = &presence.local;
+    fn write(&self, of: &Of, bytes: (u64, u64), timers: Timers) {
+        let local = &of.local;
         let frontend = &local.frontend;
-        let (pool, answerer, mut load) = match &self.who {
+        let (pool, answerer, mut load) = match &self.notes.who {
             Who::Nobody => (&frontend.config.name[..], Answerer::Nobody, Load::default()),
             Who::Balancer => (&frontend.config.name[..], Answerer::Balancer, Load::default()),
             Who::Server(pool, server) => {
@@ -318,25 +337,25 @@ impl Trace {
         load.frontend = u32::try_from(frontend.gate.connections()).unwrap_or(u32::MAX);
         load.process = local.worker.population();
         let record = Record {
-            client: peer,
-            accepted: local.worker.wall_ms(self.begun),
+            client: of.peer,
+            accepted: local.worker.wall_ms(self.notes.begun),
             service: &frontend.config.name,
-            tls: presence.is_tls(),
+            tls: of.tls,
             pool,
             answerer,
             timers,
             sent: bytes.1,
             received: bytes.0,
-            termination: self.termination,
-            persistence: self.persistence,
+            termination: self.notes.termination,
+            persistence: self.notes.persistence,
             load,
-            retries: self.retries,
-            redispatched: self.redispatched,
-            http: is_http.then(|| HttpPart {
-                line: &self.line,
-                status: self.status,
+            retries: self.notes.retries,
+            redispatched: self.notes.redispatched,
+            http: of.is_http.then(|| HttpPart {
+                line: &self.notes.line,
+                status: self.notes.status,
                 names: &frontend.config.log.capture,
-                captured: Captured::new(&self.captured),
+                captured: Captured::new(&self.notes.captured),
             }),
         };
         if frontend.config.log.what == LogChoice::Errors && !record.is_error() {
@@ -345,5 +364,18 @@ impl Trace {
         if let Some(journal) = &mut *local.worker.journal.borrow_mut() {
             journal.write(&record);
         }
+    }
+}
+
+/// Whoever carried it was dropped: a client took one of its requests back, or the time to stop is over.
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let Some(of) = &self.of else { return };
+        let is_closing = of.local.worker.closing.get();
+        self.abandoned();
+        if is_closing {
+            self.notes.termination.cause = Cause::Operator;
+        }
+        self.finish();
     }
 }

@@ -54,7 +54,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
     let (trace, mark, ruled, proof) = (Trace::default(), None, None, None);
-    let connection = Connection {
+    let mut connection = Connection {
         presence,
         client,
         peer,
@@ -68,32 +68,13 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
         proof,
         may_be_http2,
     };
-    let mut served = Served(Some(connection));
-    let Some(connection) = &mut served.0 else { return };
-    let end = connection.run().await;
-    let Some(connection) = served.0.take() else { return };
-    match end {
+    match connection.run().await {
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
         End::Reset => connection.client.reset(),
         End::Http2 => {
             let Connection { presence, client, carry, .. } = connection;
             Box::pin(http2::serve(presence, client, carry.bytes().to_vec(), peer)).await;
-        }
-    }
-}
-
-/// A connection that may be dropped while a request is under way: a client of HTTP/2 that cancels one.
-struct Served(Option<Connection>);
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(connection) = &mut self.0
-            && connection.trace.is_open()
-            && !connection.presence.local.worker.closing.get()
-        {
-            connection.trace.abandoned();
-            connection.finish();
         }
     }
 }
@@ -190,7 +171,7 @@ impl Connection {
 
     /// The request has ended, in whatever way.
     fn finish(&mut self) {
-        self.trace.finish(&self.presence, self.peer, true);
+        self.trace.finish();
     }
 
     /// Whether there is something from the client that nobody will read. Closing then would make the kernel throw
@@ -334,14 +315,14 @@ impl Connection {
     fn parse(&mut self, bytes: &[u8]) -> Result<Option<Request>, Refusal> {
         self.presence.refresh();
         let at_once = !self.trace.is_open();
-        self.trace.begin(&self.presence);
+        self.trace.begin(&self.presence, self.peer, true);
         let local = &self.presence.local;
         let mut fields = local.worker.fields.borrow_mut();
         let request = Request::parse(bytes, local.frontend.config.limits.header, &mut fields)
             .inspect_err(|_| self.trace.ends(Cause::Refused, Phase::Request))?;
         let Some(request) = request else { return Ok(None) };
         self.presence.slot.count_received(request.length);
-        self.trace.head(local, bytes, fields.list(), at_once);
+        self.trace.head(bytes, fields.list(), at_once);
         if self.client.is_pipe() {
             self.trace.is_of_http2();
         }
