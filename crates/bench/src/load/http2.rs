@@ -54,8 +54,8 @@ pub(super) async fn run(shared: Rc<Shared>) {
     }
 }
 
-/// The request as it is sent each time; its body beside it.
-fn request(plan: &Plan) -> anyhow::Result<Request<()>> {
+/// The request as it is sent each time; its body beside it. An error: it cannot be said in HTTP/2.
+pub(super) fn request(plan: &Plan) -> anyhow::Result<Request<()>> {
     let scheme = if plan.target.tls { "https" } else { "http" };
     let host = plan.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
     let authority = host.map_or(plan.target.host.as_str(), |(_, value)| value);

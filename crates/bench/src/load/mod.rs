@@ -69,6 +69,9 @@ pub const BROWSER: &[(&str, &str)] = &[
 /// is no error but counted.
 pub fn run(plan: &Plan) -> Result<Outcome> {
     plan.check()?;
+    if plan.protocol == Protocol::Http2 {
+        http2::request(plan).context("the request cannot be said in HTTP/2")?;
+    }
     let tls = stream::tls(plan)?;
     let plan = Arc::new(plan.clone());
     let begun = Instant::now();
