@@ -124,8 +124,8 @@ pub enum AdminState {
     Ready,
     /// Finishes what it has, gets nothing new.
     Drain,
-    /// Gets nothing; what it has is cut; it is not checked.
-    Stop,
+    /// Maintenance: gets nothing, not even from clients that are bound to it; it is not checked.
+    Maint,
 }
 
 /// One balanced service.
@@ -154,6 +154,9 @@ pub struct PoolStatus {
     pub name: PoolName,
     /// How the next server is chosen, in the cluster file's words.
     pub balance: String,
+    /// Requests or connections that wait for a server that has room.
+    #[serde(default)]
+    pub queued: u64,
     /// Whether the fallback is answering.
     pub fallback: bool,
     /// The servers, in the file's order.
@@ -167,12 +170,24 @@ pub struct ServerStatus {
     pub name: ServerName,
     /// Where it listens.
     pub at: SocketAddrV4,
-    /// Its share.
+    /// Its share: what the operator said since the file was read, or else the file.
     pub weight: u16,
     /// What checks say.
     pub health: HealthState,
     /// What the operator wants.
     pub admin: AdminState,
+    /// Why, in the operator's words; empty: he did not say.
+    #[serde(default)]
+    pub admin_reason: String,
+    /// When it is ready again by itself; `None`: when somebody says so.
+    #[serde(default)]
+    pub admin_until: Option<u64>,
+    /// Most requests or connections at a time; `None`: no limit.
+    #[serde(default)]
+    pub max_connections: Option<u32>,
+    /// Whether it works only while no other server can.
+    #[serde(default)]
+    pub backup: bool,
     /// Since when `health` is so.
     pub since: u64,
     /// The evidence: what the last check that speaks for `health` saw, in words.
@@ -205,15 +220,23 @@ pub struct Switched {
     pub took_ms: u64,
 }
 
-/// Asks for a server's administrative state, `POST /v1/servers/{server}`; without `pool`, in every pool that has it.
-/// A field that is not known is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Asks for a server's administrative state, its weight, or both, `POST /v1/servers/{server}`; without `pool`, in every
+/// pool that has it. A field that is not known is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct SetServer {
     /// Only in this pool.
     pub pool: Option<PoolName>,
-    /// What is wanted.
-    pub admin: AdminState,
+    /// What is wanted; `None`: as it is.
+    pub admin: Option<AdminState>,
+    /// With `maint`: the work that it has is cut.
+    pub cut: bool,
+    /// Why, for those who read the status; at most 200 characters.
+    pub reason: String,
+    /// With `drain` and `maint`: after so many seconds it is ready again, 1 to 31536000 (a year).
+    pub for_seconds: Option<u64>,
+    /// Its share from now on, 0 to 256, until the file is read again; `None`: as it is.
+    pub weight: Option<u16>,
 }
 
 /// Which servers were changed.

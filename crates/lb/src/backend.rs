@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use relevo_model::cluster::{Balance, Pool};
+use relevo_model::cluster::Pool;
 use relevo_model::{ServerName, Time};
-use relevo_proto::balance::{self, Admin, Ask, Candidate, Table, Tried};
+use relevo_proto::balance::{self, Admin, Ask, Candidate, Choice, Table, Tried};
 use relevo_proto::health::State;
 use relevo_proto::persistence::Cookies;
 
 use crate::counters::{Gauge, ServerCounters, Times};
 use crate::figures::Figures;
 use crate::persist::AffinityTable;
+use crate::queue::Queue;
 use crate::server::Server;
 use crate::snapshot::{PoolSnapshot, ServerSnapshot};
 use crate::tls::Origination;
@@ -39,7 +40,11 @@ pub(crate) struct Backend {
     pub(crate) cookies: Option<Cookies>,
     /// The clients that are known.
     pub(crate) affinity: Option<Arc<AffinityTable>>,
+    /// Who waits for a place.
+    pub(crate) queue: Arc<Queue>,
     turn: Arc<AtomicU64>,
+    /// When a slow start takes its next step, nanoseconds since boot; `u64::MAX`: there is none.
+    step: AtomicU64,
     /// What each worker is working on.
     running: Arc<[Running]>,
     /// Makes random numbers out of turns.
@@ -87,6 +92,7 @@ impl Backend {
             });
         }
         let turn = former.map_or_else(Arc::default, |former| Arc::clone(&former.turn));
+        let queue = former.map_or_else(Arc::default, |former| Arc::clone(&former.queue));
         let running = former.map_or_else(
             || (0..workers).map(|_| Running::default()).collect(),
             |former| Arc::clone(&former.running),
@@ -111,11 +117,13 @@ impl Backend {
             servers: servers.into(),
             table: ArcSwap::from_pointee(Table::default()),
             tls,
+            queue,
             turn,
+            step: AtomicU64::new(u64::MAX),
             running,
             making: Mutex::new(()),
         };
-        backend.rebuild();
+        backend.table.store(backend.make(now).into());
         backend
     }
 
@@ -152,10 +160,25 @@ impl Backend {
     }
 
     /// Who gets a request.
-    pub(crate) fn choose(&self, turn: u64, hash: Option<u64>, tried: &Tried) -> Option<u16> {
+    pub(crate) fn choose(&self, turn: u64, hash: Option<u64>, tried: &Tried) -> Choice {
         let load = |number| self.server(number).map_or(0, |server| server.running());
         let random = balance::mix(turn ^ self.seed);
-        self.table.load().choose(&Ask { turn, random, hash, load, tried }).server()
+        self.table.load().choose(&Ask { turn, random, hash, load, tried })
+    }
+
+    /// Makes room at a server: `None`, it has none, or others wait already; `Some(true)`: a place was taken;
+    /// `Some(false)`: its places are not counted.
+    pub(crate) fn place(&self, number: u16) -> Option<bool> {
+        let server = self.server(number)?;
+        if !server.is_limited() {
+            return Some(false);
+        }
+        (self.queue.len() == 0 && server.take()).then_some(true)
+    }
+
+    /// Gives what is free to those who wait.
+    pub(crate) fn offer_all(&self) {
+        self.servers.iter().take(self.config.servers.len()).for_each(|server| self.queue.offer(server));
     }
 
     /// Notes what the checks say.
@@ -170,30 +193,69 @@ impl Backend {
                 (_, State::Down) => state.downs += 1,
                 (State::Up | State::Unknown, _) => {}
             }
+            // The first check of a server that is up finds nothing new.
+            state.back = (health == State::Up && state.health == State::Down).then_some(since);
             (state.health, state.since) = (health, since);
             drop(state);
-            self.make(&making);
+            self.publish(&making, since);
         }
     }
 
-    /// Notes what the operator wants; returns what he wanted before.
-    pub(crate) fn set_admin(&self, server: &Server, admin: Admin) -> Admin {
+    /// Notes what the operator wants.
+    pub(crate) fn set_admin(&self, server: &Server, admin: Admin, now: Time) {
         let making = self.making();
-        let before = std::mem::replace(&mut server.state().admin, admin);
-        self.make(&making);
-        before
+        let mut state = server.state();
+        if std::mem::replace(&mut state.admin, admin) == Admin::Maint && admin != Admin::Maint {
+            state.back = Some(now);
+        }
+        drop(state);
+        self.publish(&making, now);
+    }
+
+    /// Notes what the operator wants it to weigh; `None`: what the file says.
+    pub(crate) fn set_weight(&self, server: &Server, weight: Option<u16>, now: Time) {
+        let making = self.making();
+        server.state().weight = weight;
+        self.publish(&making, now);
+    }
+
+    /// When [`Self::rebuild`] would say something else by itself.
+    pub(crate) fn next_step(&self) -> Option<Time> {
+        let at = self.step.load(Ordering::Relaxed);
+        (at != u64::MAX).then(|| Time::from_nanos(at))
     }
 
     /// Makes the table from what is known of the servers now.
-    pub(crate) fn rebuild(&self) {
-        self.make(&self.making());
+    pub(crate) fn rebuild(&self, now: Time) {
+        self.publish(&self.making(), now);
     }
 
     fn making(&self) -> MutexGuard<'_, ()> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make(&self, _: &MutexGuard<'_, ()>) {
+    /// Lets everybody see the table of now, and those who wait what it means for them.
+    fn publish(&self, _: &MutexGuard<'_, ()>, now: Time) {
+        let table = self.make(now);
+        let is_empty = table.is_empty();
+        let servers = self.config.servers.iter().zip(&self.servers);
+        for (number, (config, server)) in (0..).zip(servers.clone()) {
+            server.set_most(config.max_connections);
+            server.set_open(table.contains(number), table.keeps(number));
+        }
+        self.table.store(table.into());
+        for (_, server) in servers.filter(|(_, server)| !server.is_open(true)) {
+            self.queue.dissolve_bound(server);
+        }
+        if is_empty {
+            self.queue.dissolve();
+        } else {
+            self.offer_all();
+        }
+    }
+
+    fn make(&self, now: Time) -> Table {
+        let mut step: Option<Time> = None;
         let candidates: Vec<_> = self
             .config
             .servers
@@ -201,17 +263,26 @@ impl Backend {
             .zip(&self.servers)
             .map(|(config, server)| {
                 let state = server.state();
+                let percent = match (self.config.slow_start, state.back) {
+                    (Some(whole), Some(back)) => {
+                        let next = balance::next_step(now.since(back), whole).map(|after| back + after);
+                        step = step.into_iter().chain(next).min();
+                        balance::slow_start(now.since(back), whole)
+                    }
+                    (None, _) | (_, None) => 100,
+                };
                 Candidate {
-                    // Others wait for nobody.
-                    most: config.max_connections.filter(|_| self.config.balance == Balance::First),
+                    percent,
+                    most: config.max_connections,
                     backup: config.backup,
                     admin: state.admin,
                     health: state.health,
-                    ..Candidate::new(&config.name, config.weight)
+                    ..Candidate::new(&config.name, state.weight.unwrap_or(config.weight))
                 }
             })
             .collect();
-        self.table.store(Table::new(&candidates, &self.config.balance, self.config.all_backups).into());
+        self.step.store(step.map_or(u64::MAX, Time::as_nanos), Ordering::Relaxed);
+        Table::new(&candidates, &self.config.balance, self.config.all_backups)
     }
 
     pub(crate) fn snapshot(&self) -> PoolSnapshot {
@@ -231,7 +302,7 @@ impl Backend {
             ServerSnapshot {
                 name: server.name.clone(),
                 at: server.at,
-                weight: config.weight,
+                weight: state.weight.unwrap_or(config.weight),
                 health: state.health,
                 admin: state.admin,
                 since: state.since,
@@ -254,6 +325,7 @@ impl Backend {
         PoolSnapshot {
             name: self.config.name.clone(),
             balance: self.config.balance.clone(),
+            queued: self.queue.len() as u64,
             fallback: self.config.fallback.is_some() && self.table.load().is_empty(),
             figures,
             servers: servers.collect(),

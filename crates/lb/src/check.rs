@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use relevo_model::Time;
-use relevo_model::cluster::CheckKind;
+use relevo_model::cluster::{CheckKind, OnMarkedDown};
 use relevo_proto::balance::Admin;
 use relevo_proto::health::{self, Input, Output, ProbeResult, Settings, State};
 use tokio::sync::mpsc;
@@ -40,6 +40,8 @@ pub(crate) struct Parts {
 
 struct Checks {
     workers: Vec<mpsc::UnboundedSender<Command>>,
+    /// Those whose servers may be starting slowly.
+    backends: Vec<Arc<Backend>>,
     /// By the server's id.
     checked: BTreeMap<u64, Checked>,
     /// When each machine wants to be woken.
@@ -66,13 +68,15 @@ struct Done {
 pub(crate) async fn run(parts: Parts) {
     let Parts { mut hints, mut orders, workers } = parts;
     let (results, mut done) = mpsc::unbounded_channel();
-    let mut checks = Checks { workers, checked: BTreeMap::new(), due: BTreeSet::new(), results };
+    let mut checks =
+        Checks { workers, backends: Vec::new(), checked: BTreeMap::new(), due: BTreeSet::new(), results };
     loop {
         let now = clock::now();
         checks.wake(now);
-        let next = checks.due.first().map(|(at, _)| at.since(now));
+        let steps = checks.backends.iter().filter_map(|backend| backend.next_step());
+        let next = checks.due.first().map(|(at, _)| *at).into_iter().chain(steps).min();
         // Nobody to check: wait for orders alone.
-        let sleep = tokio::time::sleep(next.unwrap_or(std::time::Duration::from_secs(3600)));
+        let sleep = tokio::time::sleep(next.map_or(std::time::Duration::from_secs(3600), |at| at.since(now)));
         tokio::select! {
             () = sleep => {}
             Some(Done { server, number, result }) = done.recv() => {
@@ -96,6 +100,8 @@ impl Checks {
         let now = clock::now();
         let mut former = std::mem::take(&mut self.checked);
         self.due.clear();
+        let slow = |backend: &&Arc<Backend>| backend.config.slow_start.is_some();
+        self.backends = generation.backends.iter().filter(slow).map(Arc::clone).collect();
         for backend in &generation.backends {
             let check = &backend.config.check;
             let places = u32::try_from(backend.config.servers.len()).unwrap_or(u32::MAX);
@@ -122,11 +128,11 @@ impl Checks {
                 self.checked.insert(server.id, Checked { backend, server, place, machine });
             }
             // What was noted meanwhile went into the former table.
-            backend.rebuild();
+            backend.rebuild(now);
         }
         for id in self.checked.keys().copied().collect::<Vec<_>>() {
             self.schedule(id);
-            if self.checked.get(&id).is_some_and(|one| one.server.state().admin == Admin::Stop) {
+            if self.checked.get(&id).is_some_and(|one| one.server.state().admin == Admin::Maint) {
                 self.tell(id, Input::Pause);
             }
         }
@@ -139,6 +145,10 @@ impl Checks {
     }
 
     fn wake(&mut self, now: Time) {
+        for backend in self.backends.iter().filter(|backend| backend.next_step().is_some_and(|at| at <= now))
+        {
+            backend.rebuild(now);
+        }
         while let Some(&(at, id)) = self.due.first()
             && at <= now
         {
@@ -179,9 +189,13 @@ impl Checks {
                 Output::Changed { from, to, reason } => {
                     checked.note((from, to), reason);
                     if from != to && to == State::Down {
+                        let signal = match checked.backend.config.on_marked_down {
+                            OnMarkedDown::Retry => Signal::ServerDown,
+                            OnMarkedDown::ShutdownSessions => Signal::Cut,
+                        };
                         for worker in &self.workers {
                             // A worker that has ended has no connections.
-                            let _ = worker.send(Command::Server { server: id, signal: Signal::ServerDown });
+                            let _ = worker.send(Command::Server { server: id, signal });
                         }
                     }
                 }

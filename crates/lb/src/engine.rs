@@ -1,5 +1,6 @@
 //! Starting, asking, changing and stopping the whole data plane.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
@@ -157,6 +158,14 @@ impl Engine {
         let opened = sockets.first().map_or(0, Vec::len);
         let applied = Applied { opened, closed: former.doors.len() + opened - generation.doors.len() };
         let generation = Arc::new(generation);
+        let now = clock::now();
+        for backend in &generation.backends {
+            // Weights are the file's again.
+            for server in &backend.servers {
+                server.state().weight = None;
+            }
+            backend.rebuild(now);
+        }
         for frontend in &generation.frontends {
             frontend.gate.set_most(frontend.config.limits.connections);
         }
@@ -180,6 +189,17 @@ impl Engine {
                 }
             }
         }
+        let servers = generation.backends.iter().flat_map(|backend| &backend.servers);
+        let stay: BTreeSet<u64> = servers.map(|server| server.id).collect();
+        for backend in &former.backends {
+            for server in backend.servers.iter().filter(|server| !stay.contains(&server.id)) {
+                server.set_open(false, false);
+            }
+            if !generation.backends.iter().any(|next| Arc::ptr_eq(next, backend)) {
+                // Who waits for its servers waits for those of the next one.
+                backend.queue.dissolve();
+            }
+        }
         current.generation = generation;
         // Now nobody writes into a log that is no more.
         drop(log);
@@ -201,27 +221,37 @@ impl Engine {
         }
     }
 
-    /// Sets what the operator wants of a server, in one pool or in all that have it. Returns those that have it; empty:
-    /// there is no such server.
-    pub fn set_admin(&self, pool: Option<&str>, server: &str, admin: Admin) -> Vec<(PoolName, ServerName)> {
+    /// Sets what the operator wants of a server, in one pool or in all that have it; with `cut`, the work that it has is cut.
+    /// Returns those that have it; empty: there is no such server.
+    pub fn set_admin(
+        &self,
+        pool: Option<&str>,
+        server: &str,
+        admin: Admin,
+        cut: bool,
+    ) -> Vec<(PoolName, ServerName)> {
         let mut current = self.current();
-        let generation = Arc::clone(&current.generation);
-        let mut changed = Vec::new();
-        for backend in &generation.backends {
-            if pool.is_some_and(|name| *backend.config.name != *name) {
-                continue;
-            }
-            for (_, found) in
-                backend.config.servers.iter().zip(&backend.servers).filter(|(_, one)| *one.name == *server)
-            {
-                self.set_one(backend, found, admin);
-                changed.push((backend.config.name.clone(), found.name.clone()));
-            }
-        }
+        let changed = for_each(&current.generation, pool, server, |backend, server| {
+            self.set_one(backend, server, admin, cut);
+        });
         for key in &changed {
             current.wishes.insert(key.clone(), admin);
         }
         changed
+    }
+
+    /// Sets what a server weighs until the configuration is applied again, in one pool or in all that have it; `None`:
+    /// what the file says. Returns those that have it; empty: there is no such server.
+    pub fn set_weight(
+        &self,
+        pool: Option<&str>,
+        server: &str,
+        weight: Option<u16>,
+    ) -> Vec<(PoolName, ServerName)> {
+        let now = clock::now();
+        for_each(&self.current().generation, pool, server, |backend, server| {
+            backend.set_weight(server, weight, now);
+        })
     }
 
     /// Opens the access log's file again: it was moved away.
@@ -236,16 +266,17 @@ impl Engine {
         self.stop(grace);
     }
 
-    fn set_one(&self, backend: &Backend, server: &Server, admin: Admin) {
-        let before = backend.set_admin(server, admin);
-        // Threads that have ended need no orders.
-        if admin == Admin::Stop {
-            let _ = self.orders.send(Order::Pause(server.id));
+    fn set_one(&self, backend: &Backend, server: &Server, admin: Admin, cut: bool) {
+        backend.set_admin(server, admin, clock::now());
+        // Threads that have ended need no orders. The checks are told in any case: a slow start may begin.
+        let _ = self.orders.send(match admin {
+            Admin::Maint => Order::Pause(server.id),
+            Admin::Ready | Admin::Drain => Order::Resume(server.id),
+        });
+        if cut {
             for worker in &self.workers {
                 let _ = worker.send(Command::Server { server: server.id, signal: Signal::Cut });
             }
-        } else if before == Admin::Stop {
-            let _ = self.orders.send(Order::Resume(server.id));
         }
     }
 
@@ -288,6 +319,25 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
     }
+}
+
+/// Does something with each server of this name, in one pool or in all; returns which they were.
+fn for_each(
+    generation: &Generation,
+    pool: Option<&str>,
+    server: &str,
+    what: impl Fn(&Backend, &Server),
+) -> Vec<(PoolName, ServerName)> {
+    let mut list = Vec::new();
+    for backend in generation.backends.iter().filter(|one| pool.is_none_or(|name| *one.config.name == *name))
+    {
+        let servers = backend.config.servers.iter().zip(&backend.servers);
+        for (_, found) in servers.filter(|(_, one)| *one.name == *server) {
+            what(backend, found);
+            list.push((backend.config.name.clone(), found.name.clone()));
+        }
+    }
+    list
 }
 
 /// Starts a thread with an event loop of its own; returns when the loop is there.

@@ -2,6 +2,7 @@
 //! pool by the same name at the same address.
 
 use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,14 @@ pub(crate) struct Server {
     pub(crate) at: SocketAddrV4,
     /// One for each worker.
     pub(crate) counters: Box<[ServerCounters]>,
+    /// Work that has a place, as far as places are counted.
+    taken: AtomicU32,
+    /// How many places there are; `u32::MAX`: no limit.
+    most: AtomicU32,
+    /// Whether it may get new work.
+    open: AtomicBool,
+    /// Whether clients that are bound to it may go on asking it.
+    keeps: AtomicBool,
     state: Mutex<ServerState>,
 }
 
@@ -41,6 +50,10 @@ pub(crate) struct ServerState {
     pub(crate) downs: u64,
     /// How long it was down before `since`.
     pub(crate) downtime: Duration,
+    /// What the operator wants it to weigh; `None`: what the file says.
+    pub(crate) weight: Option<u16>,
+    /// When it came back, for a slow start; `None`: it was there from the beginning, or is not there.
+    pub(crate) back: Option<Time>,
 }
 
 impl Server {
@@ -61,15 +74,60 @@ impl Server {
             check_failures: 0,
             downs: 0,
             downtime: Duration::ZERO,
+            weight: None,
+            back: None,
         };
         let counters = (0..workers).map(|_| ServerCounters::default()).collect();
-        Self { id, name, at, counters, state: Mutex::new(state) }
+        Self {
+            id,
+            name,
+            at,
+            counters,
+            taken: AtomicU32::new(0),
+            most: AtomicU32::new(u32::MAX),
+            open: AtomicBool::new(false),
+            keeps: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
     }
 
     /// What is known of it; hold it shortly.
     pub(crate) fn state(&self) -> MutexGuard<'_, ServerState> {
         // Whole values are written under it: a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it takes only so many requests or connections at a time.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.most.load(Ordering::Relaxed) != u32::MAX
+    }
+
+    /// From now on it takes so many; those that it has, stay.
+    pub(crate) fn set_most(&self, most: Option<u32>) {
+        self.most.store(most.unwrap_or(u32::MAX), Ordering::SeqCst);
+    }
+
+    /// Whether those who wait may get it: all of them, and those who wait for it alone.
+    pub(crate) fn set_open(&self, open: bool, keeps: bool) {
+        self.open.store(open, Ordering::SeqCst);
+        self.keeps.store(keeps, Ordering::SeqCst);
+    }
+
+    /// Whether who waits may get it, `bound` to it or not.
+    pub(crate) fn is_open(&self, bound: bool) -> bool {
+        self.open.load(Ordering::SeqCst) || bound && self.keeps.load(Ordering::SeqCst)
+    }
+
+    /// Takes a place, if there is one.
+    pub(crate) fn take(&self) -> bool {
+        let most = self.most.load(Ordering::SeqCst);
+        let next = |taken| (taken < most).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+    }
+
+    /// Gives a place back.
+    pub(crate) fn untake(&self) {
+        self.taken.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Requests or connections that it is working on.

@@ -53,6 +53,8 @@ pub struct PoolSnapshot {
     pub name: PoolName,
     /// How the next server is chosen.
     pub balance: Balance,
+    /// Requests or connections that wait for a server.
+    pub queued: u64,
     /// Whether the fallback is answering: there is one, and no server may get new work.
     pub fallback: bool,
     /// All that is counted: the sum of the servers, and of the fallback.
@@ -68,7 +70,7 @@ pub struct ServerSnapshot {
     pub name: ServerName,
     /// Where it listens.
     pub at: SocketAddrV4,
-    /// Its share.
+    /// Its share: what the operator said, or else the file.
     pub weight: u16,
     /// What checks say.
     pub health: Health,

@@ -19,19 +19,20 @@ use crate::log::{Cause, Phase};
 use crate::persist::Pick;
 use crate::relay;
 use crate::rules::RuleSet;
+use crate::search::Search;
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
 use crate::trace::Trace;
 
 /// Serves a client: finds a server that accepts, then carries bytes. If none does, the client sees a reset.
-pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
+pub(crate) async fn serve(mut presence: Presence, client: Client, peer: SocketAddr) {
     let mut trace = Trace::default();
     trace.begin(&presence, peer, false);
-    carry(&presence, client, peer, &mut trace).await;
+    carry(&mut presence, client, peer, &mut trace).await;
     trace.finish();
 }
 
-async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace: &mut Trace) {
+async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, trace: &mut Trace) {
     let local = Rc::clone(&presence.local);
     let mut first = Vec::new();
     let pool = match &local.frontend.rules {
@@ -45,49 +46,40 @@ async fn carry(presence: &Presence, mut client: Client, peer: SocketAddr, trace:
             }
         },
     };
-    let backend = &pool.backend;
     local.counters().requests.add();
-    let now = || local.worker.slots.time();
-    let mut pick = Pick::new(backend, peer.ip(), None, now());
+    let pick = Pick::new(&pool.backend, peer.ip(), None, local.worker.slots.time());
+    let mut search = Search::new(pool, pick);
     trace.ends(Cause::Server, Phase::Connect);
-    while !presence.is_over() {
-        let chosen = pick.next(backend, now());
-        let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
-            break;
+    loop {
+        let work = match search.next(presence, trace).await {
+            Ok(work) => work,
+            Err(none) => {
+                none.note(trace);
+                break;
+            }
         };
-        let running = server.begin(&pool);
-        trace.chosen(&pool, &server);
-        presence.slot.set_target(Some(server.server.id));
-        let ended = match connect(presence, server.server.at, backend).await {
+        match connect(presence, work.server.server.at, &work.pool.backend).await {
             Ok(mut stream) => {
                 trace.connected(false);
                 let sent = if first.is_empty() { Ok(()) } else { stream.send([&first, &[]], false) };
                 let ended = match sent {
                     Err(_) => relay::Ended::Broken(Cause::Server),
-                    Ok(()) => relay::run(presence, local.tunnel(&pool), &mut client, &mut stream).await,
+                    Ok(()) => relay::run(presence, local.tunnel(&work.pool), &mut client, &mut stream).await,
                 };
                 if let relay::Ended::Broken(cause) = ended {
                     stream.reset();
                     trace.ends(cause, Phase::Data);
-                } else {
-                    trace.mended();
+                    return client.reset();
                 }
-                Some(ended)
+                trace.mended();
+                return client.close();
             }
             Err(error) => {
                 trace.ends(not_connected(&error), Phase::Connect);
-                server.counters().connect_errors.add();
-                None
+                work.server.counters().connect_errors.add();
             }
-        };
-        presence.slot.set_target(None);
-        drop(running);
-        match ended {
-            Some(relay::Ended::Both) => return client.close(),
-            Some(relay::Ended::Broken(_)) => return client.reset(),
-            None => server.failed(),
         }
-        if !pick.failed(number) {
+        if !search.failed(&work) {
             break;
         }
     }

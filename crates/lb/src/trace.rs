@@ -146,7 +146,6 @@ impl Trace {
     }
 
     /// It waited in a queue until now.
-    #[allow(dead_code, reason = "queues are being built")]
     pub(crate) fn queued(&mut self) {
         if self.notes.measured {
             self.notes.queued = Some(clock::now());

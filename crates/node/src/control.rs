@@ -1,15 +1,14 @@
 //! Answers the control API: asks the director and the balancer, and remembers what the operator wants.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Condvar, Mutex, PoisonError, RwLock, Weak};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    AdminState, Changed, GroupState, GroupStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status,
-    Switched, Switchover,
+    Changed, GroupState, GroupStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status, Switched,
+    Switchover,
 };
 use relevo_lb::Engine;
-use relevo_model::{ClusterFile, NodeName, PoolName, ServerName};
+use relevo_model::{ClusterFile, NodeName};
 
 use crate::director::{Director, SwitchoverError};
 use crate::process::wall_ms;
@@ -27,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) name: NodeName,
     pub(crate) since: u64,
     pub(crate) state: Mutex<State>,
+    /// What the operator wants of servers is another thing than before.
+    pub(crate) wishes_changed: Condvar,
     /// `None`: no group of addresses has this node, or it has been stopped.
     pub(crate) director: RwLock<Option<Director>>,
     pub(crate) balancer: RwLock<Balancer>,
@@ -80,16 +81,7 @@ impl Control for Node {
     }
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
-        let servers = find_servers(&self.loaded().cluster, server, wish.pool.as_deref())?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.set_admin(&servers, wish.admin).map_err(|error| {
-            Refusal::Failed(format!("nothing was changed: it cannot be written to the state folder: {error}"))
-        })?;
-        self.set_admin(&servers, wish.admin);
-        for (pool, server) in &servers {
-            tracing::info!(%pool, %server, admin = words::admin(wish.admin), "server set by the operator");
-        }
-        Ok(Changed { servers })
+        self.wish(server, &wish)
     }
 
     fn reload(&self) -> Result<Reloaded, Refusal> {
@@ -99,16 +91,6 @@ impl Control for Node {
 }
 
 impl Node {
-    /// Tells the balancer what the operator wants of these servers.
-    fn set_admin(&self, servers: &[(PoolName, ServerName)], admin: AdminState) {
-        let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
-        if let Balancer::Running(balancer) = &*balancer {
-            for (pool, server) in servers {
-                let _ = balancer.set_admin(Some(pool), server, words::to_lb(admin));
-            }
-        }
-    }
-
     pub(crate) fn groups(&self) -> Vec<GroupStatus> {
         let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
         match director.as_ref() {
@@ -173,17 +155,12 @@ impl Node {
     }
 
     fn balanced(&self) -> (Vec<ServiceStatus>, Vec<PoolStatus>) {
-        let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
-        match &*balancer {
-            Balancer::Running(engine) => {
-                let snapshot = engine.snapshot();
-                (
-                    snapshot.services.into_iter().map(words::service).collect(),
-                    snapshot.pools.into_iter().map(words::pool).collect(),
-                )
-            }
-            Balancer::Stopped(services, pools) => (services.clone(), pools.clone()),
-        }
+        let snapshot = match &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
+            Balancer::Running(engine) => engine.snapshot(),
+            Balancer::Stopped(services, pools) => return (services.clone(), pools.clone()),
+        };
+        let pools = snapshot.pools.into_iter().map(words::pool).collect();
+        (snapshot.services.into_iter().map(words::service).collect(), self.with_wishes(pools))
     }
 }
 
@@ -199,35 +176,6 @@ fn refusal(error: SwitchoverError) -> Refusal {
         | SwitchoverError::TimedOut { .. }
         | SwitchoverError::Stopped { .. } => Refusal::Failed(text),
     }
-}
-
-/// The servers of this name; in one pool, or in all that have it.
-fn find_servers(
-    cluster: &ClusterFile,
-    server: &str,
-    pool: Option<&str>,
-) -> Result<Vec<(PoolName, ServerName)>, Refusal> {
-    if let Some(wanted) = pool
-        && cluster.pool(wanted).is_none()
-    {
-        let there = listed("pool", cluster.pools.iter().map(|pool| &*pool.name));
-        return Err(Refusal::Unknown(format!("there is no pool {wanted:?}; {there}")));
-    }
-    let all = || {
-        let pools = cluster.pools.iter().filter(|one| pool.is_none_or(|wanted| &*one.name == wanted));
-        pools.flat_map(|pool| pool.servers.iter().map(move |server| (&pool.name, &server.name)))
-    };
-    let found: Vec<_> = all()
-        .filter(|(_, name)| &***name == server)
-        .map(|(pool, name)| (pool.clone(), name.clone()))
-        .collect();
-    if found.is_empty() {
-        let names: BTreeSet<&str> = all().map(|(_, server)| &**server).collect();
-        let there = listed("server", names.into_iter());
-        let place = pool.map_or_else(String::new, |pool| format!(" in the pool {pool:?}"));
-        return Err(Refusal::Unknown(format!("there is no server {server:?}{place}; {there}")));
-    }
-    Ok(found)
 }
 
 /// `there is the group "web"`, `there are the groups "web", "db"`, `there is none`.

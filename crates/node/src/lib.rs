@@ -23,6 +23,7 @@ mod process;
 mod reload;
 mod state;
 mod stats;
+mod wishes;
 mod words;
 
 pub use process::{Options, RunError, run};

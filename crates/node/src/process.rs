@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -136,6 +136,11 @@ pub fn run(options: &Options) -> Result<(), RunError> {
 
     let orderer = Orderer::start(&node, state_folder.path())
         .map_err(|source| RunError::System { what: "the ordering of certificates", source })?;
+    let expiring = Arc::clone(&node);
+    std::thread::Builder::new()
+        .name("relevo-expiry".to_owned())
+        .spawn(move || expiring.expire_wishes())
+        .map_err(|source| RunError::System { what: "the clock of the operator's wishes", source })?;
 
     let (sender, events) = channel();
     wait_for_signals(signals, sender.clone())?;
@@ -210,6 +215,7 @@ fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Res
         name,
         since,
         state: Mutex::new(state),
+        wishes_changed: Condvar::new(),
         director: RwLock::new(None),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
@@ -229,14 +235,18 @@ fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(PoolName, ServerName
         cluster.pool(pool).is_some_and(|pool| pool.servers.iter().any(|one| one.name == *server))
     };
     let mut list = Vec::new();
-    for (pool, server, admin) in state.admin() {
-        let wish = words::admin(admin);
-        if is_there(&pool, &server) {
+    let (expired, _) = state.expired(wall_ms());
+    for (pool, server, wish) in state.wishes() {
+        if expired.contains(&(pool.clone(), server.clone())) {
+            continue;
+        }
+        let (admin, wish) = (wish.admin, words::admin(wish.admin));
+        if is_there(pool, server) {
             tracing::info!(%pool, %server, admin = wish, "server set as before the restart");
         } else {
             tracing::warn!(%pool, %server, admin = wish, "a server of the state folder is not in the cluster file; it is remembered");
         }
-        list.push((pool, server, words::to_lb(admin)));
+        list.push((pool.clone(), server.clone(), words::to_lb(admin)));
     }
     list
 }

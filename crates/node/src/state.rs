@@ -40,7 +40,17 @@ pub(crate) struct Start {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Servers {
     /// By pool, then by server; who is not here is ready.
-    admin: BTreeMap<PoolName, BTreeMap<ServerName, AdminState>>,
+    admin: BTreeMap<PoolName, BTreeMap<ServerName, Wish>>,
+}
+
+/// What the operator wants of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wish {
+    pub(crate) admin: AdminState,
+    /// In his words; may be empty.
+    pub(crate) reason: String,
+    /// When it is ready again, milliseconds since 1970-01-01 UTC; `None`: when somebody says so.
+    pub(crate) until: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,28 +73,36 @@ impl State {
     }
 
     /// Every server that is not simply ready.
-    pub(crate) fn admin(&self) -> Vec<(PoolName, ServerName, AdminState)> {
+    pub(crate) fn wishes(&self) -> impl Iterator<Item = (&PoolName, &ServerName, &Wish)> {
         let all = self.servers.admin.iter();
-        all.flat_map(|(pool, of)| of.iter().map(|(server, admin)| (pool.clone(), server.clone(), *admin)))
-            .collect()
+        all.flat_map(|(pool, of)| of.iter().map(move |(server, wish)| (pool, server, wish)))
+    }
+
+    /// What is wanted of a server that is not simply ready.
+    pub(crate) fn wish(&self, pool: &PoolName, server: &ServerName) -> Option<&Wish> {
+        self.servers.admin.get(pool)?.get(server)
+    }
+
+    /// Servers whose wish has run out, and when the next one will.
+    pub(crate) fn expired(&self, now: u64) -> (Vec<(PoolName, ServerName)>, Option<u64>) {
+        let over = |until: Option<u64>| until.is_some_and(|until| until <= now);
+        let gone = self.wishes().filter(|(.., wish)| over(wish.until));
+        let gone = gone.map(|(pool, server, _)| (pool.clone(), server.clone())).collect();
+        (gone, self.wishes().filter_map(|(.., wish)| wish.until).filter(|until| *until > now).min())
     }
 
     /// Remembers what is wanted of these servers.
     ///
     /// # Errors
     /// When it cannot be written; then nothing has changed.
-    pub(crate) fn set_admin(
-        &mut self,
-        servers: &[(PoolName, ServerName)],
-        admin: AdminState,
-    ) -> io::Result<()> {
+    pub(crate) fn set(&mut self, servers: &[(PoolName, ServerName)], wish: &Wish) -> io::Result<()> {
         let mut next = self.servers.clone();
         for (pool, server) in servers {
             let of = next.admin.entry(pool.clone()).or_default();
-            if admin == AdminState::Ready {
+            if wish.admin == AdminState::Ready {
                 of.remove(server);
             } else {
-                of.insert(server.clone(), admin);
+                of.insert(server.clone(), wish.clone());
             }
         }
         next.admin.retain(|_, of| !of.is_empty());
@@ -178,15 +196,32 @@ mod tests {
         (PoolName::new(pool), ServerName::new(server))
     }
 
+    fn wish(admin: AdminState, until: Option<u64>) -> Wish {
+        Wish { admin, reason: "new disk".to_owned(), until }
+    }
+
     #[test]
     fn wishes_survive_and_ready_is_forgotten() {
         let top = place("survive");
         let mut state = open(&top);
-        state.set_admin(&[server("web", "a"), server("web", "b")], AdminState::Drain).unwrap();
-        state.set_admin(&[server("web", "a")], AdminState::Ready).unwrap();
+        let drain = wish(AdminState::Drain, Some(7));
+        state.set(&[server("web", "a"), server("web", "b")], &drain).unwrap();
+        state.set(&[server("web", "a")], &Wish::default()).unwrap();
         drop(state);
         let (pool, name) = server("web", "b");
-        assert_eq!(open(&top).admin(), [(pool, name, AdminState::Drain)]);
+        assert_eq!(open(&top).wishes().collect::<Vec<_>>(), [(&pool, &name, &drain)]);
+        std::fs::remove_dir_all(&top).unwrap();
+    }
+
+    #[test]
+    fn wishes_run_out() {
+        let top = place("expiry");
+        let mut state = open(&top);
+        state.set(&[server("web", "a")], &wish(AdminState::Drain, Some(10))).unwrap();
+        state.set(&[server("web", "b")], &wish(AdminState::Maint, Some(20))).unwrap();
+        state.set(&[server("web", "c")], &wish(AdminState::Maint, None)).unwrap();
+        assert_eq!(state.expired(9), (Vec::new(), Some(10)));
+        assert_eq!(state.expired(10), (vec![server("web", "a")], Some(20)));
         std::fs::remove_dir_all(&top).unwrap();
     }
 
@@ -195,7 +230,7 @@ mod tests {
         let top = place("aside");
         std::fs::create_dir(&top).unwrap();
         std::fs::write(top.join("servers.json"), "{ \"admin\": ").unwrap();
-        assert!(open(&top).admin().is_empty());
+        assert!(open(&top).wishes().next().is_none());
         assert!(top.join("servers.json.bad").exists());
         std::fs::remove_dir_all(&top).unwrap();
     }

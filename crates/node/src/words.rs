@@ -25,6 +25,7 @@ pub(crate) fn pool(from: PoolSnapshot) -> PoolStatus {
     PoolStatus {
         name: from.name,
         balance: balance(&from.balance),
+        queued: from.queued,
         fallback: from.fallback,
         servers: from.servers.into_iter().map(server).collect(),
     }
@@ -63,8 +64,12 @@ fn server(from: ServerSnapshot) -> ServerStatus {
         admin: match from.admin {
             Admin::Ready => AdminState::Ready,
             Admin::Drain => AdminState::Drain,
-            Admin::Stop => AdminState::Stop,
+            Admin::Maint => AdminState::Maint,
         },
+        admin_reason: String::new(),
+        admin_until: None,
+        max_connections: from.limit,
+        backup: from.backup,
         since: wall_of(from.since),
         reason: from.reason,
         connections: from.connections,
@@ -83,7 +88,7 @@ pub(crate) fn to_lb(from: AdminState) -> Admin {
     match from {
         AdminState::Ready => Admin::Ready,
         AdminState::Drain => Admin::Drain,
-        AdminState::Stop => Admin::Stop,
+        AdminState::Maint => Admin::Maint,
     }
 }
 
@@ -92,7 +97,7 @@ pub(crate) fn admin(from: AdminState) -> &'static str {
     match from {
         AdminState::Ready => "ready",
         AdminState::Drain => "drain",
-        AdminState::Stop => "stop",
+        AdminState::Maint => "maint",
     }
 }
 

@@ -1,23 +1,30 @@
 //! `relevo server`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
 use relevo_api::types::{AdminState, SetServer};
 use relevo_model::PoolName;
+use relevo_model::quantity::{format_duration, parse_duration};
 
 use crate::commands::ask;
 use crate::failure::Failure;
 
-/// Drain, stop or start a server behind the balancer.
+/// Take a server behind the balancer out of work and back, or change its share.
 ///
-/// The director that is asked remembers it over restarts. Directors do not tell each other: give the order on each.
+/// The director that is asked remembers drain and maint over restarts. Directors do not tell each other: give the order
+/// on each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  relevo server drain web1                 before maintenance: no new work, what runs may finish
-  relevo server stop web1 --pool shop      at once, in one pool alone
-  relevo server start web1                 back to work")]
+  relevo server drain web1 --reason \"kernel update\" --for 30m
+                                     no new work, what runs may finish; ready again after half an hour
+  relevo server maint web1           no work, no checks
+  relevo server maint web1 --cut     the same, and what runs is cut
+  relevo server ready web1           back to work
+  relevo server weight web1 50 --pool shop
+                                     another share, in one pool alone")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,12 +32,18 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Give it nothing new and let it finish what it has.
-    Drain(Which),
-    /// Give it nothing, cut what it has, and do not check it.
-    Stop(Which),
-    /// Give it work again while its checks are good.
-    Start(Which),
+    /// Give it work while its checks are good.
+    #[command(alias = "start")]
+    Ready(Which),
+    /// Give it nothing new, and let it finish what it has; clients that are bound to it go on.
+    Drain(Out),
+    /// Give it nothing, and do not check it. What it has may finish.
+    Maint(Maint),
+    /// The same as maint --cut.
+    #[command(hide = true)]
+    Stop(Out),
+    /// Change its share, until the cluster file is read again.
+    Weight(Weight),
 }
 
 #[derive(Debug, clap::Args)]
@@ -44,14 +57,54 @@ struct Which {
     node: ask::Node,
 }
 
+#[derive(Debug, clap::Args)]
+struct Out {
+    #[command(flatten)]
+    which: Which,
+    /// Why, for those who read the status.
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    reason: String,
+    /// How long; then it is ready again. As 90s, 30m or 12h.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    time: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Maint {
+    #[command(flatten)]
+    out: Out,
+    /// Cut what it has.
+    #[arg(long)]
+    cut: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Weight {
+    #[command(flatten)]
+    which: Which,
+    /// Its share, 0 to 256; 0: no new work.
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=256))]
+    weight: u16,
+}
+
 /// Runs it.
 pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
-    let (which, admin, done) = match args.command {
-        Command::Drain(which) => (which, AdminState::Drain, "drains"),
-        Command::Stop(which) => (which, AdminState::Stop, "is stopped"),
-        Command::Start(which) => (which, AdminState::Ready, "takes work while it is up"),
+    let (which, wish, done) = match args.command {
+        Command::Ready(which) => {
+            let wish = SetServer { admin: Some(AdminState::Ready), ..SetServer::default() };
+            (which, wish, "takes work while it is up".to_owned())
+        }
+        Command::Drain(out) => taken_out(out, AdminState::Drain, false, "drains"),
+        Command::Maint(Maint { out, cut }) => {
+            taken_out(out, AdminState::Maint, cut, if cut { "is stopped" } else { "is in maintenance" })
+        }
+        Command::Stop(out) => taken_out(out, AdminState::Maint, true, "is stopped"),
+        Command::Weight(Weight { which, weight }) => {
+            let wish = SetServer { weight: Some(weight), ..SetServer::default() };
+            (which, wish, format!("weighs {weight}"))
+        }
     };
-    let wish = SetServer { pool: which.pool.as_deref().map(PoolName::new), admin };
+    let wish = SetServer { pool: which.pool.as_deref().map(PoolName::new), ..wish };
     let changed = which.node.client().set_server(&which.server, &wish)?;
     if json {
         println!("{}", serde_json::json!(changed));
@@ -61,4 +114,14 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         println!("{server} of {pool} {done}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn taken_out(out: Out, admin: AdminState, cut: bool, done: &str) -> (Which, SetServer, String) {
+    let done = match out.time {
+        Some(time) => format!("{done} for {}", format_duration(time)),
+        None => done.to_owned(),
+    };
+    let for_seconds = out.time.map(|time| time.as_secs().max(1));
+    let wish = SetServer { admin: Some(admin), cut, reason: out.reason, for_seconds, ..SetServer::default() };
+    (out.which, wish, done)
 }

@@ -175,8 +175,12 @@ fn pool_words(pool: &PoolStatus, now: u64) -> String {
     };
     let fallback =
         if pool.fallback { format!(", {}", paint(BAD, "the fallback answers")) } else { String::new() };
-    let mut text =
-        format!("{}{fallback}, {}\n", paint(style, &format!("{usable} of {all} servers work")), pool.balance);
+    let queued = match pool.queued {
+        0 => String::new(),
+        queued => format!(", {}", paint(DOUBT, &format!("{queued} wait"))),
+    };
+    let usable = paint(style, &format!("{usable} of {all} servers work"));
+    let mut text = format!("{usable}{queued}{fallback}, {}\n", pool.balance);
     let titles = ["SERVER", "AT", "WEIGHT", "HEALTH", "WANTED", "FOR", "NOW", "TOTAL", "FAILED", "WHY"];
     let rows: Vec<_> = pool.servers.iter().map(|server| server_row(server, now)).collect();
     text.push_str(&table(2, &titles, &rows));
@@ -196,7 +200,22 @@ fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {
     let admin = match server.admin {
         AdminState::Ready => cell("ready"),
         AdminState::Drain => styled(DOUBT, "drain"),
-        AdminState::Stop => styled(DOUBT, "stop"),
+        AdminState::Maint => styled(DOUBT, "maint"),
+    };
+    // What the operator said comes before what the checks did.
+    let mut why = Vec::new();
+    if let Some(until) = server.admin_until {
+        why.push(format!("ready again in {}", ago(until, now)));
+    }
+    why.extend(
+        [server.admin_reason.clone(), server.reason.clone()].into_iter().filter(|text| !text.is_empty()),
+    );
+    if server.backup {
+        why.push("backup".to_owned());
+    }
+    let running = match server.max_connections {
+        Some(most) => format!("{}/{most}", server.connections),
+        None => server.connections.to_string(),
     };
     vec![
         styled(TITLE, &server.name),
@@ -205,9 +224,9 @@ fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {
         health,
         admin,
         cell(ago(now, server.since)),
-        cell(server.connections),
+        cell(running),
         cell(server.requests),
         cell(server.failures),
-        cell(&server.reason),
+        cell(why.join("; ")),
     ]
 }

@@ -138,7 +138,44 @@ fn what_the_operator_wants_survives_a_restart() {
     node.start();
     let status = node.ask(&["status", "--json"]).json();
     let admin = |pool: usize, server: usize| status["pools"][pool]["servers"][server]["admin"].clone();
-    assert_eq!([admin(0, 0), admin(0, 1), admin(1, 0)], ["drain", "stop", "ready"], "{status}");
+    assert_eq!([admin(0, 0), admin(0, 1), admin(1, 0)], ["drain", "maint", "ready"], "{status}");
+}
+
+#[test]
+fn a_wish_says_why_and_ends_by_itself() {
+    let mut node = Node::running();
+    let ran = node.ask(&["server", "maint", "b", "--reason", "new disk", "--for", "1h", "--cut"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "b of web is stopped for 1h\n"), "{ran:?}");
+    assert_eq!(node.ask(&["server", "drain", "a", "--pool", "shop", "--for", "3s"]).code, 0);
+    let of = |node: &Node, pool: usize, server: usize| {
+        node.ask(&["status", "--json"]).json()["pools"][pool]["servers"][server].clone()
+    };
+    assert_eq!(of(&node, 1, 0)["admin"], "drain");
+    // Killed meanwhile: neither the reason nor the end are lost.
+    node.signal(Signal::SIGKILL);
+    node.ended();
+    node.start();
+    let b = of(&node, 0, 1);
+    assert_eq!((b["admin"].as_str(), b["admin_reason"].as_str()), (Some("maint"), Some("new disk")), "{b}");
+    let ran = node.ask(&["status"]);
+    assert!(ran.out.contains("ready again in 59 min; new disk; not checked, counts as up"), "{}", ran.out);
+    until("its time is over", || of(&node, 1, 0)["admin"] == "ready");
+    let kept = std::fs::read_to_string(node.state_dir().join("servers.json")).unwrap();
+    assert!(!kept.contains("shop"), "{kept}");
+}
+
+#[test]
+fn a_weight_is_changed_and_wrong_wishes_are_refused() {
+    let node = Node::running();
+    let ran = node.ask(&["server", "weight", "a", "50", "--pool", "web"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "a of web weighs 50\n"), "{ran:?}");
+    let weight = || node.ask(&["status", "--json"]).json()["pools"][0]["servers"][0]["weight"].clone();
+    assert_eq!(weight(), 50);
+    assert_eq!(node.ask(&["reload"]).code, 0);
+    assert_eq!(weight(), 1, "the file speaks again");
+    node.ask(&["server", "weight", "a", "257"]).refused(2, &["257"]);
+    node.ask(&["server", "drain", "a", "--for", "500h", "--reason", "a\nb"]).refused(2, &["one line"]);
+    node.ask(&["server", "drain", "a", "--for", "9000h"]).refused(2, &["31536000"]);
 }
 
 #[test]

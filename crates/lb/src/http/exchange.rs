@@ -22,6 +22,7 @@ use crate::local::{LocalPool, LocalServer};
 use crate::log::{Cause, Phase};
 use crate::persist::Pick;
 use crate::relay;
+use crate::search::{NoServer, Search};
 use crate::stream::{ServerStream, Stream};
 
 /// How a request ended.
@@ -58,31 +59,39 @@ const GONE: Refusal = Refusal::new(Status::Unavailable, "the server of this clie
 const UNREACHABLE: Refusal = Refusal::new(Status::Unavailable, "no server accepts connections");
 const DIED: Refusal = Refusal::new(Status::BadGateway, "the server closed the connection without an answer");
 
+const QUEUE_FULL: Refusal =
+    Refusal::new(Status::Unavailable, "all servers are busy, and too many wait already");
+const QUEUE_TIMEOUT: Refusal = Refusal::new(Status::Unavailable, "all servers were busy for too long");
+const OVER: Refusal = Refusal::new(Status::Unavailable, "the service was taken away");
+
 /// Carries one request, whose head stands in `connection.head`, to a server of the pool.
 pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc<LocalPool>) -> Finish {
-    let backend = &pool.backend;
     let close = !request.body.is_done();
     connection.trace.ends(Cause::Server, Phase::Connect);
-    let mut now = connection.presence.local.worker.slots.time();
-    let mut pick = Pick::new(backend, connection.peer.ip(), Some(&mut connection.head), now);
-    let mut refusal = if pick.is_gone() { GONE } else { NOBODY };
+    let now = connection.presence.local.worker.slots.time();
+    let pick = Pick::new(&pool.backend, connection.peer.ip(), Some(&mut connection.head), now);
+    let mut search = Search::new(pool, pick);
+    let mut refusal = if search.is_gone() { GONE } else { NOBODY };
     let mut may_repeat = request.is_safe();
     loop {
-        let chosen = pick.next(backend, now);
-        let Some((number, server)) = chosen.and_then(|number| Some((number, pool.server(number)?))) else {
-            return Finish::Refuse { refusal, close };
+        let work = match search.next(&mut connection.presence, &mut connection.trace).await {
+            Ok(work) => work,
+            Err(none) => {
+                none.note(&mut connection.trace);
+                let refusal = match none {
+                    NoServer::Nobody => refusal,
+                    NoServer::QueueFull => QUEUE_FULL,
+                    NoServer::QueueTimeout => QUEUE_TIMEOUT,
+                    NoServer::Over => OVER,
+                };
+                return Finish::Refuse { refusal, close };
+            }
         };
-        connection.trace.chosen(&pool, &server);
-        let running = server.begin(&pool);
-        connection.presence.slot.set_target(Some(server.server.id));
-        connection.mark = pick.mark(&pool, number);
-        let attempt = attempt(connection, request, &pool, &server).await;
-        connection.presence.slot.set_target(None);
-        drop(running);
-        match attempt {
+        connection.mark = search.mark(&work);
+        match attempt(connection, request, &work.pool, &work.server).await {
             Attempt::Finished(finish) => return finish,
             Attempt::NotConnected => {
-                server.counters().connect_errors.add();
+                work.server.counters().connect_errors.add();
                 refusal = UNREACHABLE;
             }
             Attempt::Died | Attempt::Silent => {
@@ -92,9 +101,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
                 }
             }
         }
-        server.failed();
-        now = connection.presence.local.worker.slots.time();
-        if !pick.failed(number) || connection.presence.is_over() {
+        if !search.failed(&work) {
             return Finish::Refuse { refusal, close };
         }
     }

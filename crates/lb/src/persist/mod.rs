@@ -5,5 +5,5 @@
 mod pick;
 mod table;
 
-pub(crate) use pick::{Mark, Pick};
+pub(crate) use pick::{Mark, Next, Pick};
 pub(crate) use table::AffinityTable;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use relevo_model::Time;
 use relevo_model::cluster::Balance;
-use relevo_proto::balance::Tried;
+use relevo_proto::balance::{Choice, Tried};
 use relevo_proto::persistence::{Answer, Cookies, Key, Visit, affinity_key, hash_key};
 
 use crate::backend::Backend;
@@ -25,9 +25,24 @@ pub(crate) struct Pick {
     /// It belongs to somebody, and nobody else may get it.
     is_strict: bool,
     tried: Tried,
-    was_asked: bool,
     fallback: Option<u16>,
     left: u8,
+}
+
+/// Who is asked next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// This server; `has_place`: one of its places was taken.
+    Server {
+        /// Its number.
+        number: u16,
+        /// Whether the place must be given back.
+        has_place: bool,
+    },
+    /// Nobody yet: wait, for the server with this id alone if there is one.
+    Wait(Option<u64>),
+    /// Nobody.
+    Nobody,
 }
 
 /// A client that is, or will be, in the table.
@@ -68,7 +83,6 @@ impl Pick {
             bound,
             is_strict: bound.is_some() && !config.redispatch,
             tried: Tried::new(),
-            was_asked: false,
             fallback: backend.fallback(),
             left: config.retries,
         }
@@ -81,9 +95,8 @@ impl Pick {
         Self { tried, ..pick }
     }
 
-    /// Who is asked next; `None`: nobody can be.
-    pub(crate) fn next(&mut self, backend: &Backend, now: Time) -> Option<u16> {
-        let was_asked = std::mem::replace(&mut self.was_asked, true);
+    /// Who gets a flow of datagrams, which waits for nobody and takes no place; `None`: nobody can.
+    pub(crate) fn next_flow(&mut self, backend: &Backend, now: Time) -> Option<u16> {
         if let Some(bound) = self.bound.take()
             && backend.table.load().keeps(bound)
         {
@@ -92,16 +105,81 @@ impl Pick {
         if self.is_strict {
             return None;
         }
-        if was_asked {
-            match self.left.checked_sub(1) {
-                Some(left) => self.left = left,
-                None => return self.fallback.take(),
+        let turn = *self.turn.get_or_insert_with(|| backend.next_turn());
+        match backend.choose(turn, self.hash, &self.tried) {
+            Choice::Server(number) | Choice::Full(Some(number)) => Some(self.settle(backend, number, now)),
+            Choice::Full(None) | Choice::Nobody => self.fallback.take(),
+        }
+    }
+
+    /// Who is asked next. A place that it needs is taken.
+    pub(crate) fn next(&mut self, backend: &Backend, now: Time) -> Next {
+        if let Some(bound) = self.bound {
+            if backend.table.load().keeps(bound) {
+                let number = self.settle(backend, bound, now);
+                return match backend.place(number) {
+                    Some(has_place) => {
+                        self.bound = None;
+                        Next::Server { number, has_place }
+                    }
+                    None => Next::Wait(backend.server(number).map(|server| server.id)),
+                };
             }
+            self.bound = None;
+        }
+        if self.is_strict {
+            return Next::Nobody;
+        }
+        if self.left == 0 && !self.tried.is_empty() {
+            return self.last();
         }
         let turn = *self.turn.get_or_insert_with(|| backend.next_turn());
         match backend.choose(turn, self.hash, &self.tried) {
-            Some(server) => Some(self.settle(backend, server, now)),
-            None => self.fallback.take(),
+            Choice::Server(number) => {
+                let number = self.settle(backend, number, now);
+                match backend.place(number) {
+                    Some(has_place) => {
+                        self.count();
+                        Next::Server { number, has_place }
+                    }
+                    None => Next::Wait(None),
+                }
+            }
+            Choice::Full(only) => Next::Wait(only.and_then(|number| Some(backend.server(number)?.id))),
+            Choice::Nobody => self.last(),
+        }
+    }
+
+    /// Notes who was got by waiting.
+    pub(crate) fn given(&mut self, backend: &Backend, number: u16, now: Time) {
+        self.count();
+        if self.bound.take() != Some(number) {
+            self.settle(backend, number, now);
+        }
+    }
+
+    /// Goes on in another configuration of the same pool.
+    pub(crate) fn moved(&mut self, from: &Backend, to: &Backend) {
+        let place = |number: u16| to.number(from.server(number)?.id);
+        self.bound = self.bound.and_then(place);
+        self.visit.server = self.visit.server.and_then(place);
+        let mut tried = Tried::new();
+        let numbers = (0..u16::MAX).take(from.config.servers.len());
+        for number in numbers.filter(|number| self.tried.contains(*number)).filter_map(place) {
+            tried.add(number);
+        }
+        self.tried = tried;
+        self.fallback = self.fallback.and(to.fallback());
+    }
+
+    fn last(&mut self) -> Next {
+        self.fallback.take().map_or(Next::Nobody, |number| Next::Server { number, has_place: false })
+    }
+
+    /// An attempt after the first one counts.
+    fn count(&mut self) {
+        if !self.tried.is_empty() {
+            self.left = self.left.saturating_sub(1);
         }
     }
 

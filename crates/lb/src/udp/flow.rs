@@ -137,7 +137,7 @@ impl Flow {
         let pool = Rc::clone(&presence.local.pool);
         let now = presence.local.worker.slots.time();
         let mut pick = Pick::resume(&pool.backend, self.client.ip(), self.tried.get(), now);
-        let number = pick.next(&pool.backend, now)?;
+        let number = pick.next_flow(&pool.backend, now)?;
         let server = pool.server(number)?;
         let socket = socket::connect(server.server.at).ok()?;
         presence.slot.set_target(Some(server.server.id));

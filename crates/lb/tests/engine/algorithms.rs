@@ -56,7 +56,7 @@ fn one_key_has_one_server_by_each_method() {
         let used = ["one", "two", "three"].iter().filter(|name| owners.iter().any(|owner| owner == *name));
         assert_eq!(used.count(), 3, "{owners:?}");
         // One goes: with a ring, only its own keys do.
-        rig.engine.set_admin(None, "server1", Admin::Drain);
+        rig.engine.set_admin(None, "server1", Admin::Drain, false);
         let moved = owners.iter().enumerate().filter(|(user, owner)| of(*user) != **owner && *owner != "one");
         if method == HashMethod::Consistent {
             assert_eq!(moved.count(), 0);
@@ -130,6 +130,6 @@ fn backups_work_while_nobody_else_can() {
     assert_eq!(rig.bodies(2), ["two"; 2]);
     rig.wait_health(1, Health::Down);
     assert_eq!(rig.bodies(2), ["two"; 2]);
-    rig.engine.set_admin(None, "server2", Admin::Drain);
+    rig.engine.set_admin(None, "server2", Admin::Drain, false);
     assert_eq!(rig.bodies(2), ["three"; 2]);
 }

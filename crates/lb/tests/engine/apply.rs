@@ -104,7 +104,7 @@ fn what_stays_keeps_its_socket_its_state_and_its_connections() {
     for _ in 0..10 {
         client.get("/").unwrap();
     }
-    rig.engine.set_admin(None, "server2", Admin::Drain);
+    rig.engine.set_admin(None, "server2", Admin::Drain, false);
     let accepted = servers[0].accepted();
     let mut next = service(&[one, two, three]);
     next.pool.servers[0].weight = 5;
@@ -130,7 +130,7 @@ fn what_the_operator_wants_is_not_forgotten_while_a_server_is_away() {
         service(&servers[..1].iter().map(|one| one.at).collect::<Vec<_>>()),
     );
     let rig = Rig::start(with.clone());
-    rig.engine.set_admin(None, "server2", Admin::Drain);
+    rig.engine.set_admin(None, "server2", Admin::Drain, false);
     rig.engine.apply(&cluster([without])).unwrap();
     rig.engine.apply(&cluster([with])).unwrap();
     assert_eq!(rig.server(2).admin, Admin::Drain);

@@ -176,16 +176,16 @@ fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
     let mut running = rig.client();
     running.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
     wait_until("it works on the request", || rig.server(1).connections == 1);
-    let changed = rig.engine.set_admin(None, "server1", Admin::Drain);
+    let changed = rig.engine.set_admin(None, "server1", Admin::Drain, false);
     assert_eq!(changed, [("web".into(), "server1".into())]);
     assert_eq!(rig.bodies(4), ["other"; 4]);
     gate.wait();
     assert_eq!(running.answer().unwrap().body, "draining");
     // Its client's next request goes elsewhere.
     assert_eq!(running.get("/").unwrap().body, "other");
-    rig.engine.set_admin(Some("web"), "server1", Admin::Ready);
+    rig.engine.set_admin(Some("web"), "server1", Admin::Ready, false);
     assert!(rig.bodies(2).contains(&"draining".to_owned()));
-    assert_eq!(rig.engine.set_admin(Some("web"), "server9", Admin::Drain), []);
+    assert_eq!(rig.engine.set_admin(Some("web"), "server9", Admin::Drain, false), []);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn what_was_wanted_before_holds_from_the_first_request_on() {
     service.pool.check.kind = CheckKind::Connect;
     let wish = |server: &str, admin| (service.pool.name.clone(), server.into(), admin);
     let admin =
-        vec![wish("server1", Admin::Stop), wish("server2", Admin::Drain), wish("nobody", Admin::Stop)];
+        vec![wish("server1", Admin::Maint), wish("server2", Admin::Drain), wish("nobody", Admin::Maint)];
     let settings = Settings { workers: 2, admin, ..Settings::default() };
     let engine = Engine::start(settings, &cluster([service])).unwrap();
     let rig = Rig { at: engine.snapshot().services[0].listen[0], engine };
@@ -204,8 +204,8 @@ fn what_was_wanted_before_holds_from_the_first_request_on() {
     }
     rig.wait_health(2, Health::Up);
     assert_eq!(origins[0].accepted(), 0, "a stopped server is not even checked");
-    wait_until("it is said why", || rig.server(1).reason == "stopped by the operator, not checked");
-    rig.engine.set_admin(None, "server1", Admin::Ready);
+    wait_until("it is said why", || rig.server(1).reason == "in maintenance, not checked");
+    rig.engine.set_admin(None, "server1", Admin::Ready, false);
     rig.wait_health(1, Health::Up);
 }
 
@@ -223,11 +223,11 @@ fn a_stopped_server_is_cut() {
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     wait_until("it works on the request", || rig.server(1).connections == 1);
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     client.answer().expect_err("the answer was cut");
     assert_eq!(rig.get("/").status, 503);
     rig.wait_health(1, Health::Unknown);
-    rig.engine.set_admin(None, "server1", Admin::Ready);
+    rig.engine.set_admin(None, "server1", Admin::Ready, false);
     rig.wait_health(1, Health::Up);
 }
 

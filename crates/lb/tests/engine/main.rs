@@ -17,6 +17,7 @@ mod proxied;
 mod rig;
 mod rules;
 mod rules_tls;
+mod servers;
 mod tcp;
 mod tls;
 mod tls_rig;

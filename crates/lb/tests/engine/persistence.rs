@@ -125,10 +125,10 @@ fn a_draining_or_weightless_server_keeps_its_clients_and_a_stopped_one_loses_the
     assert_eq!(bound.get(rig.at).body, "two");
     let mut browser = Browser::default();
     assert_eq!(browser.get(rig.at).body, "one");
-    rig.engine.set_admin(None, "server1", Admin::Drain);
+    rig.engine.set_admin(None, "server1", Admin::Drain, false);
     assert_eq!(browser.bodies(rig.at, 2), ["one APP=one-1"; 2]);
     assert_eq!(Browser::default().get(rig.at).status, 503, "nobody takes new clients");
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     assert_eq!(browser.get(rig.at).status, 503);
     assert_eq!(bound.get(rig.at).body, "two APP=two-1");
 }
@@ -175,7 +175,7 @@ fn without_redispatch_a_client_waits_for_its_own_server() {
     one.kill();
     let refused = browser.get(rig.at);
     assert_eq!((refused.status, set_cookies(&refused).len()), (503, 0));
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     assert_eq!(browser.get(rig.at).body, "503 Service Unavailable: the server of this client is gone\n");
     assert_eq!(Browser::default().get(rig.at).body, "two");
 }
@@ -236,12 +236,12 @@ fn a_client_is_known_by_what_it_shows() {
     assert_eq!(["anna", "bert", "anna"].map(ask), ["one", "two", "one"]);
 
     // Its server drains, then stops.
-    rig.engine.set_admin(None, "server1", Admin::Drain);
+    rig.engine.set_admin(None, "server1", Admin::Drain, false);
     assert_eq!(ask("anna"), "one");
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     let other = ask("anna");
     assert_ne!(other, "one");
-    rig.engine.set_admin(None, "server1", Admin::Ready);
+    rig.engine.set_admin(None, "server1", Admin::Ready, false);
     up(&rig, 3);
     assert_eq!(["anna", "anna"].map(ask), [&*other; 2]);
 

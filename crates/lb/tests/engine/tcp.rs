@@ -96,7 +96,7 @@ fn silence_and_the_operator_end_connections() {
     let mut stream = connect(&rig);
     stream.write_all(b"x").unwrap();
     stream.read_exact(&mut [0]).unwrap();
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     assert!(!matches!(stream.read(&mut [0]), Ok(1)), "cut");
 
     service.timeouts.client = Duration::from_millis(200);

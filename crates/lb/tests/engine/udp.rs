@@ -168,10 +168,10 @@ fn a_server_that_is_stopped_loses_its_flows_and_one_that_drains_keeps_them() {
     let rig = Rig::start(udp(&servers));
     let client = Client::of(&rig);
     assert_eq!(client.ask(b""), b"one");
-    rig.engine.set_admin(None, "server1", Admin::Drain);
+    rig.engine.set_admin(None, "server1", Admin::Drain, false);
     assert_eq!(client.ask(b""), b"one");
     assert_eq!([Client::of(&rig).ask(b""), Client::of(&rig).ask(b"")], [b"two", b"two"]);
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     // An answer that was on its way is lost.
     wait_until("its flows are elsewhere", || client.ask_again() == b"two?");
 }
@@ -202,7 +202,7 @@ fn without_a_server_datagrams_are_dropped_and_counted() {
         client.0.send(b"x").unwrap();
         rig.engine.snapshot().services[0].errors > 0
     });
-    rig.engine.set_admin(None, "server1", Admin::Stop);
+    rig.engine.set_admin(None, "server1", Admin::Maint, true);
     let before = rig.engine.snapshot().services[0].errors;
     Client::of(&rig).0.send(b"x").unwrap();
     wait_until("it is counted", || rig.engine.snapshot().services[0].errors > before);

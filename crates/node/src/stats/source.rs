@@ -60,12 +60,11 @@ impl Source for Node {
         let admin = match wish {
             Wish::Ready => AdminState::Ready,
             Wish::Drain => AdminState::Drain,
-            Wish::Maint => AdminState::Stop,
+            Wish::Maint => AdminState::Maint,
         };
         tracing::info!(pool, server, admin = words::admin(admin), "statistics page: asked by {who}");
-        self.set_server(server, SetServer { pool: Some(pool.into()), admin })
-            .map(drop)
-            .map_err(|refusal| refusal.to_string())
+        let wish = SetServer { pool: Some(pool.into()), admin: Some(admin), ..SetServer::default() };
+        self.set_server(server, wish).map(drop).map_err(|refusal| refusal.to_string())
     }
 }
 
@@ -106,7 +105,7 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
 
 const fn look(server: &ServerSnapshot, is_checked: bool) -> Look {
     match (server.admin, server.health) {
-        (Admin::Stop, _) => Look::Maint,
+        (Admin::Maint, _) => Look::Maint,
         (_, Health::Down) => Look::Down,
         (Admin::Drain, _) => Look::Drain,
         (Admin::Ready, _) if !is_checked => Look::Unchecked,

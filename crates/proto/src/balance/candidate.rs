@@ -10,8 +10,8 @@ pub enum Admin {
     Ready,
     /// Finishes what it has, keeps the clients that are bound to it, gets nothing else.
     Drain,
-    /// Gets nothing; what it has is cut; it is not checked.
-    Stop,
+    /// Maintenance: gets nothing, not even from clients that are bound to it; it is not checked.
+    Maint,
 }
 
 /// A server as the table's maker sees it.
@@ -64,7 +64,7 @@ impl<'a> Candidate<'a> {
 
     /// Whether clients that are bound to it may go on asking it.
     pub(super) fn keeps(&self) -> bool {
-        self.admin != Admin::Stop && self.health != State::Down
+        self.admin != Admin::Maint && self.health != State::Down
     }
 
     fn is_wanted(&self) -> bool {

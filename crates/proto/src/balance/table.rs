@@ -10,7 +10,7 @@ use super::{Ask, Candidate, Choice, hash, maglev, schedule};
 ///
 /// Servers that are up may. Servers of unknown health may only while none is up: at the start, before
 /// the first checks, it is better to try than to refuse. Backups may only while no other server can. Servers that
-/// drain, are stopped, down or of weight 0 never may; all but those that are stopped or down keep their clients.
+/// drain, are in maintenance, down or of weight 0 never may; all but those in maintenance or down keep their clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     members: Box<[Member]>,

@@ -47,7 +47,7 @@ pub enum Input {
     },
     /// Traffic to the server failed.
     TrafficFailed,
-    /// Check no more: the operator stopped the server. Its health becomes unknown.
+    /// Check no more: the operator has put the server into maintenance. Its health becomes unknown.
     Pause,
     /// Check again.
     Resume,
@@ -150,7 +150,7 @@ impl Server {
                 self.in_flight = None;
                 self.next = None;
                 self.again = false;
-                self.change(now, State::Unknown, "stopped by the operator, not checked".to_owned());
+                self.change(now, State::Unknown, "in maintenance, not checked".to_owned());
             }
             Input::Resume => {
                 if self.next.is_none() && self.in_flight.is_none() {

@@ -120,7 +120,7 @@ fn a_late_result_of_a_paused_check_is_ignored() {
     let unknown = |reason: &str| {
         Some(Output::Changed { from: State::Unknown, to: State::Unknown, reason: reason.to_owned() })
     };
-    assert_eq!(server.poll_output(), unknown("stopped by the operator, not checked"));
+    assert_eq!(server.poll_output(), unknown("in maintenance, not checked"));
     server.handle_input(Time::from_millis(70), Input::Resume);
     assert_eq!(server.poll_output(), unknown("not checked yet"));
     assert_eq!(probe(&mut server, good()).0, Time::from_millis(70));

@@ -39,7 +39,7 @@ fn only_ready_servers_with_weight_that_are_up_get_work() {
         (&[up(0, 0), up(1, 1)], &[1]),
         (&[Candidate { percent: 0, ..up(0, 1) }, up(1, 1)], &[1]),
         (&[Candidate { admin: Admin::Drain, ..up(0, 1) }, up(1, 1)], &[1]),
-        (&[Candidate { admin: Admin::Stop, ..up(0, 1) }, server(1, unknown)], &[1]),
+        (&[Candidate { admin: Admin::Maint, ..up(0, 1) }, server(1, unknown)], &[1]),
     ];
     for (candidates, expected) in cases {
         let table = in_turn(candidates);
@@ -56,7 +56,7 @@ fn clients_are_kept_by_who_gets_no_new_ones_but_not_by_who_is_gone() {
         up(0, 1),
         up(1, 0),
         Candidate { admin: Admin::Drain, ..up(2, 1) },
-        Candidate { admin: Admin::Stop, ..up(3, 1) },
+        Candidate { admin: Admin::Maint, ..up(3, 1) },
         Candidate { health: State::Down, ..up(4, 1) },
     ]);
     assert_eq!([0, 1, 2, 3, 4, 5].map(|server| table.keeps(server)), [true, true, true, false, false, false]);
@@ -151,7 +151,7 @@ proptest! {
     ) {
         let candidates: Vec<Candidate<'_>> = candidates.into_iter().enumerate().map(
             |(place, (weight, admin, health, backup, percent))| Candidate {
-                admin: [Admin::Ready, Admin::Drain, Admin::Stop][admin],
+                admin: [Admin::Ready, Admin::Drain, Admin::Maint][admin],
                 health: [State::Up, State::Down, State::Unknown][health],
                 backup,
                 percent: percent * 100,
