@@ -35,7 +35,7 @@ pub(super) fn choose(
             candidate.admin = match status.admin {
                 AdminState::Ready => Admin::Ready,
                 AdminState::Drain => Admin::Drain,
-                AdminState::Stop => Admin::Stop,
+                AdminState::Maint => Admin::Maint,
             };
         }
         let mut why = format!("{}, weight {}", server.at, server.weight);
@@ -48,7 +48,7 @@ pub(super) fn choose(
                 why.push_str(match status.admin {
                     AdminState::Ready => "",
                     AdminState::Drain => ", drained by the operator",
-                    AdminState::Stop => ", stopped by the operator",
+                    AdminState::Maint => ", in maintenance",
                 });
                 let health = match status.health {
                     HealthState::Unknown => "not checked yet",
