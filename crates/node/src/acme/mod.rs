@@ -6,6 +6,7 @@
 
 mod order;
 mod store;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};

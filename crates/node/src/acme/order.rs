@@ -11,6 +11,7 @@ use relevo_lb::{AcmeDesk, TlsError};
 use relevo_model::cluster::{Acme, Challenge};
 
 use super::store::Store;
+use super::transport::Transport;
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub(super) enum OrderError {
     /// The authority, or the way there.
     #[error("{0}")]
     Authority(#[from] instant_acme::Error),
+    /// The authorities of its own certificate cannot be had.
+    #[error("the way to the authority cannot be made: {0}")]
+    Ca(#[source] io::Error),
     /// It does not offer the proof that is wanted.
     #[error("the authority does not offer the challenge {0} for {1}")]
     NoChallenge(&'static str, String),
@@ -77,10 +81,8 @@ pub(super) async fn order(
 
 /// The account that was kept, or a new one.
 async fn account(authority: &Acme, store: &Store) -> Result<Account, OrderError> {
-    let builder = match &authority.ca {
-        Some(path) => Account::builder_with_root(path)?,
-        None => Account::builder()?,
-    };
+    let transport = Transport::new(authority.ca.as_deref()).map_err(OrderError::Ca)?;
+    let builder = Account::builder_with_http(Box::new(transport));
     if let Some(credentials) = store.account(authority)? {
         return Ok(builder.from_credentials(credentials).await?);
     }
