@@ -41,9 +41,10 @@ const LICENCES: &[&str] = &[
     "Zlib",
 ];
 
-/// Longest source file, in lines. A longer one has more than one idea.
 /// In Cargo.lock, but behind features of others that nobody here has on (`cargo tree -i NAME --target all` shows nothing).
 const NEVER_BUILT: &[&str] = &["webpki-root-certs"];
+
+/// Longest source file, in lines. A longer one has more than one idea.
 const LONGEST_FILE: usize = 500;
 
 /// Runs every rule and prints the findings; true if there are none.
