@@ -18,6 +18,11 @@ const MOST: usize = 64 * 1024;
 /// What an idle connection may keep.
 const KEEP: usize = 4096;
 
+thread_local! {
+    /// Where this worker reads. The crate's own space would have to be filled with zeros before each read.
+    static SPACE: RefCell<Box<[u8]>> = RefCell::new(vec![0; 16 * 1024].into());
+}
+
 /// The connection, shared by the crate and the session.
 #[derive(Clone, Debug)]
 pub(super) struct Wire(Rc<RefCell<Ends>>);
@@ -95,9 +100,13 @@ impl AsyncRead for Wire {
             }
             return Poll::Ready(Ok(()));
         }
-        let count = ready!(ends.client()?.poll_read(cx, buffer.initialize_unfilled()))?;
-        buffer.advance(count);
-        Poll::Ready(Ok(()))
+        let client = ends.client()?;
+        SPACE.with_borrow_mut(|space| {
+            let most = space.len().min(buffer.remaining());
+            let count = ready!(client.poll_read(cx, space.get_mut(..most).unwrap_or_default()))?;
+            buffer.put_slice(space.get(..count).unwrap_or_default());
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
