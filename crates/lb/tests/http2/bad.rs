@@ -221,3 +221,22 @@ fn floods_end_the_connection() {
         assert!(replay.answer.len() <= 10_000 * 17 + 100);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_the_frames_are_the_engine_gets_whole_requests(
+        frames in proptest::collection::vec((0_u8..10, 0_u8..16, 0_u32..8, 0_usize..4, proptest::collection::vec(0_u8..255, 0..24)), 0..24),
+    ) {
+        let pieces: Vec<Vec<u8>> = frames
+            .iter()
+            .map(|(kind, flags, stream, what, bytes)| match what {
+                0 => opening(*stream, &post(&[])),
+                1 => request(*stream, &GET),
+                2 => frame(DATA, flags & END_STREAM, *stream, bytes),
+                _ => frame(*kind, *flags, *stream, bytes),
+            })
+            .collect();
+        // It looks for faults itself.
+        talk(&pieces);
+    }
+}
