@@ -11,6 +11,7 @@ use relevo_model::cluster::LogChoice;
 
 use crate::clock;
 use crate::http::fields::Field;
+use crate::http::refusal::Status;
 use crate::local::{Local, LocalPool, LocalServer, Presence};
 use crate::log::{
     Answerer, Captured, Cause, HttpPart, Load, Persistence, Phase, Record, Termination, Timers,
@@ -193,6 +194,12 @@ impl Trace {
     pub(crate) fn denied(&mut self, phase: Phase) {
         self.notes.denied = true;
         self.ends(Cause::Refused, phase);
+    }
+
+    /// It is refused for what the client has sent: it breaks the rules of HTTP, or passes a limit of the service.
+    pub(crate) fn refused(&mut self, status: Status) {
+        self.notes.denied |= matches!(status, Status::ContentTooLarge | Status::UriTooLong);
+        self.ends(Cause::Refused, Phase::Request);
     }
 
     /// What persistence found and did.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use super::decide::{Head, Ruled, Scene};
 use super::exchange::Finish;
 use super::linger;
+use super::own::{self, Own};
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
 use crate::http2;
@@ -40,8 +41,8 @@ pub(super) struct Connection {
     pub(super) lines: Vec<u8>,
     /// What the service's rules make of the current request; `None`: it has had no rules yet.
     pub(super) ruled: Option<Box<Ruled>>,
-    /// The answer to an authority that asks whether a name is ours (ACME).
-    pub(super) proof: Option<String>,
+    /// What is answered to the current request without asking anybody.
+    pub(super) own: Option<Own>,
     /// Whether it may still turn out to speak HTTP/2.
     may_be_http2: bool,
 }
@@ -53,7 +54,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
     let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
     let (carry, head) = (Carry::default(), Vec::new());
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
-    let (trace, mark, ruled, proof) = (Trace::default(), None, None, None);
+    let (trace, mark, ruled, own) = (Trace::default(), None, None, None);
     let mut connection = Connection {
         presence,
         client,
@@ -65,7 +66,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
         trace,
         lines,
         ruled,
-        proof,
+        own,
         may_be_http2,
     };
     match connection.run().await {
@@ -319,7 +320,8 @@ impl Connection {
         let local = &self.presence.local;
         let mut fields = local.worker.fields.borrow_mut();
         let request = Request::parse(bytes, local.frontend.config.limits.header, &mut fields)
-            .inspect_err(|_| self.trace.ends(Cause::Refused, Phase::Request))?;
+            .map_err(|refusal| own::too_large(bytes, &local.frontend.config.limits, refusal))
+            .inspect_err(|refusal| self.trace.refused(refusal.status))?;
         let Some(request) = request else { return Ok(None) };
         self.presence.slot.count_received(request.length);
         self.trace.head(bytes, fields.list(), at_once);
@@ -327,8 +329,9 @@ impl Connection {
             self.trace.is_of_http2();
         }
         let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
-        self.proof = local.frontend.tls.desk.answer(request.target(bytes));
-        if self.proof.is_some() {
+        let proof = local.frontend.tls.desk.answer(request.target(bytes)).map(Own::Proof);
+        self.own = proof.or_else(|| own::passed(&request, &local.frontend.config.limits));
+        if self.own.is_some() {
             // Before all rules, which may send everybody to HTTPS.
             self.ruled = None;
         } else if let Some(rules) = &local.frontend.rules {

@@ -170,7 +170,8 @@ async fn talk(
     pool: &LocalPool,
     server: &LocalServer,
 ) -> Attempt {
-    let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server);
+    let most = connection.presence.local.frontend.config.limits.body;
+    let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server, most);
     if talk.start(connection).is_err() {
         return Attempt::NotConnected;
     }
@@ -199,7 +200,7 @@ async fn talk(
             server.failed();
             Finish::Reset
         }
-        End::ClientGone => Finish::Reset,
+        End::ClientGone | End::ClientWrong(_) => Finish::Reset,
         End::Upgraded => {
             let Connection { presence, client, carry, trace, .. } = connection;
             presence.slot.count_received(carry.bytes().len());

@@ -14,6 +14,7 @@ mod framing;
 pub(crate) mod hop;
 pub(crate) mod linger;
 mod obey;
+mod own;
 pub mod refusal;
 pub mod request;
 mod request_line;

@@ -13,6 +13,7 @@ use super::answer::Answer;
 use super::connection::Connection;
 use super::decide::{Decision, Head, Question, Scene};
 use super::exchange::{self, Finish};
+use super::own::Own;
 use super::request::Request;
 use crate::log::Phase;
 use crate::rules::Checked;
@@ -22,8 +23,13 @@ impl Connection {
     /// Lets a server answer, or answers as the rules say.
     pub(super) async fn answer_to(&mut self, request: &Request) -> Finish {
         let close = !request.body.is_done();
-        if let Some(text) = self.proof.take() {
-            return self.say_changed(Answer::proof(text), close, Phase::Request);
+        match self.own.take() {
+            None => {}
+            Some(Own::Proof(text)) => return self.say_changed(Answer::proof(text), close, Phase::Request),
+            Some(Own::Limit(refusal)) => {
+                self.trace.refused(refusal.status);
+                return Finish::Refuse { refusal, close };
+            }
         }
         loop {
             let decision = self.ruled.as_mut().map_or(Decision::Default, |ruled| ruled.take_decision());

@@ -30,6 +30,10 @@ pub enum Status {
     MethodNotAllowed,
     /// 408: the head, or the body, came too slowly.
     RequestTimeout,
+    /// 413: the body is larger than the service allows.
+    ContentTooLarge,
+    /// 414: the target is longer than the service allows.
+    UriTooLong,
     /// 417: an expectation other than 100-continue.
     ExpectationFailed,
     /// 431: the head is larger than the service allows.
@@ -58,6 +62,8 @@ impl Status {
             Self::BadRequest => "400 Bad Request",
             Self::MethodNotAllowed => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
+            Self::ContentTooLarge => "413 Content Too Large",
+            Self::UriTooLong => "414 URI Too Long",
             Self::ExpectationFailed => "417 Expectation Failed",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
             Self::NotImplemented => "501 Not Implemented",

@@ -161,6 +161,11 @@ impl Request {
         place.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default()
     }
 
+    /// Bytes of the whole target.
+    pub fn target_length(&self) -> usize {
+        self.target.1.saturating_sub(self.method_end + 1)
+    }
+
     /// Path and query as they were written; of a whole URL they may be empty.
     pub fn target<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         bytes.get(self.target.0..self.target.1).unwrap_or_default()

@@ -67,8 +67,10 @@ fn a_client_that_does_not_read_is_cut_and_holds_no_memory_meanwhile() {
     let rig = Rig::start(service);
     let mut client = rig.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    wait_until("it began", || rig.engine.snapshot().services[0].connections == 1);
-    wait_until("it was cut", || rig.engine.snapshot().services[0].connections == 0);
+    wait_until("it came and was cut", || {
+        let service = &rig.engine.snapshot().services[0];
+        service.figures.total == 1 && service.connections == 0
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod algorithms;
 mod apply;
 mod balancing;
+mod bounds;
 mod framing;
 mod http;
 mod http2;

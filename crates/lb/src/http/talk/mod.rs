@@ -35,6 +35,8 @@ pub(super) enum End {
     Refuse(Refusal),
     /// The answer broke off.
     Cut,
+    /// The client's body broke the rules, or passed the limit, when an answer had begun.
+    ClientWrong(Status),
     /// The client left, or does not take what it asked for.
     ClientGone,
     /// 101: both sides speak another protocol.
@@ -50,6 +52,8 @@ pub(super) struct Talk {
     patience: Duration,
     up: Upload,
     up_body: Body,
+    /// How much more of it the service allows.
+    up_room: u64,
     down: Download,
     /// A part of the answer's head.
     carry: Vec<u8>,
@@ -88,14 +92,20 @@ enum Download {
 }
 
 impl Talk {
-    /// `patience`: longest silence of a server that owes an answer.
-    pub(super) fn new(server: ServerStream, request: &Request, patience: Duration) -> Self {
+    /// `patience`: longest silence of a server that owes an answer; `most`: the largest body of the request.
+    pub(super) fn new(
+        server: ServerStream,
+        request: &Request,
+        patience: Duration,
+        most: Option<u64>,
+    ) -> Self {
         Self {
             server,
             request: *request,
             patience,
             up: if request.body.is_done() { Upload::Done } else { Upload::Running { waiting: false } },
             up_body: request.body,
+            up_room: most.unwrap_or(u64::MAX),
             down: Download::Head,
             carry: Vec::new(),
             heard: false,
@@ -113,13 +123,13 @@ impl Talk {
         if self.up == Upload::Done {
             return self.server.send([&connection.head, &[]], false);
         }
-        // Wrong chunks are found again, and refused, by the upload.
-        let mut body = self.up_body;
-        let count = body.take(connection.carry.bytes()).unwrap_or(0);
+        // Wrong chunks, and too many, are found again, and refused, by the upload.
+        let (mut body, mut room) = (self.up_body, self.up_room);
+        let count = upload::take(&mut body, &mut room, connection.carry.bytes()).unwrap_or(0);
         let first = connection.carry.bytes().get(..count).unwrap_or_default();
         self.server.send([&connection.head, first], false)?;
         if count > 0 {
-            self.up_body = body;
+            (self.up_body, self.up_room) = (body, room);
             connection.carry.consume(count);
             connection.presence.slot.count_received(count);
         }
@@ -163,9 +173,10 @@ impl Talk {
         match end {
             End::Complete { .. } | End::Upgraded => connection.trace.mended(),
             End::Silent | End::Abandoned => connection.trace.ends(Cause::Server, Phase::Head),
-            End::Refuse(Refusal { status: Status::BadRequest, .. }) => {
-                connection.trace.ends(Cause::Refused, Phase::Request);
-            }
+            End::Refuse(Refusal {
+                status: status @ (Status::BadRequest | Status::ContentTooLarge), ..
+            })
+            | End::ClientWrong(status) => connection.trace.refused(status),
             End::Refuse(_) if self.broke_off => connection.trace.ends(Cause::Server, Phase::Head),
             End::Refuse(_) => connection.trace.ends(Cause::Refused, Phase::Head),
             End::Cut => connection.trace.ends(Cause::Server, Phase::Data),

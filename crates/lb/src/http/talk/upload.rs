@@ -2,8 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use super::{End, Talk, Upload};
+use super::{Download, End, Talk, Upload};
+use crate::http::body::Body;
 use crate::http::connection::Connection;
+use crate::http::own::LARGE_BODY;
 use crate::http::refusal::Refusal;
 use crate::stream::Stream;
 
@@ -45,17 +47,17 @@ impl Talk {
                 };
                 let Ok(count @ 1..) = read else { return Some(End::ClientGone) };
                 let bytes = scratch.get(..count).unwrap_or_default();
-                let (body, rest) = match self.up_body.take(bytes) {
+                let (body, rest) = match take(&mut self.up_body, &mut self.up_room, bytes) {
                     Ok(count) => bytes.split_at(count),
-                    Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
+                    Err(refusal) => return Some(self.refuse_upload(refusal)),
                 };
                 presence.slot.count_received(body.len());
                 carry.push(rest);
                 self.server.send([body, &[]], false)
             } else {
-                let count = match self.up_body.take(carry.bytes()) {
+                let count = match take(&mut self.up_body, &mut self.up_room, carry.bytes()) {
                     Ok(count) => count,
-                    Err(wrong) => return Some(self.refuse(Refusal::bad(wrong.0))),
+                    Err(refusal) => return Some(self.refuse_upload(refusal)),
                 };
                 let result = self.server.send([carry.bytes().get(..count).unwrap_or_default(), &[]], false);
                 carry.consume(count);
@@ -68,4 +70,18 @@ impl Talk {
             }
         }
     }
+
+    /// A refusal, if the client has got nothing of an answer yet. The server is not to blame.
+    fn refuse_upload(&self, refusal: Refusal) -> End {
+        if self.down == Download::Head { End::Refuse(refusal) } else { End::ClientWrong(refusal.status) }
+    }
+}
+
+/// Takes what belongs to the body, as long as there is room for it; returns how many bytes do.
+pub(super) fn take(body: &mut Body, room: &mut u64, bytes: &[u8]) -> Result<usize, Refusal> {
+    let mut size: u64 = 0;
+    let count = body.take_data(bytes, |data| size += data.len() as u64);
+    let count = count.map_err(|wrong| Refusal::bad(wrong.0))?;
+    *room = room.checked_sub(size).ok_or(LARGE_BODY)?;
+    Ok(count)
 }

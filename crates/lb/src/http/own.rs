@@ -1,0 +1,42 @@
+//! Requests that need neither a rule nor a server: the balancer knows the answer as soon as it has their heads.
+
+use relevo_model::cluster::Limits;
+
+use super::body::Body;
+use super::refusal::{Refusal, Status};
+use super::request::Request;
+
+const LONG_TARGET: Refusal =
+    Refusal::new(Status::UriTooLong, "the request's target is longer than this service allows");
+pub(super) const LARGE_BODY: Refusal =
+    Refusal::new(Status::ContentTooLarge, "the request's body is larger than this service allows");
+
+/// What the balancer answers by itself.
+#[derive(Debug)]
+pub(super) enum Own {
+    /// To an authority that asks whether a name is ours (ACME).
+    Proof(String),
+    /// That a limit of the service is passed.
+    Limit(Refusal),
+}
+
+/// Which limit a request passes, if one.
+pub(super) fn passed(request: &Request, limits: &Limits) -> Option<Own> {
+    if request.target_length() > limits.uri {
+        return Some(Own::Limit(LONG_TARGET));
+    }
+    match (limits.body, request.body) {
+        (Some(most), Body::Length(length)) if length > most => Some(Own::Limit(LARGE_BODY)),
+        // Chunks are counted while they pass.
+        (_, Body::Length(_) | Body::Chunked(_) | Body::UntilClose) => None,
+    }
+}
+
+/// What a head that is too large, or has no end, is refused with: it may be all target.
+pub(super) fn too_large(bytes: &[u8], limits: &Limits, refusal: Refusal) -> Refusal {
+    let target = bytes.splitn(3, |byte| *byte == b' ').nth(1);
+    match target {
+        Some(target) if refusal.status == Status::HeadTooLarge && target.len() > limits.uri => LONG_TARGET,
+        Some(_) | None => refusal,
+    }
+}
