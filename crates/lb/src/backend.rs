@@ -166,6 +166,11 @@ impl Backend {
         self.table.load().choose(&Ask { turn, random, hash, load, tried })
     }
 
+    /// Whether any server may get new work. The fallback is none.
+    pub(crate) fn can_work(&self) -> bool {
+        !self.table.load().is_empty()
+    }
+
     /// Makes room at a server: `None`, it has none, or others wait already; `Some(true)`: a place was taken;
     /// `Some(false)`: its places are not counted.
     pub(crate) fn place(&self, number: u16) -> Option<bool> {

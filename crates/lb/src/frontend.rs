@@ -10,6 +10,7 @@ use relevo_proto::rule::Changes;
 use crate::counters::Counters;
 use crate::figures::Figures;
 use crate::gate::Gate;
+use crate::pages::Pages;
 use crate::rules::RuleSet;
 use crate::snapshot::ServiceSnapshot;
 use crate::tls::{AcmeDesk, Terminator};
@@ -25,6 +26,8 @@ pub(crate) struct Frontend {
     pub(crate) rules: Option<Arc<RuleSet>>,
     /// What answers over TLS get.
     pub(crate) hsts: Option<Changes>,
+    /// What is answered instead of a short sentence.
+    pub(crate) pages: Pages,
     /// Where it really listens, in the order of its `listen`.
     pub(crate) listen: Vec<SocketAddrV4>,
     /// The Host for clients of HTTP/1.0 that send none.
@@ -81,6 +84,7 @@ impl Frontend {
             config,
             pools,
             rules,
+            pages: Pages::default(),
             listen,
             tls,
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use relevo_model::cluster::{ClientTls, LogTarget, Mode, Pool, Service, Verify};
@@ -13,6 +14,7 @@ use crate::backend::{Backend, BackendTls};
 use crate::frontend::{Frontend, FrontendTls, Places};
 use crate::listener::Socket;
 use crate::log::TargetError;
+use crate::pages::Pages;
 use crate::rules::RuleSet;
 use crate::tls::{AcmeDesk, Origination, Terminator};
 use crate::{Admin, TlsError, listener};
@@ -81,6 +83,16 @@ pub enum ApplyError {
     /// The access log cannot be written.
     #[error(transparent)]
     Log(#[from] TargetError),
+    /// A file of `error_pages` cannot be used.
+    #[error("service {service}: cannot use the error page {}", file.display())]
+    ErrorPage {
+        /// The service.
+        service: ServiceName,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// A rule cannot be used.
     #[error("service {service}: {source}")]
     Rule {
@@ -144,6 +156,7 @@ impl Builder<'_> {
             })?);
         }
         let terminators = self.terminators()?;
+        let pages = self.pages()?;
         let (doors, sockets) = self.open()?;
         generation.doors = doors;
         for pool in &self.cluster.pools {
@@ -163,8 +176,8 @@ impl Builder<'_> {
                 }
             });
         }
-        let services = self.cluster.services.iter().zip(pools).zip(terminators);
-        for (place, ((service, pool), terminator)) in services.enumerate() {
+        let services = self.cluster.services.iter().zip(pools).zip(terminators).zip(pages);
+        for (place, (((service, pool), terminator), pages)) in services.enumerate() {
             let former = self.former.frontends.iter().find(|former| former.config.name == service.name);
             let listen =
                 generation.doors.iter().filter(|door| door.frontend == place).map(|door| door.at).collect();
@@ -172,7 +185,9 @@ impl Builder<'_> {
             let rules = self.rules(service, former)?;
             let tls = FrontendTls { terminator, desk: Arc::clone(self.desk) };
             let pools = Places { own: pool, chosen: self.chosen(service, rules.as_deref())? };
-            let frontend = Frontend::new(service.clone(), pools, rules, listen, tls, former, self.workers);
+            let mut frontend =
+                Frontend::new(service.clone(), pools, rules, listen, tls, former, self.workers);
+            frontend.pages = pages;
             generation.frontends.push(Arc::new(frontend));
         }
         Ok((generation, sockets))
@@ -188,6 +203,18 @@ impl Builder<'_> {
                 Ok(terminator) => Ok(Some(Arc::new(terminator))),
                 Err(source) => Err(ApplyError::ServiceTls { service: service.name.clone(), source }),
             }
+        };
+        self.cluster.services.iter().map(load).collect()
+    }
+
+    /// The error pages of all services, read anew.
+    fn pages(&self) -> Result<Vec<Pages>, ApplyError> {
+        let load = |service: &Service| {
+            Pages::load(&service.error_pages).map_err(|(file, source)| ApplyError::ErrorPage {
+                service: service.name.clone(),
+                file,
+                source,
+            })
         };
         self.cluster.services.iter().map(load).collect()
     }

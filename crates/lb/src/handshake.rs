@@ -66,7 +66,8 @@ fn first_bytes(presence: &Presence, socket: &mut Late, cx: &mut Context<'_>) -> 
 async fn refuse_http(presence: &Presence, socket: Late) {
     let mut client = Client::of(socket);
     let mut answer = Vec::new();
-    write_answer(&mut answer, NOT_TLS, true, false);
+    let page = presence.local.frontend.pages.find(NOT_TLS.status.code());
+    write_answer(&mut answer, NOT_TLS, page, true, false);
     presence.local.counters().errors.add();
     if client.send([&answer, &[]], true).is_ok() {
         linger::close(presence, client).await;

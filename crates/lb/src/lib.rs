@@ -33,6 +33,7 @@ mod idle;
 mod listener;
 mod local;
 pub mod log;
+mod pages;
 mod persist;
 mod population;
 mod probe;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use relevo_model::cluster::Return;
 use relevo_proto::rule::Changes;
 
+use super::refusal::HTML;
+
 /// An answer of the balancer's own that is not about a mistake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -63,6 +65,23 @@ impl Answer {
         let line = format!("WWW-Authenticate: Basic realm=\"{realm}\", charset=\"UTF-8\"\r\n");
         answer.lines.extend_from_slice(line.as_bytes());
         answer
+    }
+
+    /// Says what the operator has written instead of a sentence.
+    pub(super) fn show(&mut self, page: &[u8]) {
+        let media = Changes {
+            left_out: vec!["Content-Type".to_owned()],
+            lines: format!("Content-Type: {HTML}\r\n").into_bytes(),
+        };
+        self.change(&media);
+        self.body = page.to_vec();
+    }
+
+    /// The service itself is asked how it is (`monitor`).
+    pub(super) fn alive(can_work: bool) -> Self {
+        let (status, body) = if can_work { (200, "OK\n") } else { (503, "no server can work\n") };
+        let lines = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n".to_vec();
+        Self { status, lines, body: body.as_bytes().to_vec(), denied: false }
     }
 
     /// Does what rules change in answers.

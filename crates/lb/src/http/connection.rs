@@ -129,7 +129,11 @@ impl Connection {
             };
             first = false;
             self.may_be_http2 = false;
-            self.presence.local.counters().requests.add();
+            if matches!(self.own, Some(Own::Monitor)) {
+                self.trace.forget();
+            } else {
+                self.presence.local.counters().requests.add();
+            }
             let finish = self.answer_to(&request).await;
             if !matches!(finish, Finish::Refuse { .. } | Finish::Answer { .. }) {
                 self.finish();
@@ -200,8 +204,10 @@ impl Connection {
     async fn refuse(&mut self, refusal: Refusal, close: bool, head_only: bool) -> End {
         self.presence.local.counters().errors.add();
         let mut answer = Vec::new();
-        write_answer(&mut answer, refusal, close, head_only);
-        self.trace.answered_here(refusal.status.code());
+        let status = refusal.status.code();
+        let page = self.presence.local.frontend.pages.find(status);
+        write_answer(&mut answer, refusal, page, close, head_only);
+        self.trace.answered_here(status);
         self.say(&answer, close).await
     }
 
@@ -330,7 +336,7 @@ impl Connection {
         }
         let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
         let proof = local.frontend.tls.desk.answer(request.target(bytes)).map(Own::Proof);
-        self.own = proof.or_else(|| own::passed(&request, &local.frontend.config.limits));
+        self.own = proof.or_else(|| own::find(&request, bytes, &local.frontend.config));
         if self.own.is_some() {
             // Before all rules, which may send everybody to HTTPS.
             self.ruled = None;

@@ -26,6 +26,10 @@ impl Connection {
         match self.own.take() {
             None => {}
             Some(Own::Proof(text)) => return self.say_changed(Answer::proof(text), close, Phase::Request),
+            Some(Own::Monitor) => {
+                let can_work = self.presence.local.pool.backend.can_work();
+                return Finish::Answer { answer: Answer::alive(can_work), close };
+            }
             Some(Own::Limit(refusal)) => {
                 self.trace.refused(refusal.status);
                 return Finish::Refuse { refusal, close };
@@ -73,6 +77,9 @@ impl Connection {
 
     fn say_changed(&mut self, mut answer: Answer, close: bool, phase: Phase) -> Finish {
         if answer.denied {
+            if let Some(page) = self.presence.local.frontend.pages.find(answer.status) {
+                answer.show(page);
+            }
             self.trace.answered_here(answer.status);
             self.trace.denied(phase);
         } else {

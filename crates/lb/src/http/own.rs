@@ -1,10 +1,10 @@
 //! Requests that need neither a rule nor a server: the balancer knows the answer as soon as it has their heads.
 
-use relevo_model::cluster::Limits;
+use relevo_model::cluster::{Limits, Service};
 
 use super::body::Body;
 use super::refusal::{Refusal, Status};
-use super::request::Request;
+use super::request::{Method, Request};
 
 const LONG_TARGET: Refusal =
     Refusal::new(Status::UriTooLong, "the request's target is longer than this service allows");
@@ -16,12 +16,21 @@ pub(super) const LARGE_BODY: Refusal =
 pub(super) enum Own {
     /// To an authority that asks whether a name is ours (ACME).
     Proof(String),
+    /// To who asks whether the service works; it is no request of a user.
+    Monitor,
     /// That a limit of the service is passed.
     Limit(Refusal),
 }
 
-/// Which limit a request passes, if one.
-pub(super) fn passed(request: &Request, limits: &Limits) -> Option<Own> {
+/// Whether a request is one of these: it asks how the service is, or passes a limit.
+pub(super) fn find(request: &Request, bytes: &[u8], service: &Service) -> Option<Own> {
+    let limits = &service.limits;
+    if let Some(path) = &service.monitor
+        && request.target(bytes).split(|byte| *byte == b'?').next() == Some(path.as_bytes())
+        && matches!(request.method, Method::Head | Method::Safe)
+    {
+        return Some(Own::Monitor);
+    }
     if request.target_length() > limits.uri {
         return Some(Own::Limit(LONG_TARGET));
     }

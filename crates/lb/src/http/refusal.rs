@@ -1,5 +1,8 @@
 //! Answers that the balancer makes itself, and why.
 
+/// What error pages are; in what characters, they tell themselves.
+pub(super) const HTML: &str = "text/html";
+
 /// Why a request was not forwarded, or its answer not given: a status and a sentence for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -75,8 +78,9 @@ impl Status {
     }
 }
 
-/// Writes the whole answer. `close`: no further request will be read; `head_only`: the request was HEAD.
-pub fn write_answer(out: &mut Vec<u8>, refusal: Refusal, close: bool, head_only: bool) {
+/// Writes the whole answer. `page`: the operator's own body, HTML; `close`: no further request will be read;
+/// `head_only`: the request was HEAD.
+pub fn write_answer(out: &mut Vec<u8>, refusal: Refusal, page: Option<&[u8]>, close: bool, head_only: bool) {
     let line = refusal.status.line();
     let connection = if close { "Connection: close\r\n" } else { "" };
     let allow = if refusal.status == Status::MethodNotAllowed {
@@ -85,14 +89,17 @@ pub fn write_answer(out: &mut Vec<u8>, refusal: Refusal, close: bool, head_only:
         ""
     };
     // Line: "503 Service Unavailable: no server is up\n".
-    let length = line.len() + 2 + refusal.reason.len() + 1;
+    let sentence = [line.as_bytes(), b": ", refusal.reason.as_bytes(), b"\n"];
+    let (media, body) = match &page {
+        Some(page) => (HTML, std::slice::from_ref(page)),
+        None => ("text/plain; charset=utf-8", &sentence[..]),
+    };
+    let length: usize = body.iter().map(|part| part.len()).sum();
     let head = format!(
-        "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n{allow}Content-Length: {length}\r\n{connection}\r\n"
+        "HTTP/1.1 {line}\r\nContent-Type: {media}\r\nCache-Control: no-store\r\n{allow}Content-Length: {length}\r\n{connection}\r\n"
     );
     out.extend_from_slice(head.as_bytes());
     if !head_only {
-        for part in [line, ": ", refusal.reason, "\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
+        body.iter().for_each(|part| out.extend_from_slice(part));
     }
 }

@@ -71,7 +71,7 @@ fn an_incomplete_head_is_not_refused() {
 #[test]
 fn a_refusal_is_a_complete_answer() {
     let mut out = Vec::new();
-    write_answer(&mut out, Refusal::new(Status::Unavailable, "no server"), true, false);
+    write_answer(&mut out, Refusal::new(Status::Unavailable, "no server"), None, true, false);
     insta::assert_snapshot!(String::from_utf8(out).unwrap().replace('\r', ""), @r"
     HTTP/1.1 503 Service Unavailable
     Content-Type: text/plain; charset=utf-8

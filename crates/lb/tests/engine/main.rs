@@ -13,6 +13,7 @@ mod keep_alive;
 mod large;
 mod limits;
 mod log;
+mod own_answers;
 mod persistence;
 mod proxied;
 mod rig;
