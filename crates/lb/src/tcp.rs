@@ -47,6 +47,10 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
         },
     };
     local.counters().requests.add();
+    if first.is_empty() {
+        // Most clients speak first, and have done so by now.
+        client.read_early(&mut local.worker.scratch.borrow_mut(), &mut first);
+    }
     let pick = Pick::new(&pool.backend, peer.ip(), None, local.worker.slots.time());
     let mut search = Search::new(pool, pick);
     trace.ends(Cause::Server, Phase::Connect);
@@ -58,7 +62,7 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
                 break;
             }
         };
-        match connect(presence, work.server.server.at, &work.pool.backend).await {
+        match connect(presence, work.server.server.at, &work.pool.backend, !first.is_empty()).await {
             Ok(mut stream) => {
                 trace.connected(false);
                 let sent = if first.is_empty() { Ok(()) } else { stream.send([&first, &[]], false) };

@@ -151,7 +151,7 @@ async fn attempt(
             ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
         }
     }
-    match connect(&connection.presence, server.server.at, &pool.backend).await {
+    match connect(&connection.presence, server.server.at, &pool.backend, true).await {
         Ok(stream) => {
             connection.trace.connected(false);
             talk(connection, request, stream, pool, server).await

@@ -93,6 +93,14 @@ impl Client {
         }
     }
 
+    /// Takes what has come already, if that can be known without waiting; then the event loop watches.
+    pub(crate) fn read_early(&mut self, buffer: &mut [u8], into: &mut Vec<u8>) {
+        if let Self::Plain(plain) = self {
+            let count = plain.socket.read_early(buffer);
+            into.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        }
+    }
+
     /// Whether there are bytes to read just now. May take some of them: for a connection that will be closed.
     pub(crate) fn has_bytes(&mut self) -> bool {
         match self {

@@ -48,6 +48,15 @@ impl Late {
         socket::poll_read(self.ready()?, cx, buffer)
     }
 
+    /// Reads once, and registers. 0: nothing was there, or the end, which will be read again.
+    pub(super) fn read_early(&mut self, buffer: &mut [u8]) -> usize {
+        let Self::Early(stream) = self else { return 0 };
+        let count = socket::read_now(stream, buffer).ok().flatten().unwrap_or(0);
+        // Where it fails, the next read says so.
+        let _ = self.ready();
+        count
+    }
+
     /// Whether there are bytes to read just now. Takes one of them.
     pub(super) fn has_bytes(&self) -> bool {
         let now = self.socket().and_then(|socket| socket::read_now(&socket, &mut [0]));
