@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::local::{Handle, Presence};
+use crate::local::{Handle, Presence, Refused};
 use crate::stream::Client;
 use crate::{handshake, http, http2, proxied, tcp};
 
@@ -99,6 +99,9 @@ fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr)
     // Of an address that stands for all, the kernel knows which one it was.
     let at = at.filter(|at| !at.ip().is_unspecified()).or_else(|| stream.local_addr().ok());
     presence.set_ends(Ends { source: peer, destination: at.unwrap_or(peer) });
+    if !is_proxied && !enter(&mut presence, peer) {
+        return;
+    }
     if !tls && !is_proxied {
         return serve(presence, Client::plain(stream), peer);
     }
@@ -112,12 +115,29 @@ fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr)
             }
         }
         let peer = presence.ends().map_or(peer, |ends| ends.source);
+        if is_proxied && !enter(&mut presence, peer) {
+            return;
+        }
         if !tls {
             serve(presence, Client::plain(stream), peer);
         } else if let Some(client) = handshake::run(&presence, stream).await {
             serve(presence, client, peer);
         }
     }));
+}
+
+/// Counts a connection among those of its source. `false`: the source has enough of them.
+fn enter(presence: &mut Presence, peer: SocketAddr) -> bool {
+    match presence.local.enter(peer.ip()) {
+        Ok(place) => {
+            presence.set_source(place);
+            true
+        }
+        Err(Refused) => {
+            presence.local.counters().errors.add();
+            false
+        }
+    }
 }
 
 fn serve(presence: Presence, client: Client, peer: SocketAddr) {

@@ -13,6 +13,7 @@ use crate::gate::Gate;
 use crate::pages::Pages;
 use crate::rules::RuleSet;
 use crate::snapshot::ServiceSnapshot;
+use crate::sources::Sources;
 use crate::tls::{AcmeDesk, Terminator};
 
 /// A service in one configuration; the next configuration makes a new one that goes on with its counters.
@@ -36,6 +37,8 @@ pub(crate) struct Frontend {
     pub(crate) counters: Arc<[Counters]>,
     /// Its clients.
     pub(crate) gate: Arc<Gate>,
+    /// How many each source has of them, if that is limited.
+    pub(crate) sources: Arc<Sources>,
     /// What proves to clients, and to authorities, who it is.
     pub(crate) tls: FrontendTls,
 }
@@ -77,6 +80,7 @@ impl Frontend {
                 |former| Arc::clone(&former.counters),
             ),
             gate: former.map_or_else(|| Arc::new(Gate::new(most)), |former| Arc::clone(&former.gate)),
+            sources: former.map_or_else(Arc::default, |former| Arc::clone(&former.sources)),
             hsts: config.hsts.map(|age| Changes {
                 left_out: vec!["Strict-Transport-Security".to_owned()],
                 lines: format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()).into_bytes(),

@@ -45,6 +45,7 @@ mod search;
 mod server;
 mod slot;
 mod snapshot;
+mod sources;
 mod stream;
 mod tcp;
 mod tls;

@@ -6,6 +6,7 @@
 //! A new configuration puts a new [`Local`] into each [`Handle`]; connections look there at each request.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::gate::Gate;
 use crate::idle::Idle;
 use crate::server::Server;
 use crate::slot::Slot;
+use crate::sources::SourcePlace;
 use crate::stream::ServerStream;
 use crate::worker::{Hint, Worker};
 
@@ -39,6 +41,19 @@ impl Local {
         &self.frontend.counters[self.worker.number]
     }
 
+    /// Counts a connection among those of its source, if they are limited.
+    ///
+    /// # Errors
+    /// There are as many as allowed: this one must be closed. It was counted as refused.
+    pub(crate) fn enter(&self, source: IpAddr) -> Result<Option<SourcePlace>, Refused> {
+        let Some(most) = self.frontend.config.limits.connections_per_source else { return Ok(None) };
+        let place = self.frontend.sources.enter(source, most);
+        if place.is_none() {
+            self.counters().denied.add();
+        }
+        place.map(Some).ok_or(Refused)
+    }
+
     /// The pool that a rule chooses, by its number in the rules.
     pub(crate) fn chosen(&self, number: usize) -> Option<Rc<LocalPool>> {
         self.pools.get(*self.frontend.pools.chosen.get(number)?).map(Rc::clone)
@@ -51,6 +66,10 @@ impl Local {
         timeouts.tunnel.unwrap_or_else(|| timeouts.client.max(pool.backend.config.timeouts.server))
     }
 }
+
+/// A source has as many connections as allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
 
 /// A pool in one worker, in one configuration.
 #[derive(Debug)]
@@ -183,6 +202,8 @@ pub(crate) struct Presence {
     tls: bool,
     /// The client, and where it connected to.
     ends: Option<Ends>,
+    /// Among the connections of its source, if they are limited.
+    source: Option<SourcePlace>,
 }
 
 impl Presence {
@@ -191,14 +212,27 @@ impl Presence {
         let local = handle.current();
         let slot = local.worker.slots.open(handle.id);
         local.counters().connections.add();
-        Self { local, slot, handle, counted: true, tls, ends: None }
+        Self { local, slot, handle, counted: true, tls, ends: None, source: None }
     }
 
     /// For another request of the same client at the same time.
     pub(crate) fn another(&self) -> Self {
         let local = self.handle.current();
         let slot = local.worker.slots.open(self.handle.id);
-        Self { local, slot, handle: Rc::clone(&self.handle), counted: false, tls: self.tls, ends: self.ends }
+        Self {
+            local,
+            slot,
+            handle: Rc::clone(&self.handle),
+            counted: false,
+            tls: self.tls,
+            ends: self.ends,
+            source: None,
+        }
+    }
+
+    /// Notes its place among the connections of its source.
+    pub(crate) fn set_source(&mut self, place: Option<SourcePlace>) {
+        self.source = place;
     }
 
     /// Notes who the client is, and where it connected to.

@@ -6,7 +6,8 @@
 //! ```
 //! Nothing waits here: a datagram goes on at once or is lost, as on any router. Flows are bounded by the service's
 //! `max_connections`; when there is no place, the one of this worker that was silent longest makes room, and if this
-//! worker has none, the datagram is dropped and counted as an error. A server is asked by a socket of its own for each
+//! worker has none, the datagram is dropped and counted as an error; so it is when its source has all the flows that it
+//! may have. A server is asked by a socket of its own for each
 //! flow: the kernel tells when nobody listens there, and the flow's next datagram goes to another one. A service counts
 //! flows as requests.
 
@@ -79,11 +80,14 @@ impl Desk {
 
     fn open(self: &Rc<Self>, client: SocketAddr) -> Option<Rc<Flow>> {
         let handle = Rc::clone(&self.target.borrow().handle);
+        // Before others make room for it.
+        let place = handle.current().enter(client.ip()).ok()?;
         while !handle.gate.try_admit() {
             // Its place is free when it is closed.
             self.flows.borrow_mut().remove_oldest()?.close();
         }
-        let presence = Presence::new(handle, false);
+        let mut presence = Presence::new(handle, false);
+        presence.set_source(place);
         presence.local.counters().requests.add();
         let flow = self.flows.borrow_mut().add(client, |number| Flow::new(client, number, presence));
         let (desk, answering) = (Rc::clone(self), Rc::clone(&flow));

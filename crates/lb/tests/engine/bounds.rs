@@ -1,9 +1,13 @@
 //! What clients may send, and how much of the service one of them may have.
 
-use bytes::Bytes;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 
-use crate::http2::{connect, request, run};
-use crate::rig::{Front, Origin, Rig, service, wait_until, with_length};
+use bytes::Bytes;
+use relevo_model::cluster::Mode;
+
+use crate::http2::{connect, get, request, run};
+use crate::rig::{Client, Front, Origin, Rig, service, wait_until, with_length};
 
 fn with_most(origin: &Origin, most: u64) -> Front {
     let mut front = service(&[origin.at]);
@@ -136,4 +140,85 @@ fn http2_has_the_same_limits() {
     });
     assert_eq!(rig.server(1).failures, 0);
     wait_until("all are counted", || counts(&rig) == (5, 3, 3));
+}
+
+fn with_places(origin: &Origin, places: u32) -> Front {
+    let mut front = service(&[origin.at]);
+    front.limits.connections_per_source = Some(places);
+    front
+}
+
+#[test]
+fn a_source_has_as_many_connections_as_allowed_over_all_workers() {
+    let origin = Origin::named("one");
+    let rig = Rig::start(with_places(&origin, 3));
+    let mut clients: Vec<Client> = (0..3).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").unwrap().body, "one");
+    }
+    for _ in 0..10 {
+        assert!(rig.client().is_closed(), "it is closed without a word");
+    }
+    wait_until("they are counted", || counts(&rig) == (3, 10, 10));
+    // From another address of this machine there is room.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
+    socket.connect(&rig.at.into()).unwrap();
+    let mut other = TcpStream::from(socket);
+    other.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
+    let mut said = String::new();
+    other.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    // Places come back.
+    clients.pop();
+    wait_until("one is gone", || rig.engine.snapshot().services[0].connections == 2);
+    assert_eq!(rig.get("/").body, "one");
+    // The limit is the configuration's.
+    rig.engine.apply(&crate::rig::cluster([with_places(&origin, 5)])).unwrap();
+    clients.push(rig.client());
+    assert_eq!(clients.last_mut().unwrap().get("/").unwrap().body, "one");
+}
+
+#[test]
+fn the_source_is_whom_a_proxy_names() {
+    let origin = Origin::named("one");
+    let mut front = with_places(&origin, 1);
+    front.service.listen[0].proxy_protocol = true;
+    let rig = Rig::start(front);
+    let ask = |source: &str| {
+        let mut client = rig.client();
+        client.send(format!("PROXY TCP4 {source} 198.51.100.7 5 6\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client.answer().ok().map(|answer| (client, answer.body))
+    };
+    let (_one, body) = ask("192.0.2.1").unwrap();
+    assert_eq!(body, "one");
+    assert!(ask("192.0.2.1").is_none());
+    let (_two, body) = ask("192.0.2.2").unwrap();
+    assert_eq!(body, "one");
+    wait_until("one is counted", || counts(&rig) == (2, 1, 1));
+}
+
+#[test]
+fn connections_of_mode_tcp_and_streams_of_http2_are_what_is_counted() {
+    let origin = Origin::named("one");
+    let mut front = with_places(&origin, 1);
+    front.h2c = true;
+    let rig = Rig::start(front.clone());
+    run(async {
+        // Many requests at a time are one connection.
+        let (send, _) = connect(rig.at).await;
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..10 {
+            let mut send = send.clone().ready().await.unwrap();
+            all.spawn_local(async move { get(&mut send, "/").await.unwrap().0 });
+        }
+        assert_eq!(all.join_all().await, [200; 10]);
+    });
+    front.mode = Mode::Tcp;
+    let rig = Rig::start(front);
+    let mut first = rig.client();
+    assert_eq!(first.get("/").unwrap().body, "one");
+    assert!(rig.client().is_closed());
+    assert_eq!(first.get("/").unwrap().body, "one");
+    wait_until("it is counted", || counts(&rig) == (1, 1, 1));
 }

@@ -245,3 +245,22 @@ fn stopping_waits_only_for_answers() {
     rig.engine.shutdown(LONG);
     assert!(before.elapsed() < LONG, "an idle flow holds up nobody");
 }
+
+#[test]
+fn a_source_has_as_many_flows_as_allowed() {
+    let servers = [Server::named("one ")];
+    let mut front = udp(&servers);
+    front.limits.connections_per_source = Some(2);
+    let rig = Rig::start(front);
+    let clients: Vec<Client> = (0..2).map(|_| Client::of(&rig)).collect();
+    for client in &clients {
+        assert_eq!(client.ask(b"a"), b"one a");
+    }
+    let third = Client::of(&rig);
+    third.0.send(b"b").unwrap();
+    wait_until("it is refused", || {
+        let service = &rig.engine.snapshot().services[0];
+        (service.errors, service.figures.denied) == (1, 1)
+    });
+    assert_eq!(clients[0].ask(b"c"), b"one c", "nobody makes room for it");
+}
