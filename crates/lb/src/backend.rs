@@ -10,6 +10,7 @@ use relevo_model::cluster::Pool;
 use relevo_model::{ServerName, Time};
 use relevo_proto::balance::{self, Admin, Ask, Candidate, Choice, Table, Tried};
 use relevo_proto::health::State;
+use relevo_proto::health::agent::Agent;
 use relevo_proto::persistence::Cookies;
 
 use crate::counters::{Gauge, ServerCounters, Times};
@@ -186,24 +187,38 @@ impl Backend {
         self.servers.iter().take(self.config.servers.len()).for_each(|server| self.queue.offer(server));
     }
 
-    /// Notes what the checks say.
-    pub(crate) fn set_health(&self, server: &Server, health: State, since: Time, reason: String) {
+    /// Notes what the checks say. What it was and is, if it is not the same.
+    pub(crate) fn set_health(
+        &self,
+        server: &Server,
+        health: State,
+        now: Time,
+        reason: String,
+    ) -> Option<(State, State)> {
         let making = self.making();
         let mut state = server.state();
-        state.reason = reason;
-        if state.health != health {
-            let lasted = since.since(state.since);
-            match (state.health, health) {
-                (State::Down, _) => state.downtime += lasted,
-                (_, State::Down) => state.downs += 1,
-                (State::Up | State::Unknown, _) => {}
-            }
-            // The first check of a server that is up finds nothing new.
-            state.back = (health == State::Up && state.health == State::Down).then_some(since);
-            (state.health, state.since) = (health, since);
-            drop(state);
-            self.publish(&making, since);
+        state.checks = (health, reason);
+        let changed = state.settle(now);
+        drop(state);
+        if changed.is_some() {
+            self.publish(&making, now);
         }
+        changed
+    }
+
+    /// Notes what the server's agent says. What its health was and is, if it is not the same.
+    pub(crate) fn set_agent(&self, server: &Server, agent: Agent, now: Time) -> Option<(State, State)> {
+        let making = self.making();
+        let mut state = server.state();
+        let before = state.admin();
+        state.agent = agent;
+        if before == Admin::Maint && state.admin() != Admin::Maint {
+            state.back = Some(now);
+        }
+        let changed = state.settle(now);
+        drop(state);
+        self.publish(&making, now);
+        changed
     }
 
     /// Notes what the operator wants.
@@ -245,7 +260,7 @@ impl Backend {
         let is_empty = table.is_empty();
         let servers = self.config.servers.iter().zip(&self.servers);
         for (number, (config, server)) in (0..).zip(servers.clone()) {
-            server.set_most(config.max_connections);
+            server.set_most(server.state().most(config.max_connections));
             server.set_open(table.contains(number), table.keeps(number));
         }
         self.table.store(table.into());
@@ -276,11 +291,14 @@ impl Backend {
                     }
                     (None, _) | (_, None) => 100,
                 };
+                // What the agent says is of the whole weight.
+                let said = u32::from(state.agent.percent.unwrap_or(100));
+                let share = (u32::from(percent) * said).div_ceil(100);
                 Candidate {
-                    percent,
-                    most: config.max_connections,
+                    percent: u16::try_from(share).unwrap_or(u16::MAX),
+                    most: state.most(config.max_connections),
                     backup: config.backup,
-                    admin: state.admin,
+                    admin: state.admin(),
                     health: state.health,
                     ..Candidate::new(&config.name, state.weight.unwrap_or(config.weight))
                 }
@@ -311,12 +329,15 @@ impl Backend {
                 health: state.health,
                 admin: state.admin,
                 since: state.since,
-                reason: state.reason,
+                limit: state.most(config.max_connections),
+                reason: match &state.agent {
+                    agent if agent.is_silent() => state.reason,
+                    agent => format!("{}; its agent: {agent}", state.reason),
+                },
                 connections: u64::from(server.running()),
                 requests: server.sum(|counters| counters.requests.value()),
                 failures: server.sum(|counters| counters.failures.value()),
                 backup: config.backup,
-                limit: config.max_connections,
                 check_failures: state.check_failures,
                 downs: state.downs,
                 downtime: state.downtime

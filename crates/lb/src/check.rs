@@ -1,10 +1,13 @@
 //! The check thread: probes servers as their machines say, and tells everyone what changed.
 
+mod agents;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use relevo_model::Time;
-use relevo_model::cluster::{CheckKind, OnMarkedDown};
+use relevo_model::cluster::OnMarkedDown;
 use relevo_proto::balance::Admin;
 use relevo_proto::health::{self, Input, Output, ProbeResult, Settings, State};
 use tokio::sync::mpsc;
@@ -12,20 +15,22 @@ use tokio::sync::mpsc;
 use crate::backend::Backend;
 use crate::clock;
 use crate::generation::Generation;
-use crate::probe;
+use crate::probe::{Means, Question, Target};
 use crate::server::Server;
 use crate::slot::Signal;
 use crate::worker::{Command, Hint};
+use agents::{Agents, Told};
+
+/// Why a server is not checked.
+const MAINTENANCE: &str = "in maintenance, not checked";
 
 /// What the engine tells the check thread. Servers go by their ids.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Check these servers from now on, those that stay without a break.
     Apply(Arc<Generation>),
-    /// Check this server no more.
-    Pause(u64),
-    /// Check it again.
-    Resume(u64),
+    /// What the operator wants of this server is different now: maybe it is not checked any more, or checked again.
+    Wish(u64),
     /// End.
     Stop,
 }
@@ -46,15 +51,18 @@ struct Checks {
     checked: BTreeMap<u64, Checked>,
     /// When each machine wants to be woken.
     due: BTreeSet<(Time, u64)>,
+    agents: Agents,
     results: mpsc::UnboundedSender<Done>,
+    means: Rc<Means>,
 }
 
 /// A server that is checked.
 struct Checked {
     backend: Arc<Backend>,
     server: Arc<Server>,
-    /// Its place in the backend.
-    place: usize,
+    question: Rc<Question>,
+    /// The port that is asked.
+    port: u16,
     machine: health::Server,
 }
 
@@ -68,13 +76,23 @@ struct Done {
 pub(crate) async fn run(parts: Parts) {
     let Parts { mut hints, mut orders, workers } = parts;
     let (results, mut done) = mpsc::unbounded_channel();
-    let mut checks =
-        Checks { workers, backends: Vec::new(), checked: BTreeMap::new(), due: BTreeSet::new(), results };
+    let means = Rc::new(Means::default());
+    let (agents, mut told) = Agents::new(Rc::clone(&means));
+    let mut checks = Checks {
+        workers,
+        backends: Vec::new(),
+        checked: BTreeMap::new(),
+        due: BTreeSet::new(),
+        agents,
+        results,
+        means,
+    };
     loop {
         let now = clock::now();
         checks.wake(now);
         let steps = checks.backends.iter().filter_map(|backend| backend.next_step());
-        let next = checks.due.first().map(|(at, _)| *at).into_iter().chain(steps).min();
+        let probe = checks.due.first().map(|(at, _)| *at);
+        let next = probe.into_iter().chain(steps).chain(checks.agents.poll_timeout()).min();
         // Nobody to check: wait for orders alone.
         let sleep = tokio::time::sleep(next.map_or(std::time::Duration::from_secs(3600), |at| at.since(now)));
         tokio::select! {
@@ -83,11 +101,14 @@ pub(crate) async fn run(parts: Parts) {
                 checks.count(server, &result);
                 checks.tell(server, Input::Probed { number, result });
             }
-            Some(Hint { server }) = hints.recv() => checks.tell(server, Input::TrafficFailed),
+            Some(told) = told.recv() => checks.hear(told),
+            Some(hint) = hints.recv() => match hint {
+                Hint::Failed(server) => checks.tell(server, Input::TrafficFailed),
+                Hint::Row(server) => checks.observed(server),
+            },
             order = orders.recv() => match order {
                 Some(Order::Apply(generation)) => checks.adopt(&generation),
-                Some(Order::Pause(server)) => checks.tell(server, Input::Pause),
-                Some(Order::Resume(server)) => checks.tell(server, Input::Resume),
+                Some(Order::Wish(server)) => checks.follow_admin(server),
                 Some(Order::Stop) | None => return,
             },
         }
@@ -102,38 +123,46 @@ impl Checks {
         self.due.clear();
         let slow = |backend: &&Arc<Backend>| backend.config.slow_start.is_some();
         self.backends = generation.backends.iter().filter(slow).map(Arc::clone).collect();
+        let mut places = 0..;
         for backend in &generation.backends {
             let check = &backend.config.check;
-            let places = u32::try_from(backend.config.servers.len()).unwrap_or(u32::MAX);
-            for (place, (_, server)) in backend.config.servers.iter().zip(&backend.servers).enumerate() {
-                if check.kind == CheckKind::None {
+            let question = Question::of(backend).map(Rc::new);
+            for (config, server) in backend.config.servers.iter().zip(&backend.servers) {
+                let Some(question) = &question else {
                     backend.set_health(server, State::Up, now, "not checked, counts as up".to_owned());
                     continue;
-                }
+                };
                 let settings = Settings {
                     interval: check.interval,
+                    fast_interval: check.fast_interval,
+                    down_interval: check.down_interval,
                     rise: check.rise,
                     fall: check.fall,
-                    place: u32::try_from(place).unwrap_or(u32::MAX),
-                    places,
+                    place: places.next().unwrap_or_default(),
                 };
+                let port = config.check_port;
                 let machine = match former.remove(&server.id) {
-                    Some(same) if same.is_checked_as(backend, place) => same.machine,
+                    Some(same) if same.port == port && same.backend.config.check == *check => same.machine,
                     _ => {
                         let state = server.state().clone();
-                        health::Server::resume(settings, state.health, state.since, state.reason, now)
+                        let (health, reason) = state.checks;
+                        health::Server::resume(settings, health, state.since, reason, now)
                     }
                 };
                 let (backend, server) = (Arc::clone(backend), Arc::clone(server));
-                self.checked.insert(server.id, Checked { backend, server, place, machine });
+                let question = Rc::clone(question);
+                self.checked.insert(server.id, Checked { backend, server, question, port, machine });
             }
             // What was noted meanwhile went into the former table.
             backend.rebuild(now);
         }
+        for told in self.agents.adopt(generation, now) {
+            self.hear(told);
+        }
         for id in self.checked.keys().copied().collect::<Vec<_>>() {
             self.schedule(id);
-            if self.checked.get(&id).is_some_and(|one| one.server.state().admin == Admin::Maint) {
-                self.tell(id, Input::Pause);
+            if self.checked.get(&id).is_some_and(|one| one.server.state().admin() == Admin::Maint) {
+                self.tell(id, Input::Pause(MAINTENANCE.to_owned()));
             }
         }
     }
@@ -149,6 +178,7 @@ impl Checks {
         {
             backend.rebuild(now);
         }
+        self.agents.wake(now);
         while let Some(&(at, id)) = self.due.first()
             && at <= now
         {
@@ -170,6 +200,60 @@ impl Checks {
         self.follow(id);
     }
 
+    /// Checks a server or not, as the operator and its agent want.
+    fn follow_admin(&mut self, id: u64) {
+        let Some(checked) = self.checked.get(&id) else { return };
+        let admin = checked.server.state().admin();
+        self.tell(
+            id,
+            match admin {
+                Admin::Maint => Input::Pause(MAINTENANCE.to_owned()),
+                Admin::Ready | Admin::Drain => Input::Resume,
+            },
+        );
+    }
+
+    /// Traffic to a server failed often enough.
+    fn observed(&mut self, id: u64) {
+        let Some(checked) = self.checked.get(&id) else { return };
+        let pool = &checked.backend.config;
+        let reason = format!("{} failures in a row in traffic", pool.error_limit);
+        self.tell(id, Input::TrafficBad { then: pool.on_error, reason });
+    }
+
+    /// Takes in what an agent says.
+    fn hear(&mut self, told: Told) {
+        let Some((backend, server, agent)) = self.agents.take_in(told, clock::now()) else { return };
+        let before = server.state().admin();
+        tracing::info!(pool = %backend.config.name, "{}: its agent says {agent}", server.name);
+        let changed = backend.set_agent(&server, agent, clock::now());
+        self.announce(&backend, &server, changed);
+        if (before == Admin::Maint) != (server.state().admin() == Admin::Maint) {
+            self.follow_admin(server.id);
+        }
+    }
+
+    /// Logs a change of health once, and lets connections react.
+    fn announce(&self, backend: &Backend, server: &Server, changed: Option<(State, State)>) {
+        let Some((_, to)) = changed else { return };
+        let (name, pool, reason) = (&server.name, &backend.config.name, server.state().reason.clone());
+        match to {
+            State::Down => tracing::warn!(%pool, "{name} is down: {reason}"),
+            State::Up => tracing::info!(%pool, "{name} is up: {reason}"),
+            State::Unknown => tracing::info!(%pool, "{name} is unknown: {reason}"),
+        }
+        if to == State::Down {
+            let signal = match backend.config.on_marked_down {
+                OnMarkedDown::Retry => Signal::ServerDown,
+                OnMarkedDown::ShutdownSessions => Signal::Cut,
+            };
+            for worker in &self.workers {
+                // A worker that has ended has no connections.
+                let _ = worker.send(Command::Server { server: server.id, signal });
+            }
+        }
+    }
+
     /// Counts a check that failed.
     fn count(&self, id: u64, result: &ProbeResult) {
         if let (Some(checked), ProbeResult::Bad(_) | ProbeResult::TimedOut(_)) =
@@ -185,19 +269,14 @@ impl Checks {
             && let Some(output) = checked.machine.poll_output()
         {
             match output {
-                Output::Probe { number } => checked.probe(number, self.results.clone()),
-                Output::Changed { from, to, reason } => {
-                    checked.note((from, to), reason);
-                    if from != to && to == State::Down {
-                        let signal = match checked.backend.config.on_marked_down {
-                            OnMarkedDown::Retry => Signal::ServerDown,
-                            OnMarkedDown::ShutdownSessions => Signal::Cut,
-                        };
-                        for worker in &self.workers {
-                            // A worker that has ended has no connections.
-                            let _ = worker.send(Command::Server { server: id, signal });
-                        }
-                    }
+                Output::Probe { number } => {
+                    checked.probe(number, self.results.clone(), Rc::clone(&self.means));
+                }
+                Output::Changed { from: _, to, reason } => {
+                    let (backend, server) = (Arc::clone(&checked.backend), Arc::clone(&checked.server));
+                    tracing::debug!(pool = %backend.config.name, "{}: {reason}", server.name);
+                    let changed = backend.set_health(&server, to, clock::now(), reason);
+                    self.announce(&backend, &server, changed);
                 }
             }
         }
@@ -206,34 +285,20 @@ impl Checks {
 }
 
 impl Checked {
-    /// Whether the server at this place of a new backend is asked the same question in the same rhythm.
-    fn is_checked_as(&self, backend: &Backend, place: usize) -> bool {
-        let port = |backend: &Backend, place: usize| {
-            backend.config.servers.get(place).map(|server| server.check_port)
-        };
-        self.backend.config.check == backend.config.check
-            && port(&self.backend, self.place) == port(backend, place)
-    }
-
-    fn probe(&self, number: u64, results: mpsc::UnboundedSender<Done>) {
+    fn probe(&self, number: u64, results: mpsc::UnboundedSender<Done>, means: Rc<Means>) {
         let (backend, server) = (Arc::clone(&self.backend), Arc::clone(&self.server));
+        let (question, port) = (Rc::clone(&self.question), self.port);
         tokio::task::spawn_local(async move {
-            let (check, proxy_protocol) = (&backend.config.check, backend.config.proxy_protocol);
-            let way = probe::Way { tls: backend.tls.checks.as_ref(), proxy_protocol };
-            let result = probe::run(server.at, check, way).await;
+            let target = Target {
+                name: &server.name,
+                at: server.at,
+                port,
+                tls: backend.tls.checks.as_ref(),
+                proxy_protocol: backend.config.proxy_protocol,
+            };
+            let result = question.ask(&target, backend.config.check.timeout, &means).await;
             // The receiver is gone only when the thread ends.
             let _ = results.send(Done { server: server.id, number, result });
         });
-    }
-
-    fn note(&self, (from, to): (State, State), reason: String) {
-        let (name, pool) = (&self.server.name, &self.backend.config.name);
-        match to {
-            _ if from == to => tracing::debug!(%pool, "{name} is still {to:?}: {reason}"),
-            State::Down => tracing::warn!(%pool, "{name} is down: {reason}"),
-            State::Up => tracing::info!(%pool, "{name} is up: {reason}"),
-            State::Unknown => tracing::info!(%pool, "{name} is unknown: {reason}"),
-        }
-        self.backend.set_health(&self.server, to, clock::now(), reason);
     }
 }

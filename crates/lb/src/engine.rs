@@ -269,10 +269,7 @@ impl Engine {
     fn set_one(&self, backend: &Backend, server: &Server, admin: Admin, cut: bool) {
         backend.set_admin(server, admin, clock::now());
         // Threads that have ended need no orders. The checks are told in any case: a slow start may begin.
-        let _ = self.orders.send(match admin {
-            Admin::Maint => Order::Pause(server.id),
-            Admin::Ready | Admin::Drain => Order::Resume(server.id),
-        });
+        let _ = self.orders.send(Order::Wish(server.id));
         if cut {
             for worker in &self.workers {
                 let _ = worker.send(Command::Server { server: server.id, signal: Signal::Cut });

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relevo_model::cluster::Observe;
 use relevo_proto::proxy_protocol::Ends;
 
 use crate::backend::Backend;
@@ -18,6 +19,7 @@ use crate::counters::{Counters, ServerCounters};
 use crate::frontend::Frontend;
 use crate::gate::Gate;
 use crate::idle::Idle;
+use crate::log::Cause;
 use crate::server::Server;
 use crate::slot::Slot;
 use crate::sources::SourcePlace;
@@ -114,7 +116,29 @@ impl LocalServer {
     pub(crate) fn failed(&self) {
         self.counters().failures.add();
         // A full queue means that they have been told enough.
-        let _ = self.worker.hints.try_send(Hint { server: self.server.id });
+        let _ = self.worker.hints.try_send(Hint::Failed(self.server.id));
+    }
+
+    /// Where traffic is observed: how work on this layer went.
+    pub(crate) fn observe(&self, backend: &Backend, layer: Observe, went_well: bool) {
+        if backend.config.observe.is_none_or(|wanted| wanted == Observe::Layer4 && layer == Observe::Layer7) {
+            return;
+        }
+        if went_well {
+            // Only what is looked at last proves that nothing is wrong.
+            if backend.config.observe == Some(layer) {
+                self.server.errors.forget();
+            }
+        } else if self.server.errors.add(backend.config.error_limit) {
+            let _ = self.worker.hints.try_send(Hint::Row(self.server.id));
+        }
+    }
+
+    /// The same of a connection that could not be made. What was the balancer's own fault or wish says nothing.
+    pub(crate) fn observe_unconnected(&self, backend: &Backend, cause: Cause) {
+        if !matches!(cause, Cause::Resources | Cause::ServerDown) {
+            self.observe(backend, Observe::Layer4, false);
+        }
     }
 
     /// A connection that rested, if there is a good one.

@@ -53,7 +53,8 @@ pub(crate) struct Work {
     slot: Rc<Slot>,
     /// Whether it has one of the places that the server has.
     has_place: bool,
-    _running: Running,
+    /// Until it is dropped.
+    running: Option<Running>,
 }
 
 impl Search {
@@ -99,7 +100,7 @@ impl Search {
             presence.slot.set_target(Some(server.server.id));
             let running = server.begin(&self.pool);
             let (pool, slot) = (Rc::clone(&self.pool), Rc::clone(&presence.slot));
-            return Ok(Work { pool, server, number, slot, has_place, _running: running });
+            return Ok(Work { pool, server, number, slot, has_place, running: Some(running) });
         }
     }
 
@@ -159,6 +160,8 @@ impl Search {
 impl Drop for Work {
     fn drop(&mut self) {
         self.slot.set_target(None);
+        // It ends before the next one begins.
+        self.running = None;
         if self.has_place {
             self.pool.backend.queue.give_back(&self.server.server);
         }

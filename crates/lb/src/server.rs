@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use relevo_model::{ServerName, Time};
 use relevo_proto::balance::Admin;
-use relevo_proto::health::State;
+use relevo_proto::health::agent::Agent;
+use relevo_proto::health::{Errors, State};
 
 use crate::counters::ServerCounters;
 
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     open: AtomicBool,
     /// Whether clients that are bound to it may go on asking it.
     keeps: AtomicBool,
+    /// Failures in a row, where traffic is observed.
+    pub(crate) errors: Errors,
     state: Mutex<ServerState>,
 }
 
@@ -38,7 +41,11 @@ pub(crate) struct Server {
 pub(crate) struct ServerState {
     /// What the operator wants.
     pub(crate) admin: Admin,
-    /// What the checks say.
+    /// What the checks say, and the evidence.
+    pub(crate) checks: (State, String),
+    /// What its agent says.
+    pub(crate) agent: Agent,
+    /// What both say: down if either does.
     pub(crate) health: State,
     /// Since when.
     pub(crate) since: Time,
@@ -56,6 +63,44 @@ pub(crate) struct ServerState {
     pub(crate) back: Option<Time>,
 }
 
+impl ServerState {
+    /// What the operator and its agent want together: the less work.
+    pub(crate) fn admin(&self) -> Admin {
+        match (self.admin, self.agent.admin) {
+            (Admin::Maint, _) | (_, Admin::Maint) => Admin::Maint,
+            (Admin::Drain, _) | (_, Admin::Drain) => Admin::Drain,
+            (Admin::Ready, Admin::Ready) => Admin::Ready,
+        }
+    }
+
+    /// Most requests or connections at a time, where the file says `most`.
+    pub(crate) fn most(&self, most: Option<u32>) -> Option<u32> {
+        self.agent.most.map_or(most, |said| (said > 0).then_some(said))
+    }
+
+    /// Draws from what checks and agent say; what it was and is, if that is not the same.
+    pub(crate) fn settle(&mut self, now: Time) -> Option<(State, State)> {
+        let (to, reason) = match &self.agent.down {
+            Some(reason) => (State::Down, reason),
+            None => (self.checks.0, &self.checks.1),
+        };
+        self.reason.clone_from(reason);
+        let from = std::mem::replace(&mut self.health, to);
+        if from == to {
+            return None;
+        }
+        match (from, to) {
+            (State::Down, _) => self.downtime += now.since(self.since),
+            (_, State::Down) => self.downs += 1,
+            (State::Up | State::Unknown, _) => {}
+        }
+        // The first check of a server that is up finds nothing new.
+        self.back = (to == State::Up && from == State::Down).then_some(now);
+        self.since = now;
+        Some((from, to))
+    }
+}
+
 impl Server {
     /// A server that was never checked.
     pub(crate) fn new(
@@ -68,6 +113,8 @@ impl Server {
     ) -> Self {
         let state = ServerState {
             admin,
+            checks: (State::Unknown, "not checked yet".to_owned()),
+            agent: Agent::default(),
             health: State::Unknown,
             since: now,
             reason: "not checked yet".to_owned(),
@@ -87,6 +134,7 @@ impl Server {
             most: AtomicU32::new(u32::MAX),
             open: AtomicBool::new(false),
             keeps: AtomicBool::new(false),
+            errors: Errors::default(),
             state: Mutex::new(state),
         }
     }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use relevo_model::Time;
+use relevo_model::cluster::Observe;
 use relevo_proto::hello::{self, Hello};
 use relevo_proto::rule::{Allowed, Course, NoHeaders, Request, Step, Verdict};
 
@@ -65,6 +66,7 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
         match connect(presence, work.server.server.at, &work.pool.backend, !first.is_empty()).await {
             Ok(mut stream) => {
                 trace.connected(false);
+                work.server.observe(&work.pool.backend, Observe::Layer4, true);
                 let sent = if first.is_empty() { Ok(()) } else { stream.send([&first, &[]], false) };
                 let ended = match sent {
                     Err(_) => relay::Ended::Broken(Cause::Server),
@@ -79,7 +81,9 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
                 return client.close();
             }
             Err(error) => {
-                trace.ends(not_connected(&error), Phase::Connect);
+                let cause = not_connected(&error);
+                trace.ends(cause, Phase::Connect);
+                work.server.observe_unconnected(&work.pool.backend, cause);
                 work.server.counters().connect_errors.add();
             }
         }

@@ -51,11 +51,13 @@ pub(crate) struct Next {
     pub(crate) done: std::sync::mpsc::Sender<io::Result<()>>,
 }
 
-/// Traffic to a server failed: the checks should look.
+/// What traffic says about a server, by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hint {
-    /// Its id.
-    pub(crate) server: u64,
+pub(crate) enum Hint {
+    /// It failed: the checks should look.
+    Failed(u64),
+    /// As many failures in a row as the operator wants to know of.
+    Row(u64),
 }
 
 /// What all connections of one worker share. Nothing of it is borrowed across an await.

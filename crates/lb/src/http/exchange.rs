@@ -12,6 +12,8 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use relevo_model::cluster::Observe;
+
 use super::answer::Answer;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
@@ -94,7 +96,10 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
                 work.server.counters().connect_errors.add();
                 refusal = UNREACHABLE;
             }
-            Attempt::Died | Attempt::Silent => {
+            attempt @ (Attempt::Died | Attempt::Silent) => {
+                if matches!(attempt, Attempt::Silent) {
+                    work.server.observe(&work.pool.backend, Observe::Layer4, false);
+                }
                 refusal = DIED;
                 if !std::mem::replace(&mut may_repeat, false) {
                     return Finish::Refuse { refusal, close };
@@ -157,7 +162,9 @@ async fn attempt(
             talk(connection, request, stream, pool, server).await
         }
         Err(error) => {
-            connection.trace.ends(not_connected(&error), Phase::Connect);
+            let cause = not_connected(&error);
+            connection.trace.ends(cause, Phase::Connect);
+            server.observe_unconnected(&pool.backend, cause);
             Attempt::NotConnected
         }
     }
@@ -176,6 +183,14 @@ async fn talk(
         return Attempt::NotConnected;
     }
     let end = poll_fn(|cx| talk.poll(connection, cx)).await;
+    if pool.backend.config.observe.is_some() {
+        if talk.has_answered() {
+            server.observe(&pool.backend, Observe::Layer4, true);
+        }
+        if let Some(went_well) = talk.went_well(&end) {
+            server.observe(&pool.backend, Observe::Layer7, went_well);
+        }
+    }
     Attempt::Finished(match end {
         End::Complete { close } => {
             let uploaded = talk.is_uploaded();

@@ -6,6 +6,7 @@ mod algorithms;
 mod apply;
 mod balancing;
 mod bounds;
+mod checks;
 mod framing;
 mod http;
 mod http2;

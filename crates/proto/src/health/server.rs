@@ -4,22 +4,25 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use relevo_model::Time;
+use relevo_model::cluster::OnError;
 
-use super::State;
+use super::{State, rhythm};
 
 /// How a server is probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Time from one probe's start to the next's.
     pub interval: Duration,
+    /// The same while the state may be changing.
+    pub fast_interval: Duration,
+    /// The same while it is down.
+    pub down_interval: Duration,
     /// Good probes in a row that bring a server up; at least 1.
     pub rise: u32,
     /// Bad probes in a row that take a server down; at least 1.
     pub fall: u32,
-    /// This server's place among those that are checked alike.
+    /// This server's place among all that are checked: their probes are spread over the interval.
     pub place: u32,
-    /// How many those are: their probes are spread over the interval.
-    pub places: u32,
 }
 
 /// What a probe saw.
@@ -31,8 +34,8 @@ pub enum ProbeResult {
     Bad(String),
     /// It did not answer in time.
     TimedOut(Duration),
-    /// It was not asked: the balancer has no sockets or ports left. That says nothing about the server.
-    NotAsked,
+    /// It was not asked, and why: the balancer has no sockets left, or may not. That says nothing about the server.
+    NotAsked(String),
 }
 
 /// Something happened.
@@ -47,8 +50,15 @@ pub enum Input {
     },
     /// Traffic to the server failed.
     TrafficFailed,
-    /// Check no more: the operator has put the server into maintenance. Its health becomes unknown.
-    Pause,
+    /// Many failures in a row were seen in traffic.
+    TrafficBad {
+        /// What they lead to.
+        then: OnError,
+        /// The evidence.
+        reason: String,
+    },
+    /// Check no more, and why: the server is in maintenance. Its health becomes unknown.
+    Pause(String),
     /// Check again.
     Resume,
 }
@@ -81,8 +91,6 @@ pub struct Server {
     reason: String,
     /// Results in a row that speak against `state`.
     against: u32,
-    /// The phase of its regular probes.
-    origin: Time,
     next: Option<Time>,
     in_flight: Option<u64>,
     number: u64,
@@ -98,16 +106,14 @@ const FIRST_WITHIN: Duration = Duration::from_secs(1);
 impl Server {
     /// A server that was never probed.
     pub fn new(settings: Settings, now: Time) -> Self {
-        let places = settings.places.max(1);
-        let part = |whole: Duration| whole / places * settings.place.min(places - 1);
+        let first = rhythm::part(settings.interval.min(FIRST_WITHIN), settings.place);
         Self {
             settings,
             state: State::Unknown,
             since: now,
             reason: "not checked yet".to_owned(),
             against: 0,
-            origin: now + part(settings.interval),
-            next: Some(now + part(settings.interval.min(FIRST_WITHIN))),
+            next: Some(now + first),
             in_flight: None,
             number: 0,
             again: false,
@@ -146,11 +152,12 @@ impl Server {
                 }
             }
             Input::TrafficFailed => self.on_traffic_failed(now),
-            Input::Pause => {
+            Input::TrafficBad { then, reason } => self.on_traffic_bad(now, then, reason),
+            Input::Pause(reason) => {
                 self.in_flight = None;
                 self.next = None;
                 self.again = false;
-                self.change(now, State::Unknown, "in maintenance, not checked".to_owned());
+                self.change(now, State::Unknown, reason);
             }
             Input::Resume => {
                 if self.next.is_none() && self.in_flight.is_none() {
@@ -192,18 +199,25 @@ impl Server {
             ProbeResult::TimedOut(after) => {
                 Some((State::Down, format!("no answer within {} ms", after.as_millis())))
             }
-            ProbeResult::NotAsked => None,
+            ProbeResult::NotAsked(reason) => {
+                if self.state == State::Unknown {
+                    self.change(now, State::Unknown, reason);
+                }
+                None
+            }
         };
         if let Some((seen, reason)) = seen {
             self.count(now, seen, reason);
         }
         let started = self.last_start.unwrap_or(now);
-        self.next = Some(if self.against > 0 || self.again {
-            // About to change, or traffic doubts it: be quick to know.
-            now.max(started + self.quick())
+        self.next = Some(now.max(if self.again {
+            // Traffic doubts it: be quick to know.
+            started + self.quick()
+        } else if self.against > 0 && self.settings.fast_interval < self.interval() {
+            started + self.settings.fast_interval
         } else {
-            now.max(self.regular_after(started))
-        });
+            self.regular_after(started)
+        }));
     }
 
     fn count(&mut self, now: Time, seen: State, reason: String) {
@@ -236,6 +250,31 @@ impl Server {
         }
     }
 
+    fn on_traffic_bad(&mut self, now: Time, then: OnError, reason: String) {
+        let paused = self.next.is_none() && self.in_flight.is_none();
+        if self.state == State::Down || paused {
+            return;
+        }
+        let fall = self.settings.fall.max(1);
+        let counts = match then {
+            OnError::Fastinter => 0,
+            // Nothing is known of it yet, so that one bad probe would decide.
+            OnError::FailCheck | OnError::SuddenDeath if self.state == State::Unknown => 0,
+            OnError::FailCheck => self.against + 1,
+            OnError::SuddenDeath => (self.against + 1).max(fall - 1),
+            OnError::MarkDown => fall,
+        };
+        if counts >= fall {
+            self.change(now, State::Down, reason);
+        } else {
+            self.against = self.against.max(counts);
+        }
+        if self.in_flight.is_none() {
+            let earliest = self.last_start.map_or(now, |start| start + self.settings.fast_interval);
+            self.next = self.next.map(|next| next.min(earliest.max(now)));
+        }
+    }
+
     fn change(&mut self, now: Time, to: State, reason: String) {
         self.against = 0;
         if self.state == to && self.reason == reason {
@@ -251,21 +290,21 @@ impl Server {
 
     /// The shortest time between two probes' starts.
     fn quick(&self) -> Duration {
-        self.settings.interval / 4
+        self.settings.fast_interval.min(self.settings.interval / 4)
+    }
+
+    /// From one regular probe's start to the next's.
+    fn interval(&self) -> Duration {
+        match self.state {
+            State::Down => self.settings.down_interval,
+            State::Up | State::Unknown => self.settings.interval,
+        }
     }
 
     /// The regular probe that follows one started at `started`: in this server's phase of the interval, and not
     /// sooner than half an interval.
     fn regular_after(&self, started: Time) -> Time {
-        let interval = self.settings.interval.max(Duration::from_millis(1));
-        let earliest = started + interval / 2;
-        let whole = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-        let passed = u64::try_from(earliest.since(self.origin).as_nanos()).unwrap_or(u64::MAX);
-        let mut at = self.origin + Duration::from_nanos(passed / whole * whole);
-        if at < earliest {
-            at += interval;
-        }
-        at
+        rhythm::next(self.interval(), self.settings.place, started + self.interval() / 2)
     }
 
     fn check_invariants(&self) {

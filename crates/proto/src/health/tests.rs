@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use relevo_model::Time;
+use relevo_model::cluster::OnError;
 
 use super::{Input, Output, ProbeResult, Server, Settings, State};
 
-const SETTINGS: Settings =
-    Settings { interval: Duration::from_secs(1), rise: 2, fall: 3, place: 0, places: 1 };
+const SETTINGS: Settings = Settings {
+    interval: Duration::from_secs(1),
+    fast_interval: Duration::from_millis(250),
+    down_interval: Duration::from_secs(1),
+    rise: 2,
+    fall: 3,
+    place: 0,
+};
 
 fn good() -> ProbeResult {
     ProbeResult::Good("GET / answered 200".to_owned())
@@ -83,15 +90,92 @@ fn probes_come_every_interval_and_faster_while_in_doubt() {
 }
 
 #[test]
+fn a_server_that_is_down_has_a_rhythm_of_its_own() {
+    let settings = Settings {
+        fast_interval: Duration::from_millis(500),
+        down_interval: Duration::from_secs(5),
+        ..SETTINGS
+    };
+    let mut server = Server::new(settings, Time::ZERO);
+    let times: Vec<u64> = [bad(), bad(), bad(), good(), bad(), bad(), good(), good(), good()]
+        .into_iter()
+        .map(|result| probe(&mut server, result).0.as_millis())
+        .collect();
+    assert_eq!(times, [0, 5000, 10_000, 15_000, 15_500, 20_000, 25_000, 25_500, 26_000]);
+}
+
+#[test]
 fn probes_of_many_servers_are_spread_and_the_first_ones_come_soon() {
-    let settings = Settings { interval: Duration::from_secs(10), places: 4, ..SETTINGS };
+    let settings = Settings { interval: Duration::from_secs(10), ..SETTINGS };
     let mut all: Vec<Server> =
-        (0..4).map(|place| Server::new(Settings { place, ..settings }, Time::ZERO)).collect();
+        (0..1000).map(|place| Server::new(Settings { place, ..settings }, Time::ZERO)).collect();
     let mut round =
         || -> Vec<u64> { all.iter_mut().map(|server| probe(server, good()).0.as_millis()).collect() };
-    assert_eq!(round(), [0, 250, 500, 750]);
+    assert!(round().into_iter().all(|at| at < 1000));
     round();
-    assert_eq!(round(), [20_000, 22_500, 25_000, 17_500]);
+    let mut times = round();
+    times.sort_unstable();
+    let most = times.iter().map(|start| times.iter().filter(|at| (*start..start + 500).contains(at)).count());
+    assert!(most.max().unwrap() <= 60, "in a twentieth of the interval a twentieth, and a little");
+}
+
+fn traffic(then: OnError) -> Input {
+    Input::TrafficBad { then, reason: "10 failures in a row".to_owned() }
+}
+
+#[test]
+fn observed_traffic_counts_as_the_operator_wants() {
+    for (then, before, up_after) in [
+        (OnError::Fastinter, 0, true),
+        (OnError::Fastinter, 2, true),
+        (OnError::FailCheck, 0, true),
+        (OnError::FailCheck, 1, true),
+        (OnError::FailCheck, 2, false),
+        (OnError::SuddenDeath, 0, true),
+        (OnError::SuddenDeath, 1, true),
+        (OnError::SuddenDeath, 2, false),
+        (OnError::MarkDown, 0, false),
+    ] {
+        let mut server = Server::new(SETTINGS, Time::ZERO);
+        probe(&mut server, good());
+        let mut last = Time::ZERO;
+        for _ in 0..before {
+            last = probe(&mut server, bad()).0;
+        }
+        let now = last + Duration::from_millis(100);
+        server.handle_input(now, traffic(then));
+        assert_eq!(server.state() == State::Up, up_after, "{then:?} after {before}");
+        assert_eq!(server.poll_timeout(), Some(last + Duration::from_millis(250)), "{then:?}: soon");
+        if !up_after {
+            assert_eq!(server.reason(), "10 failures in a row");
+            while server.poll_output().is_some() {}
+            // Its checks bring it back.
+            probe(&mut server, good());
+            probe(&mut server, good());
+            assert_eq!(server.state(), State::Up);
+        }
+    }
+    // One more bad probe after a sudden death; three after none.
+    for (then, needed) in [(OnError::SuddenDeath, 1), (OnError::Fastinter, 3)] {
+        let mut server = Server::new(SETTINGS, Time::ZERO);
+        probe(&mut server, good());
+        server.handle_input(Time::ZERO, traffic(then));
+        let bad_ones = (1..).find(|_| !probe(&mut server, bad()).1.is_empty());
+        assert_eq!(bad_ones, Some(needed), "{then:?}");
+    }
+}
+
+#[test]
+fn observed_traffic_does_not_decide_about_who_is_unknown_or_paused() {
+    for then in [OnError::Fastinter, OnError::FailCheck, OnError::SuddenDeath] {
+        let mut server = Server::new(SETTINGS, Time::ZERO);
+        server.handle_input(Time::ZERO, traffic(then));
+        assert_eq!(server.state(), State::Unknown, "{then:?}");
+    }
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    server.handle_input(Time::ZERO, Input::Pause("maintenance".to_owned()));
+    server.handle_input(Time::ZERO, traffic(OnError::MarkDown));
+    assert_eq!(server.state(), State::Unknown);
 }
 
 #[test]
@@ -114,7 +198,7 @@ fn a_late_result_of_a_paused_check_is_ignored() {
     let mut server = Server::new(SETTINGS, Time::ZERO);
     server.handle_timeout(Time::ZERO);
     assert_eq!(server.poll_output(), Some(Output::Probe { number: 1 }));
-    server.handle_input(Time::ZERO, Input::Pause);
+    server.handle_input(Time::ZERO, Input::Pause("in maintenance, not checked".to_owned()));
     server.handle_input(Time::ZERO, Input::Probed { number: 1, result: good() });
     assert_eq!((server.state(), server.poll_timeout()), (State::Unknown, None));
     let unknown = |reason: &str| {
@@ -141,15 +225,17 @@ fn the_evidence_is_the_latest() {
 #[test]
 fn a_probe_that_was_not_made_says_nothing() {
     let mut server = Server::new(SETTINGS, Time::ZERO);
-    assert_eq!(probe(&mut server, ProbeResult::NotAsked).1, []);
-    assert_eq!(server.state(), State::Unknown);
+    let not_asked = || ProbeResult::NotAsked("no sockets are left".to_owned());
+    assert_eq!(probe(&mut server, not_asked()).1.len(), 1, "it is said why nothing is known");
+    assert_eq!(probe(&mut server, not_asked()).1, []);
+    assert_eq!((server.state(), server.reason()), (State::Unknown, "no sockets are left"));
     probe(&mut server, good());
     for _ in 0..10 {
-        assert_eq!(probe(&mut server, ProbeResult::NotAsked).1, []);
+        assert_eq!(probe(&mut server, not_asked()).1, []);
     }
     // Nor does it break a row.
     assert_eq!(probe(&mut server, bad()).1, []);
-    assert_eq!(probe(&mut server, ProbeResult::NotAsked).1, []);
+    assert_eq!(probe(&mut server, not_asked()).1, []);
     assert_eq!(probe(&mut server, bad()).1, []);
     assert_eq!(probe(&mut server, bad()).1.len(), 1);
 }
@@ -160,6 +246,7 @@ enum Step {
     Timeout,
     Result(bool, bool),
     Traffic,
+    Observed(OnError),
     Pause,
     Resume,
 }
@@ -170,6 +257,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Timeout),
         (any::<bool>(), any::<bool>()).prop_map(|(good, current)| Step::Result(good, current)),
         Just(Step::Traffic),
+        prop::sample::select(vec![OnError::Fastinter, OnError::FailCheck, OnError::SuddenDeath])
+            .prop_map(Step::Observed),
         Just(Step::Pause),
         Just(Step::Resume),
     ]
@@ -191,10 +280,16 @@ proptest! {
                 Step::Wait(millis) => now += Duration::from_millis(millis),
                 Step::Timeout => server.handle_timeout(now),
                 Step::Traffic => server.handle_input(now, Input::TrafficFailed),
+                Step::Observed(then) => {
+                    // It counts as bad probes would.
+                    may = then != OnError::Fastinter && before == State::Up;
+                    row = if may && then == OnError::SuddenDeath { (false, fall) } else { (false, row.1 * u32::from(!row.0) + 1) };
+                    server.handle_input(now, traffic(then));
+                }
                 Step::Resume => server.handle_input(now, Input::Resume),
                 Step::Pause => {
                     (current, last_start, may, row) = (None, None, true, (true, 0));
-                    server.handle_input(now, Input::Pause);
+                    server.handle_input(now, Input::Pause("in maintenance, not checked".to_owned()));
                 }
                 Step::Result(is_good, is_current) => {
                     let number = if is_current { current.unwrap_or(0) } else { 0 };

@@ -128,6 +128,7 @@ impl Talk {
                 }
                 continue;
             }
+            self.status = response.status;
             if response.status == 101 {
                 if !self.request.websocket {
                     return Some(

@@ -14,6 +14,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use relevo_proto::health::is_failure;
+
 use super::body::Body;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
@@ -61,6 +63,8 @@ pub(super) struct Talk {
     heard: bool,
     /// Whether the server may be asked again on this connection.
     keep: bool,
+    /// The answer's status; 0: there is none yet.
+    status: u16,
     /// Whether this is the client's last answer.
     close: bool,
     /// Whether the client gets the content of chunks only.
@@ -110,6 +114,7 @@ impl Talk {
             carry: Vec::new(),
             heard: false,
             keep: true,
+            status: 0,
             close: false,
             plain: false,
             tube: None,
@@ -139,6 +144,24 @@ impl Talk {
     /// Whether the request was sent to its end.
     pub(super) fn is_uploaded(&self) -> bool {
         self.up == Upload::Done
+    }
+
+    /// Whether the server has begun to answer.
+    pub(super) const fn has_answered(&self) -> bool {
+        self.status != 0
+    }
+
+    /// What an end says of the server; `None`: nothing.
+    pub(super) fn went_well(&self, end: &End) -> Option<bool> {
+        match end {
+            End::Complete { .. } | End::Upgraded => Some(self.status == 101 || !is_failure(self.status)),
+            End::Refuse(refusal) => {
+                matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout).then_some(false)
+            }
+            End::Cut => Some(false),
+            // Silence is for whoever may ask again to judge.
+            End::Silent | End::Abandoned | End::ClientGone | End::ClientWrong(_) => None,
+        }
     }
 
     /// The connection, if it can be used again.
