@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::generation::{Generation, Sockets};
 use crate::house::House;
+use crate::http::coder::Coders;
 use crate::http::fields::Fields;
 use crate::log::Journal;
 use crate::population::Population;
@@ -70,6 +71,8 @@ pub(crate) struct Worker {
     pub(crate) output: RefCell<Vec<u8>>,
     /// The head that is being parsed.
     pub(crate) fields: RefCell<Fields>,
+    /// Answers that are being compressed.
+    pub(crate) coders: Coders,
     pub(crate) slots: Slots,
     /// For what goes past this process.
     pub(crate) tubes: RefCell<Tubes>,
@@ -114,6 +117,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         scratch: RefCell::new(vec![0; SCRATCH].into()),
         output: RefCell::new(Vec::with_capacity(SCRATCH)),
         fields: RefCell::new(Fields::new()),
+        coders: Coders::default(),
         slots: Slots::default(),
         tubes: RefCell::default(),
         closing: Cell::new(false),

@@ -8,6 +8,8 @@
 //! This room opens no socket, reads no clock and draws no random number.
 
 pub mod balance;
+pub mod coding;
+pub mod head;
 pub mod health;
 pub mod hello;
 pub mod password;

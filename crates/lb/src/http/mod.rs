@@ -6,6 +6,7 @@
 mod answer;
 pub mod body;
 pub mod chunked;
+pub(crate) mod coder;
 pub(crate) mod connection;
 mod decide;
 pub(crate) mod exchange;

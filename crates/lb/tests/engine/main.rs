@@ -7,6 +7,7 @@ mod apply;
 mod balancing;
 mod bounds;
 mod checks;
+mod compression;
 mod framing;
 mod http;
 mod http2;

@@ -268,6 +268,12 @@ impl Client {
         bytes
     }
 
+    /// The next byte; `None`: the balancer has closed.
+    pub(crate) fn next_byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        matches!(self.0.read(&mut byte), Ok(1)).then_some(byte[0])
+    }
+
     /// Whether the balancer has closed.
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0) | Err(_))

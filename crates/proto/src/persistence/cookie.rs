@@ -1,7 +1,7 @@
 //! The Cookie field (RFC 6265 sections 4.2 and 5.4), read as its servers do: pairs between semicolons, whatever they
 //! are worth.
 
-use super::head::{Line, fields_start, lines_from};
+use crate::head::{Line, fields_start, lines_from};
 
 /// One `name=value` of a head, as places in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use relevo_model::cluster::{Cookie, CookieMode, SameSite};
 
 use super::cookie::{self, pair};
-use super::head::{fields_start, lines_from};
 use super::stamp::{self, Age, Limits};
+use crate::head::{fields_start, lines_from};
 
 /// Between the server and the value in mode `prefix`.
 const DELIMITER: u8 = b'~';

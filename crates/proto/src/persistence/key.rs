@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use relevo_model::cluster::{AffinityKey, HashKey};
 
 use super::cookie::cookie;
-use super::head::{field, path, path_and_query, query_parameter};
 use crate::balance::hash;
+use crate::head::{field, path, path_and_query, query_parameter};
 
 /// The hash that chooses a server; `None`: there is no such key. `head`: none in mode `tcp`.
 pub fn hash_key(key: &HashKey, source: IpAddr, head: Option<&[u8]>) -> Option<u64> {

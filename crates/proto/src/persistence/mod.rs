@@ -13,14 +13,13 @@
 mod affinity;
 mod cookie;
 mod cookies;
-mod head;
 mod key;
 mod stamp;
 #[cfg(test)]
 mod tests;
 
+pub use crate::head::{field, path, path_and_query, query_parameter};
 pub use affinity::{Affinity, Entry, Key};
 pub use cookie::cookie;
 pub use cookies::{Answer, Cookies, Visit};
-pub use head::{field, path, path_and_query, query_parameter};
 pub use key::{affinity_key, hash_key};

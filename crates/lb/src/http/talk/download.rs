@@ -42,11 +42,21 @@ impl Talk {
                 start.copy_from_slice(&self.carry);
             }
             let read = match self.server.poll_read(cx, scratch.get_mut(kept..most).unwrap_or_default()) {
+                Poll::Pending if self.coder.is_some() => {
+                    drop(scratch);
+                    if let Some(end) = self.pause_coder(connection) {
+                        return Some(end);
+                    }
+                    if connection.client.is_flushed() {
+                        return None;
+                    }
+                    continue;
+                }
                 Poll::Pending => return None,
                 Poll::Ready(read) => read,
             };
             if is_end(&read) {
-                match self.on_end(read.is_ok()) {
+                match self.on_end(read.is_ok()).or_else(|| self.finish_coder(connection)) {
                     Some(end) => return Some(end),
                     None => continue,
                 }
@@ -77,6 +87,9 @@ impl Talk {
 
     fn on_bytes(&mut self, connection: &mut Connection, bytes: &[u8]) -> Option<End> {
         let Download::Body(mut body) = self.down else { return self.on_head(connection, bytes) };
+        if self.coder.is_some() {
+            return self.on_coded(connection, body, bytes);
+        }
         let sent = if self.plain {
             let mut output = connection.presence.local.worker.output.borrow_mut();
             output.clear();
@@ -159,6 +172,14 @@ impl Talk {
             let start = output.len();
             response.write(bytes, fields.list(), manner, &mut output);
             connection.write_mark(&mut output, start);
+            self.begin_coder(connection, body, &mut output, start);
+            if self.coder.is_some() {
+                self.keep = response.keep_alive;
+                return match self.code(body, rest, &mut output) {
+                    true => self.send(connection, &output, &[]),
+                    false => Some(End::Cut),
+                };
+            }
             let head = output.len();
             let taken = if self.plain {
                 body.take_data(rest, |data| output.extend_from_slice(data))
@@ -182,7 +203,7 @@ impl Talk {
         }
     }
 
-    fn send(&self, connection: &mut Connection, first: &[u8], second: &[u8]) -> Option<End> {
+    pub(super) fn send(&self, connection: &mut Connection, first: &[u8], second: &[u8]) -> Option<End> {
         if first.is_empty() && second.is_empty() {
             return None;
         }

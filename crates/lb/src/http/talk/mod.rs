@@ -6,6 +6,7 @@
 //! ```
 //! Buffers are bounded: nothing is read from one side while the other has not taken what came before.
 
+mod compress;
 mod download;
 mod splice;
 mod upload;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use relevo_proto::health::is_failure;
 
 use super::body::Body;
+use super::coder::Coder;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
@@ -69,6 +71,8 @@ pub(super) struct Talk {
     close: bool,
     /// Whether the client gets the content of chunks only.
     plain: bool,
+    /// Compresses the answer, if it is to be.
+    coder: Option<Box<Coder>>,
     /// While a large body goes past this process.
     tube: Option<Tube>,
     /// The server ended in the middle of a head.
@@ -117,6 +121,7 @@ impl Talk {
             status: 0,
             close: false,
             plain: false,
+            coder: None,
             tube: None,
             broke_off: false,
             moved: true,

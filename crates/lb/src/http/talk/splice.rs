@@ -24,6 +24,9 @@ impl Talk {
         cx: &mut Context<'_>,
     ) -> Option<Option<End>> {
         let Download::Body(body) = self.down else { return None };
+        if self.coder.is_some() {
+            return None;
+        }
         let mut left = match body {
             Body::Length(left) => left,
             Body::UntilClose => u64::MAX,

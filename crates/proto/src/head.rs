@@ -2,29 +2,33 @@
 
 /// A field line, as places in the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) start: usize,
-    pub(super) name_end: usize,
+pub struct Line {
+    /// Where the line begins.
+    pub start: usize,
+    /// Where its name ends.
+    pub name_end: usize,
     /// Behind the colon and white space.
-    pub(super) value: usize,
+    pub value: usize,
     /// Before white space and CRLF.
-    pub(super) value_end: usize,
+    pub value_end: usize,
     /// Where the next line begins.
-    pub(super) end: usize,
+    pub end: usize,
 }
 
 impl Line {
-    pub(super) fn is(&self, head: &[u8], name: &[u8]) -> bool {
+    /// Whether it is the field of this name.
+    pub fn is(&self, head: &[u8], name: &[u8]) -> bool {
         head.get(self.start..self.name_end).is_some_and(|found| found.eq_ignore_ascii_case(name))
     }
 
-    pub(super) fn value<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+    /// The value without white space around it.
+    pub fn value<'a>(&self, head: &'a [u8]) -> &'a [u8] {
         head.get(self.value..self.value_end).unwrap_or_default()
     }
 }
 
 /// The field lines from a place where a line begins; the first line of a head is none.
-pub(super) fn lines_from(head: &[u8], mut at: usize) -> impl Iterator<Item = Line> {
+pub fn lines_from(head: &[u8], mut at: usize) -> impl Iterator<Item = Line> {
     std::iter::from_fn(move || {
         loop {
             let rest = head.get(at..)?;
@@ -53,13 +57,53 @@ pub(super) fn lines_from(head: &[u8], mut at: usize) -> impl Iterator<Item = Lin
 }
 
 /// Where the fields begin.
-pub(super) fn fields_start(head: &[u8]) -> usize {
+pub fn fields_start(head: &[u8]) -> usize {
     memchr::memchr(b'\n', head).map_or(head.len(), |feed| feed + 1)
 }
 
 /// The value of the first field of a name.
 pub fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines_from(head, fields_start(head)).find(|line| line.is(head, name)).map(|line| line.value(head))
+}
+
+/// The elements of all fields of a name, which are comma-separated lists (RFC 9110 section 5.6.1); empty ones left out.
+/// A comma within quotes does not separate.
+pub fn elements<'a>(head: &'a [u8], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    lines_from(head, fields_start(head))
+        .filter(|line| line.is(head, name.as_bytes()))
+        .flat_map(|line| split_list(line.value(head)))
+}
+
+/// The elements of one comma-separated list.
+pub fn split_list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value
+        .split(move |byte| {
+            let is_end = *byte == b',' && !quoted;
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = quoted,
+                b'"' => quoted = !quoted,
+                _ => {}
+            }
+            is_end
+        })
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// Whether a field of Cache-Control has this directive, with an argument or without.
+pub fn has_directive(head: &[u8], name: &str) -> bool {
+    elements(head, "cache-control").any(|element| {
+        let found = element.split(|byte| *byte == b'=').next().unwrap_or_default();
+        found.trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+    })
+}
+
+/// The status of an answer; 0: there is none.
+pub fn status(head: &[u8]) -> u16 {
+    let digits = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// The target of a request: its path, and its query if it has one.
