@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::decide::{Head, Ruled, Scene};
 use super::exchange::Finish;
-use super::linger;
 use super::own::{self, Own};
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
+use super::{linger, parked};
 use crate::http2;
 use crate::local::Presence;
 use crate::log::{Cause, Phase};
@@ -20,7 +21,7 @@ use crate::stream::{Client, Stream};
 use crate::tls::Session;
 use crate::trace::Trace;
 
-/// A client's connection. While it is idle, it owns a few hundred bytes.
+/// A client's connection. One that stays idle is [`parked`].
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) presence: Presence,
@@ -49,11 +50,20 @@ pub(super) struct Connection {
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
+    let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
+    begin(presence, client, peer, Carry::default(), may_be_http2).await;
+}
+
+/// Goes on with one that was parked, and has sent this.
+pub(super) async fn resume(presence: Presence, client: Client, peer: SocketAddr, bytes: Vec<u8>) {
+    begin(presence, client, peer, Carry { bytes, start: 0 }, false).await;
+}
+
+async fn begin(presence: Presence, client: Client, peer: SocketAddr, carry: Carry, may_be_http2: bool) {
     let session = client.session();
     let proto = if session.is_some() { "https" } else { "http" };
     let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
-    let (carry, head) = (Carry::default(), Vec::new());
-    let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
+    let head = Vec::new();
     let (trace, mark, ruled, own) = (Trace::default(), None, None, None);
     let mut connection = Connection {
         presence,
@@ -73,6 +83,10 @@ pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) 
         End::Closed => connection.client.close(),
         End::Linger => linger::close(&connection.presence, connection.client).await,
         End::Reset => connection.client.reset(),
+        End::Park(left) => {
+            let Connection { presence, client, peer, .. } = connection;
+            parked::park(presence, client, peer, left);
+        }
         End::Http2 => {
             let Connection { presence, client, carry, .. } = connection;
             Box::pin(http2::serve(presence, client, carry.bytes().to_vec(), peer)).await;
@@ -88,6 +102,8 @@ enum End {
     Linger,
     /// The client must see that the answer is not complete.
     Reset,
+    /// It was silent, and may be for so long yet.
+    Park(Duration),
     /// The client speaks HTTP/2, and has known that it can.
     Http2,
 }
@@ -98,6 +114,8 @@ enum Next {
     Refused(Refusal),
     Http2,
     Gone,
+    /// It said nothing in time.
+    Silent,
 }
 
 impl Connection {
@@ -106,7 +124,9 @@ impl Connection {
         loop {
             let timeouts = &self.presence.local.frontend.config.timeouts;
             let wait = if first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
-            self.presence.set_deadline(wait);
+            let may_park =
+                !first && self.carry.is_empty() && !self.client.is_pipe() && wait > 2 * parked::AFTER;
+            self.presence.set_deadline(if may_park { parked::AFTER } else { wait });
             let request = match self.next().await {
                 Next::Request(request) => request,
                 Next::Refused(refusal) => {
@@ -115,7 +135,8 @@ impl Connection {
                     self.finish();
                     return end;
                 }
-                Next::Gone => {
+                Next::Silent if may_park => return End::Park(wait - parked::AFTER),
+                Next::Gone | Next::Silent => {
                     // A part of a head came, and no more.
                     self.trace.ends(Cause::Client, Phase::Request);
                     self.finish();
@@ -158,7 +179,7 @@ impl Connection {
                     self.finish();
                     match end {
                         End::Closed => {}
-                        end @ (End::Linger | End::Reset | End::Http2) => return end,
+                        end @ (End::Linger | End::Reset | End::Park(_) | End::Http2) => return end,
                     }
                 }
                 Finish::Refuse { refusal, close } => {
@@ -167,7 +188,7 @@ impl Connection {
                     self.finish();
                     match end {
                         End::Closed => {}
-                        end @ (End::Linger | End::Reset | End::Http2) => return end,
+                        end @ (End::Linger | End::Reset | End::Park(_) | End::Http2) => return end,
                     }
                 }
             }
@@ -245,7 +266,7 @@ impl Connection {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.presence.slot.set_waker(cx.waker());
         match self.presence.slot.take_signal() {
-            Signal::Timeout if self.carry.is_empty() => return Poll::Ready(Next::Gone),
+            Signal::Timeout if self.carry.is_empty() => return Poll::Ready(Next::Silent),
             Signal::Timeout => {
                 self.trace.ends(Cause::ClientTimeout, Phase::Request);
                 let slow = Refusal::new(Status::RequestTimeout, "the request's head did not arrive in time");

@@ -16,6 +16,7 @@ pub(crate) mod hop;
 pub(crate) mod linger;
 mod obey;
 mod own;
+mod parked;
 pub mod refusal;
 pub mod request;
 mod request_line;

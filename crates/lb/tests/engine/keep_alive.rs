@@ -176,3 +176,28 @@ fn a_server_that_began_to_answer_has_the_request() {
     assert_eq!(client.answer().unwrap().status, 502);
     assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_client_that_was_silent_for_long_is_served_on_the_same_connection() {
+    let origin = Origin::named("one");
+    let rig = Rig::start(service(&[origin.at]));
+    let mut clients: Vec<_> = (0..3).map(|_| rig.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").unwrap().body, "one");
+    }
+    // Longer than what makes a connection's task small.
+    std::thread::sleep(std::time::Duration::from_millis(2600));
+    assert_eq!(rig.engine.snapshot().services[0].connections, 3);
+    // Whole, in pieces, and two at once.
+    assert_eq!(clients[0].get("/").unwrap().body, "one");
+    clients[1].send("GET / HT");
+    clients[1].send("TP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(clients[1].answer().unwrap().body, "one");
+    let twice = "GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(2);
+    clients[2].send(&twice);
+    for _ in 0..2 {
+        assert_eq!(clients[2].answer().unwrap().body, "one");
+    }
+    drop(clients);
+    wait_until("all have left", || rig.engine.snapshot().services[0].connections == 0);
+}
