@@ -182,6 +182,9 @@ pub struct ServerStatus {
     /// When it is ready again by itself; `None`: when somebody says so.
     #[serde(default)]
     pub admin_until: Option<u64>,
+    /// What its agent says, in words of the agent protocol (`drain, 50%`); `None`: nothing that makes a difference.
+    #[serde(default)]
+    pub agent: Option<String>,
     /// Most requests or connections at a time; `None`: no limit.
     #[serde(default)]
     pub max_connections: Option<u32>,

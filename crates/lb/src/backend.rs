@@ -328,6 +328,8 @@ impl Backend {
                 weight: state.weight.unwrap_or(config.weight),
                 health: state.health,
                 admin: state.admin,
+                wanted: state.admin(),
+                agent: (!state.agent.is_silent()).then(|| state.agent.to_string()),
                 since: state.since,
                 limit: state.most(config.max_connections),
                 reason: match &state.agent {

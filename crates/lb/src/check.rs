@@ -129,7 +129,9 @@ impl Checks {
             let question = Question::of(backend).map(Rc::new);
             for (config, server) in backend.config.servers.iter().zip(&backend.servers) {
                 let Some(question) = &question else {
-                    backend.set_health(server, State::Up, now, "not checked, counts as up".to_owned());
+                    let reason = "not checked, counts as up".to_owned();
+                    let changed = backend.set_health(server, State::Up, now, reason);
+                    self.announce(backend, server, changed.filter(|(from, _)| *from == State::Down));
                     continue;
                 };
                 let settings = Settings {

@@ -76,6 +76,10 @@ pub struct ServerSnapshot {
     pub health: Health,
     /// What the operator wants.
     pub admin: Admin,
+    /// What the operator and its agent want together: the less work.
+    pub wanted: Admin,
+    /// What its agent says, in words of the agent protocol; `None`: nothing that makes a difference.
+    pub agent: Option<String>,
     /// Since when `health` is so (`CLOCK_BOOTTIME`).
     pub since: Time,
     /// The evidence: what the last check that speaks for `health` saw, in words.

@@ -68,6 +68,7 @@ fn server(from: ServerSnapshot) -> ServerStatus {
         },
         admin_reason: String::new(),
         admin_until: None,
+        agent: from.agent,
         max_connections: from.limit,
         backup: from.backup,
         since: wall_of(from.since),

@@ -333,7 +333,9 @@ fn an_agent_takes_its_server_out_and_brings_it_back() {
     assert_eq!(rig.bodies(3), ["one", "one", "one"]);
     said("drain 50%\n", "its agent: drain, 50%");
     assert_eq!(rig.get("/").status, 503, "both drain");
-    assert_eq!(rig.server(1).admin, relevo_lb::Admin::Ready, "the operator has said nothing");
+    let server = rig.server(1);
+    assert_eq!(server.admin, relevo_lb::Admin::Ready, "the operator has said nothing");
+    assert_eq!((server.wanted, server.agent.as_deref()), (relevo_lb::Admin::Drain, Some("drain, 50%")));
     said("ready\n", "its agent: up, 50%");
     assert_eq!(rig.bodies(2), ["one", "one"]);
     said("down #disk is full\n", "its agent says down: disk is full");

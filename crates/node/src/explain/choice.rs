@@ -7,6 +7,7 @@ use relevo_api::types::{AdminState, HealthState, PoolStatus};
 use relevo_model::cluster::{Balance, Pool};
 use relevo_proto::balance::{self, Admin, Ask, Table, Tried};
 use relevo_proto::health::State;
+use relevo_proto::health::agent::Report;
 use relevo_proto::persistence::{Cookies, hash_key};
 
 use super::{Candidate, Explained};
@@ -37,6 +38,7 @@ pub(super) fn choose(
                 AdminState::Drain => Admin::Drain,
                 AdminState::Maint => Admin::Maint,
             };
+            follow_agent(&mut candidate, status.agent.as_deref());
         }
         let mut why = format!("{}, weight {}", server.at, server.weight);
         if server.backup {
@@ -116,4 +118,15 @@ pub(super) fn choose(
     if pool.affinity.is_some() {
         explained.choice.push_str("; a client that is in the affinity table keeps its server");
     }
+}
+
+/// What a server's agent says comes on top of what the operator wants.
+fn follow_agent(candidate: &mut balance::Candidate<'_>, said: Option<&str>) {
+    let Some(report) = said.and_then(|said| Report::parse(said.as_bytes()).ok()) else { return };
+    candidate.percent = report.percent.unwrap_or(candidate.percent);
+    candidate.admin = match (candidate.admin, report.admin) {
+        (Admin::Maint, _) | (_, Some(Admin::Maint)) => Admin::Maint,
+        (Admin::Drain, _) | (_, Some(Admin::Drain)) => Admin::Drain,
+        (Admin::Ready, Some(Admin::Ready) | None) => Admin::Ready,
+    };
 }

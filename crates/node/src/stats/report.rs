@@ -69,9 +69,9 @@ pub(crate) enum Look {
     Up,
     /// Does not answer.
     Down,
-    /// The operator lets it finish what it has.
+    /// The operator, or its agent, lets it finish what it has.
     Drain,
-    /// The operator has stopped it.
+    /// The operator, or its agent, has stopped it.
     Maint,
     /// Is checked, and has not been yet.
     Unknown,

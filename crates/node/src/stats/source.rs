@@ -104,7 +104,7 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
 }
 
 const fn look(server: &ServerSnapshot, is_checked: bool) -> Look {
-    match (server.admin, server.health) {
+    match (server.wanted, server.health) {
         (Admin::Maint, _) => Look::Maint,
         (_, Health::Down) => Look::Down,
         (Admin::Drain, _) => Look::Drain,
