@@ -9,6 +9,7 @@ use crate::log::{Cause, Phase};
 use crate::persist::{Mark, Next, Pick};
 use crate::queue::Turn;
 use crate::slot::{Signal, Slot};
+use crate::stream::Client;
 use crate::trace::Trace;
 
 /// The search for one request, over all its attempts.
@@ -27,6 +28,8 @@ pub(crate) enum NoServer {
     QueueFull,
     /// It waited as long as allowed.
     QueueTimeout,
+    /// The client left while it waited.
+    Left,
     /// The service is gone, and the time to finish is over.
     Over,
 }
@@ -39,6 +42,7 @@ impl NoServer {
             Self::Nobody => {}
             Self::QueueFull => trace.ends(Cause::Refused, Phase::Queue),
             Self::QueueTimeout => trace.ends(Cause::ServerTimeout, Phase::Queue),
+            Self::Left => trace.ends(Cause::Client, Phase::Queue),
             Self::Over => trace.ends(Cause::Operator, Phase::Queue),
         }
     }
@@ -72,6 +76,7 @@ impl Search {
     pub(crate) async fn next(
         &mut self,
         presence: &mut Presence,
+        client: &mut Client,
         trace: &mut Trace,
     ) -> Result<Work, NoServer> {
         loop {
@@ -82,7 +87,7 @@ impl Search {
             let (number, has_place) = match self.pick.next(&self.pool.backend, now) {
                 Next::Server { number, has_place } => (number, has_place),
                 Next::Nobody => return Err(NoServer::Nobody),
-                Next::Wait(only) => match self.wait(presence, only).await? {
+                Next::Wait(only) => match self.wait(presence, client, only).await? {
                     Some(number) => {
                         let now = presence.local.worker.slots.time();
                         self.pick.given(&self.pool.backend, number, now);
@@ -116,7 +121,12 @@ impl Search {
     }
 
     /// Waits for a place; `None`: look again.
-    async fn wait(&self, presence: &Presence, only: Option<u64>) -> Result<Option<u16>, NoServer> {
+    async fn wait(
+        &self,
+        presence: &Presence,
+        client: &mut Client,
+        only: Option<u64>,
+    ) -> Result<Option<u16>, NoServer> {
         let backend = &self.pool.backend;
         let waiting = backend.queue.enter(only, backend.config.max_queue).ok_or(NoServer::QueueFull)?;
         backend.offer_all();
@@ -128,7 +138,10 @@ impl Search {
                 Signal::Cut => return Poll::Ready(Err(NoServer::Over)),
                 Signal::None | Signal::Closing | Signal::ServerDown => {}
             }
-            waiting.poll(cx).map(Ok)
+            match waiting.poll(cx) {
+                Poll::Pending if client.poll_left(cx).is_ready() => Poll::Ready(Err(NoServer::Left)),
+                turn => turn.map(Ok),
+            }
         })
         .await?;
         let given = match turn {

@@ -20,7 +20,7 @@ use crate::log::{Cause, Phase};
 use crate::persist::Pick;
 use crate::relay;
 use crate::rules::RuleSet;
-use crate::search::Search;
+use crate::search::{NoServer, Search};
 use crate::slot::Signal;
 use crate::stream::{Client, Stream};
 use crate::trace::Trace;
@@ -56,10 +56,13 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
     let mut search = Search::new(pool, pick);
     trace.ends(Cause::Server, Phase::Connect);
     loop {
-        let work = match search.next(presence, trace).await {
+        let work = match search.next(presence, &mut client, trace).await {
             Ok(work) => work,
             Err(none) => {
                 none.note(trace);
+                if none == NoServer::Left {
+                    return client.reset();
+                }
                 break;
             }
         };

@@ -76,7 +76,10 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
     let mut refusal = if search.is_gone() { GONE } else { NOBODY };
     let mut may_repeat = request.is_safe();
     loop {
-        let work = match search.next(&mut connection.presence, &mut connection.trace).await {
+        let work = match search
+            .next(&mut connection.presence, &mut connection.client, &mut connection.trace)
+            .await
+        {
             Ok(work) => work,
             Err(none) => {
                 none.note(&mut connection.trace);
@@ -85,6 +88,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
                     NoServer::QueueFull => QUEUE_FULL,
                     NoServer::QueueTimeout => QUEUE_TIMEOUT,
                     NoServer::Over => OVER,
+                    NoServer::Left => return Finish::Reset,
                 };
                 return Finish::Refuse { refusal, close };
             }

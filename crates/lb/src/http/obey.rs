@@ -51,8 +51,11 @@ impl Connection {
                 }
                 Decision::Tarpit(answer, after, place) => {
                     self.trace.denied(Phase::Tarpit);
-                    self.hold(after).await;
+                    let is_there = self.hold(after).await;
                     drop(place);
+                    if !is_there {
+                        return Finish::Reset;
+                    }
                     let Some(answer) = answer else { return Finish::Silent };
                     return self.say_changed(answer, close, Phase::Tarpit);
                 }
@@ -91,18 +94,18 @@ impl Connection {
         Finish::Answer { answer, close }
     }
 
-    /// Waits, unless the engine or the service ends.
-    async fn hold(&self, time: Duration) {
-        let presence = &self.presence;
+    /// Waits, unless the engine or the service ends. `false`: the client has left meanwhile.
+    async fn hold(&mut self, time: Duration) -> bool {
+        let Self { presence, client, .. } = self;
         presence.set_deadline(time);
         poll_fn(|cx| {
             presence.slot.set_waker(cx.waker());
             match presence.slot.take_signal() {
-                Signal::Timeout | Signal::Closing | Signal::Cut => Poll::Ready(()),
-                Signal::None | Signal::ServerDown => Poll::Pending,
+                Signal::Timeout | Signal::Closing | Signal::Cut => Poll::Ready(true),
+                Signal::None | Signal::ServerDown => client.poll_left(cx).map(|()| false),
             }
         })
-        .await;
+        .await
     }
 
     /// Checks a password; the rules go on, or there is an answer. `false`: it took too long.

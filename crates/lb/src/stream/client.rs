@@ -110,6 +110,16 @@ impl Client {
         }
     }
 
+    /// Ready when the client has left, as far as that can be seen without reading. One of several streams of a connection
+    /// never is: whoever carries it is dropped.
+    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(plain) => plain.socket.poll_left(cx),
+            Self::Tls(tls) => tls.secure.socket_mut().poll_left(cx),
+            Self::Pipe(_) => Poll::Pending,
+        }
+    }
+
     /// Closes; what was sent is complete, and the client can see that it is.
     pub(crate) fn close(self) {
         match self {

@@ -5,6 +5,7 @@ use std::net::TcpStream as StdStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use super::socket::{self, Socket};
@@ -55,6 +56,16 @@ impl Late {
         // Where it fails, the next read says so.
         let _ = self.ready();
         count
+    }
+
+    /// Ready when the peer has closed its side, and nothing that it sent waits before that. Takes nothing.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Ok(stream) = self.ready() else { return Poll::Ready(()) };
+        match stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+            // Who sends more while it waits is not looked at again.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Whether there are bytes to read just now. Takes one of them.

@@ -92,6 +92,10 @@ impl<E: Side, S: Socket> Secure<E, S> {
         &self.socket
     }
 
+    pub(super) fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
     pub(super) fn into_socket(self) -> S {
         self.socket
     }

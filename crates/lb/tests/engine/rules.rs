@@ -176,6 +176,22 @@ fn a_tarpit_has_few_places() {
     });
 }
 
+#[test]
+fn who_leaves_a_tarpit_gives_its_place_back_at_once() {
+    let server = mirror();
+    let mut front = front(&server, vec![always(vec![Action::Deny(Deny { status: 500, after: LONG * 10 })])]);
+    front.limits.connections = 10;
+    let rig = Rig::start(front);
+    // There is one place: without it, the refusal comes at once.
+    for _ in 0..2 {
+        let mut held = rig.client();
+        held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_until("it is held", || rig.engine.snapshot().services[0].requests > 0 && !has_bytes(&mut held));
+        drop(held);
+        wait_until("it is gone", || rig.engine.snapshot().services[0].connections == 0);
+    }
+}
+
 fn has_bytes(client: &mut Client) -> bool {
     let stream = client.stream();
     stream.set_nonblocking(true).unwrap();

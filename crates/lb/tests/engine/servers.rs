@@ -61,6 +61,31 @@ fn more_than_a_server_takes_wait_and_come_in_their_order() {
 }
 
 #[test]
+fn who_leaves_the_queue_leaves_it_at_once() {
+    let (origin, lines, gate) = gated();
+    for mode in [Mode::Http, Mode::Tcp] {
+        let mut front = service(&[origin.at]);
+        front.mode = mode;
+        front.pool.servers[0].max_connections = Some(1);
+        let rig = Rig::start(front);
+        let mut first = ask(&rig, "/first");
+        assert_eq!(lines.recv().unwrap(), "/first");
+        // In mode tcp, nobody leaves in order before what he said was taken.
+        let leaving = match mode {
+            Mode::Http => ask(&rig, "/leaves"),
+            Mode::Tcp | Mode::Udp => rig.client(),
+        };
+        wait_until("it waits", || queued(&rig) == 1);
+        drop(leaving);
+        wait_until("its place in the queue is free", || queued(&rig) == 0);
+        wait_until("it is gone", || rig.engine.snapshot().services[0].connections == 1);
+        gate.send(()).unwrap();
+        assert_eq!(first.answer().unwrap().body, "/first");
+        assert_eq!(rig.server(1).failures, 0);
+    }
+}
+
+#[test]
 fn who_waits_too_long_or_finds_too_many_waiting_gets_503() {
     let (origin, lines, gate) = gated();
     let mut front = service(&[origin.at]);
