@@ -3,10 +3,11 @@
 #
 # Environment, given by the lab:
 #   RELEVO_NODE      the node's name (default: the host name)
+#   RELEVO_SERVER    the server's name: the node's, with the port where it has several (default: the node's)
+#   RELEVO_PORT      where to listen (default 80)
 #   RELEVO_ADDRESS   the node's address (default: every address)
 # And if wished:
-#   RELEVO_PORT      where to listen (default 80)
-#   RELEVO_APACHE    folder for pid, lock and log files (default: one for this node under /run/relevo)
+#   RELEVO_APACHE    folder for pid, lock and log files (default: one for this server under /run/relevo)
 #
 # Needs the Debian packages apache2 and libapache2-mod-php, and root: Apache gives its privileges away itself.
 set -eu
@@ -15,9 +16,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 RELEVO_NODE=${RELEVO_NODE:-$(hostname)}
 RELEVO_ADDRESS=${RELEVO_ADDRESS:-0.0.0.0}
 RELEVO_PORT=${RELEVO_PORT:-80}
-RELEVO_APACHE=${RELEVO_APACHE:-/run/relevo/apache-$RELEVO_NODE}
+RELEVO_SERVER=${RELEVO_SERVER:-$RELEVO_NODE}
+RELEVO_APACHE=${RELEVO_APACHE:-/run/relevo/apache-$RELEVO_NODE-$RELEVO_PORT}
 RELEVO_PAGES=$RELEVO_APACHE/pages
-export RELEVO_NODE RELEVO_ADDRESS RELEVO_PORT RELEVO_APACHE RELEVO_PAGES
+export RELEVO_NODE RELEVO_SERVER RELEVO_ADDRESS RELEVO_PORT RELEVO_APACHE RELEVO_PAGES
 
 command -v apache2 >/dev/null || PATH=$PATH:/usr/sbin
 if ! command -v apache2 >/dev/null; then

@@ -2,94 +2,34 @@
 //!
 //! Needs root, and the Debian packages apache2, libapache2-mod-php, apache2-utils and curl.
 
+#[path = "support/apache_lab.rs"]
+mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use caretaker::Caretaker;
+use apache_lab::{Lab, curl};
 
 /// The virtual address of tests/apache/s4-apache.toml, reached by the host leg.
 const FRONT: &str = "172.16.1.254:8000";
 
-/// The lab of the Apache cluster, in a registry of its own; it is taken down when this value is dropped.
-struct Lab {
-    registry: PathBuf,
-    _caretaker: Caretaker,
-}
-
-impl Lab {
-    fn up() -> Self {
-        let registry = std::env::temp_dir().join(format!("relevo-apache-{}", std::process::id()));
-        std::fs::create_dir_all(&registry).expect("a folder for the registry");
-        let cleanup = "RELEVO_LAB_DIR=$2 \"$1\" lab down; rmdir \"$2\"";
-        let arguments = [env!("CARGO_BIN_EXE_relevo"), registry.to_str().expect("a path in UTF-8")];
-        let caretaker = Caretaker::new(cleanup, &arguments);
-        let lab = Self { registry, _caretaker: caretaker };
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/apache/s4-apache.toml");
-        lab.relevo(&["lab", "up", file]);
-        lab
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relevo"));
-        command.env("RELEVO_LAB_DIR", &self.registry).args(arguments);
-        command
-    }
-
-    /// Runs `relevo` with these arguments; it must succeed.
-    fn relevo(&self, arguments: &[&str]) -> String {
-        said(&self.command(arguments).output().expect("relevo starts"), arguments)
-    }
-
-    /// Asks until every server of `expected`, and nobody else, has answered in a row of questions.
-    fn wait_for_servers(&self, expected: &[&str]) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let seen = servers_of(30);
-            if seen.keys().map(String::as_str).eq(expected.iter().copied()) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "expected answers by {expected:?}, got {seen:?}");
-            thread::sleep(Duration::from_millis(100));
+/// Asks until every server of `expected`, and nobody else, has answered in a row of questions.
+fn wait_for_servers(expected: &[&str]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let seen = servers_of(30);
+        if seen.keys().map(String::as_str).eq(expected.iter().copied()) {
+            return;
         }
+        assert!(Instant::now() < deadline, "expected answers by {expected:?}, got {seen:?}");
+        thread::sleep(Duration::from_millis(100));
     }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        // Also when the test failed; a failure here must not hide that one.
-        let _ = self.command(&["lab", "down"]).output();
-        let _ = std::fs::remove_dir_all(&self.registry);
-    }
-}
-
-/// What a successful command printed.
-fn said(output: &Output, what: &[&str]) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{what:?} ended with {}\n{text}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
-}
-
-fn curl(arguments: &[&str]) -> String {
-    let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--max-time", "5"])
-        .args(arguments)
-        .output()
-        .expect("curl is installed");
-    said(&output, arguments)
 }
 
 /// One question over a new connection: who answered with 200, or what went wrong.
@@ -125,8 +65,8 @@ fn servers_of(count: usize) -> BTreeMap<String, usize> {
 
 #[test]
 fn lab_apache_pages_come_from_the_three_servers_in_turn() {
-    let lab = Lab::up();
-    lab.wait_for_servers(&["serv1", "serv2", "serv3"]);
+    let lab = Lab::up("s4-apache.toml");
+    wait_for_servers(&["serv1", "serv2", "serv3"]);
     let url = format!("http://{FRONT}/");
     let mut names = BTreeMap::new();
     for _ in 0..30 {
@@ -151,8 +91,8 @@ fn lab_apache_pages_come_from_the_three_servers_in_turn() {
 
 #[test]
 fn lab_apache_servers_stop_one_after_the_other_and_a_client_sees_no_error() {
-    let lab = Lab::up();
-    lab.wait_for_servers(&["serv1", "serv2", "serv3"]);
+    let lab = Lab::up("s4-apache.toml");
+    wait_for_servers(&["serv1", "serv2", "serv3"]);
     let asked = AtomicUsize::new(0);
     let failures = thread::scope(|scope| {
         let client = scope.spawn(|| {
@@ -180,17 +120,17 @@ fn lab_apache_servers_stop_one_after_the_other_and_a_client_sees_no_error() {
     });
     // One question at a time: at most one is in progress on each server when it is killed.
     assert!(failures.len() <= 2, "{} of 1000 failed: {failures:?}", failures.len());
-    lab.wait_for_servers(&["serv2"]);
+    wait_for_servers(&["serv2"]);
 
     lab.relevo(&["lab", "fault", "start", "serv1"]);
     lab.relevo(&["lab", "fault", "start", "serv3"]);
-    lab.wait_for_servers(&["serv1", "serv2", "serv3"]);
+    wait_for_servers(&["serv1", "serv2", "serv3"]);
 }
 
 #[test]
 fn lab_apache_stands_two_thousand_requests_of_ab() {
-    let lab = Lab::up();
-    lab.wait_for_servers(&["serv1", "serv2", "serv3"]);
+    let lab = Lab::up("s4-apache.toml");
+    wait_for_servers(&["serv1", "serv2", "serv3"]);
     for path in ["", "imagen.php", "pi.php?n=1000"] {
         let count = if path.is_empty() { "2000" } else { "200" };
         let url = format!("http://{FRONT}/{path}");

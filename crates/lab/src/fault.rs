@@ -81,12 +81,15 @@ pub enum Fault {
         /// The switch.
         switch: String,
     },
-    /// SIGTERM for every process of a server node.
+    /// SIGTERM for every process of a server node, or of the server at one of its ports, as of a container.
     ServerStop {
         /// The server node.
         node: String,
+        /// The port; `None`: all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
     },
-    /// Runs the server's command again: the undo of `ServerStop`.
+    /// Runs again what does not run of a server node: the undo of `ServerStop`.
     ServerStart {
         /// The server node.
         node: String,
@@ -110,7 +113,8 @@ impl fmt::Display for Fault {
             Self::RestoreLink { a, b } => write!(f, "restore {a} {b}"),
             Self::SwitchOff { switch } => write!(f, "switch-off {switch}"),
             Self::SwitchOn { switch } => write!(f, "switch-on {switch}"),
-            Self::ServerStop { node } => write!(f, "server-stop {node}"),
+            Self::ServerStop { node, port: None } => write!(f, "server-stop {node}"),
+            Self::ServerStop { node, port: Some(port) } => write!(f, "server-stop {node} {port}"),
             Self::ServerStart { node } => write!(f, "server-start {node}"),
         }
     }

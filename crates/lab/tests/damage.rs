@@ -52,7 +52,7 @@ fn lab_processes_are_killed_frozen_stopped_and_come_back() {
         processes.iter().all(|process| process.state == relevo_lab::ProcessState::Stopped)
     });
     lab.fault(Fault::Resume { node: name("web1") }).unwrap();
-    lab.fault(Fault::ServerStop { node: name("web1") }).unwrap();
+    lab.fault(Fault::ServerStop { node: name("web1"), port: None }).unwrap();
     assert_eq!(sleeper.wait().unwrap().code(), Some(128 + 15));
     wait_for(&lab, "server stopped", |seen| matches!(state(seen, "web1"), MainState::Dead { .. }));
     lab.fault(Fault::ServerStart { node: name("web1") }).unwrap();
@@ -63,7 +63,7 @@ fn lab_processes_are_killed_frozen_stopped_and_come_back() {
         other => panic!("{other:?}"),
     };
     assert!(wrong(Fault::Kill { node: name("lb9") }).contains("lb1, lb2"));
-    assert!(wrong(Fault::ServerStop { node: name("lb1") }).contains("web1, web2"));
+    assert!(wrong(Fault::ServerStop { node: name("lb1"), port: None }).contains("web1, web2"));
     assert!(wrong(Fault::Unplug { node: name("lb1"), network: name("wan") }).contains("lan"));
     assert!(wrong(Fault::CutLink { a: name("lan"), b: name("x") }).contains("none"));
     assert!(wrong(Fault::SwitchOff { switch: name("x") }).contains("lan"));
@@ -83,7 +83,7 @@ fn lab_survives_a_server_that_signals_its_group() {
     };
     let lab = Guard::from(Lab::up(&text, options).unwrap());
     wait_until("the trap is set", || run_in(&lab, "web1", &["test", "-e", "/run/trapped"]).status.success());
-    lab.fault(Fault::ServerStop { node: name("web1") }).unwrap();
+    lab.fault(Fault::ServerStop { node: name("web1"), port: None }).unwrap();
     let seen = wait_for(&lab, "server stopped", |seen| matches!(state(seen, "web1"), MainState::Dead { .. }));
     assert!(matches!(state(&seen, "web2"), MainState::Running { .. }));
     lab.down();

@@ -316,6 +316,7 @@ impl Backend {
         }
         let times = self.servers.iter().flat_map(|server| server.counters.iter().map(|one| &one.times));
         figures.averages = Times::averages(times);
+        (figures.queue, figures.queue_most) = (self.queue.len() as u64, self.queue.most() as u64);
         figures.most =
             u64::from(self.running.iter().map(|one| one.0.most()).max().unwrap_or(0)).max(figures.current);
         // Whoever reads that a server is up may rely on its getting work.

@@ -14,6 +14,7 @@ use crate::server::Server;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     length: AtomicUsize,
+    most: AtomicUsize,
     waiting: Mutex<VecDeque<Arc<Waiter>>>,
 }
 
@@ -51,6 +52,11 @@ impl Queue {
         self.length.load(Ordering::SeqCst)
     }
 
+    /// The most that waited at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
     /// Stands in line; `None`: `most` do already. Who stands must offer the servers again ([`Self::offer`]): a place may
     /// have become free before.
     pub(crate) fn enter(self: &Arc<Self>, only: Option<u64>, most: Option<u32>) -> Option<Waiting> {
@@ -61,6 +67,7 @@ impl Queue {
         let waiter = Arc::new(Waiter { only, state: Mutex::new(State::Waiting(None)) });
         waiting.push_back(Arc::clone(&waiter));
         self.length.store(waiting.len(), Ordering::SeqCst);
+        self.most.fetch_max(waiting.len(), Ordering::Relaxed);
         Some(Waiting { queue: Arc::clone(self), waiter })
     }
 

@@ -1,7 +1,7 @@
 <?php
 // Who answered, when, and who asked: as the pages of the web clusters that these tests repeat.
 $text = fn($value) => htmlspecialchars((string) $value, ENT_QUOTES);
-$name = getenv('RELEVO_NODE') ?: gethostname();
+$name = getenv('RELEVO_SERVER') ?: gethostname();
 ?>
 <!doctype html>
 <html lang="en">

@@ -12,4 +12,4 @@ for ($i = 0; $i < $n; $i++) {
     $x = ($i + 0.5) * $width;
     $sum += 4.0 / (1.0 + $x * $x);
 }
-printf("pi is about %.12f with %d intervals, by %s\n", $sum * $width, $n, getenv('RELEVO_NODE') ?: gethostname());
+printf("pi is about %.12f with %d intervals, by %s\n", $sum * $width, $n, getenv('RELEVO_SERVER') ?: gethostname());

@@ -36,7 +36,8 @@ enum Action {
     #[command(after_help = "\
 As root, this machine gets an interface in the lab, and its browser opens the virtual address. Without root, the lab runs
 in a user namespace and the first service is also at http://127.0.0.1:PORT/. Commands under [lab.run] are run in the
-file's folder, with RELEVO_NODE, RELEVO_ADDRESS and RELEVO_ADDRESS_NETWORK set.")]
+file's folder, once for each port that the node's servers have, with RELEVO_NODE, RELEVO_SERVER, RELEVO_PORT,
+RELEVO_ADDRESS and RELEVO_ADDRESS_NETWORK set.")]
     Up {
         /// The cluster file.
         file: PathBuf,

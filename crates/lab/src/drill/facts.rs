@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Pool, Role, Service};
+use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Mode, Pool, Role, Service};
 use relevo_model::{NetworkName, NodeName, SwitchName};
 
-/// The part of a cluster that drills play on: the first service on a virtual address, HTTP services first.
+/// The part of a cluster that drills play on: the first service on a virtual address that speaks in clear; HTTP services
+/// that keep clients by a cookie first, then HTTP, then TCP.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Where the service is asked.
@@ -36,14 +37,21 @@ impl Facts {
     /// In words: there is no virtual address, no service on one, or no client on its network.
     pub fn new(cluster: &ClusterFile) -> Result<Self, String> {
         let mut services: Vec<_> = cluster.services.iter().collect();
-        services.sort_by_key(|service| service.mode == relevo_model::cluster::Mode::Tcp);
+        services.retain(|service| service.mode != Mode::Udp);
+        services.sort_by_key(|service| {
+            let has_cookie = cluster.pool_of(service).is_some_and(|pool| pool.cookie.is_some());
+            (service.mode != Mode::Http, service.mode == Mode::Http && !has_cookie)
+        });
         let (service, target, address) = services
             .into_iter()
             .find_map(|service| {
-                service.listen.iter().find_map(|listen| {
-                    let address = cluster.addresses.iter().find(|address| address.ip == *listen.at.ip())?;
-                    Some((service, listen.at, address))
-                })
+                service.listen.iter().filter(|listen| !listen.tls && !listen.proxy_protocol).find_map(
+                    |listen| {
+                        let address =
+                            cluster.addresses.iter().find(|address| address.ip == *listen.at.ip())?;
+                        Some((service, listen.at, address))
+                    },
+                )
             })
             .ok_or("no service listens on a virtual address: there is nothing to ask")?;
         let pool = cluster.pool_of(service).ok_or("the asked service has no servers")?;

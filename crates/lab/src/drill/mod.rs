@@ -14,6 +14,7 @@ mod facts;
 mod observation;
 mod runner;
 mod scripts;
+mod serving;
 mod stage;
 
 pub use catalogue::{Drill, catalogue, find};

@@ -18,6 +18,9 @@ use crate::{Lab, LabError};
 /// How long probes and watches may take to end once they are told to: the probe's deadline and a bit.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
+/// What a crowd asks for: the lab's own servers take 50 ms for it. Another server may not have it, and says so.
+const CROWD_PATH: &str = "/slow/50";
+
 /// How many connections the probe keeps.
 pub(super) const KEPT: u64 = 4;
 
@@ -64,6 +67,52 @@ impl Observation {
         argv.extend(words(&["--keepalive", &KEPT.to_string()]));
         observation.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
         Ok(observation)
+    }
+
+    /// Lets crowds of clients come, one a second, until they are sent home; gives the crowd's number.
+    pub(super) fn crowd(
+        &mut self,
+        lab: &Lab,
+        program: &Path,
+        facts: &Facts,
+        clients: u32,
+        patience: Duration,
+    ) -> Result<usize, LabError> {
+        let client = facts.clients.first().map_or("", |client| client.name.as_str());
+        let program = program.to_string_lossy();
+        let (target, clients) = (facts.target.to_string(), clients.to_string());
+        let patience = patience.as_millis().to_string();
+        let argv = words(&[
+            &program,
+            "drill",
+            "probe",
+            "--target",
+            &target,
+            "--keepalive",
+            "0",
+            "--interval-ms",
+            "1000",
+            "--at-once",
+            &clients,
+            "--deadline-ms",
+            &patience,
+            "--path",
+            CROWD_PATH,
+        ]);
+        self.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
+        Ok(self.eyes.len().saturating_sub(1))
+    }
+
+    /// Nobody new comes; who is there is still answered.
+    pub(super) fn send_home(&mut self, crowd: usize) {
+        if let Some(eye) = self.eyes.get_mut(crowd) {
+            eye.stdin.take();
+        }
+    }
+
+    /// Whether somebody of a crowd is still there.
+    pub(super) fn is_there(&mut self, crowd: usize) -> bool {
+        self.eyes.get_mut(crowd).is_some_and(|eye| matches!(eye.child.try_wait(), Ok(None)))
     }
 
     /// Good answers to connections that were begun at or after `since`.

@@ -9,9 +9,9 @@ use crate::{Fault, LabStatus, PortState};
 /// Longest wait for another director to take the address.
 const MOVE_WITHIN: Duration = Duration::from_secs(15);
 /// Longest wait for the service to answer again: a spanning tree with the slowest allowed timers needs it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// How long is looked at least after a fault: an address lease runs out within 2 s, a probe's deadline is 2 s.
-const LOOK: Duration = Duration::from_millis(2600);
+pub(super) const LOOK: Duration = Duration::from_millis(2600);
 /// How long is looked after a repair, once the cluster is whole: a full announcement of a takeover, and a bit.
 const LOOK_AFTER: Duration = Duration::from_millis(800);
 
@@ -148,7 +148,7 @@ fn lose_active(stage: &mut Stage<'_>, fault: impl Fn(String) -> (Fault, Fault)) 
     whole_again(stage)
 }
 
-fn whole_again(stage: &mut Stage<'_>) -> Script {
+pub(super) fn whole_again(stage: &mut Stage<'_>) -> Script {
     stage.repair()?;
     let repaired = relevo_net::clock::now();
     stage.wait_ready()?;

@@ -1,5 +1,7 @@
 //! What a drill's script can do: look, strike, wait, repair. Whatever happens, the faults are undone at the end.
 
+mod clients;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -184,7 +184,8 @@ fn make(built: &mut Built, fault: &Fault) -> Result<()> {
             jobs_exist(built, node)?;
             start(built, node)
         }
-        Fault::ServerStop { node } => {
+        Fault::ServerStop { node, port: Some(port) } => stop_one(built, node, *port),
+        Fault::ServerStop { node, port: None } => {
             server_exists(built, node)?;
             signal_all(built, node, Signal::SIGTERM)?;
             built.jobs.told_to_stop(node);
@@ -232,6 +233,18 @@ fn signal_jobs(built: &mut Built, node: &str, signal: Signal) -> Result<()> {
     jobs_exist(built, node)?;
     built.jobs.reap();
     built.jobs.of(node).filter_map(|job| job.pid).try_for_each(|pid| send(pid, signal))
+}
+
+/// Stops the server at one port of a node, and nothing else on it: its process group, which is its own.
+fn stop_one(built: &mut Built, node: &str, port: u16) -> Result<()> {
+    server_exists(built, node)?;
+    built.jobs.reap();
+    let ports: Vec<String> =
+        built.jobs.of(node).filter_map(|job| job.port).map(|port| port.to_string()).collect();
+    one_of("port of this server", &port.to_string(), ports.iter().map(String::as_str))?;
+    let pid = built.jobs.of(node).find(|job| job.port == Some(port)).and_then(|job| job.pid);
+    built.jobs.told_one_to_stop(node, port);
+    pid.map_or(Ok(()), |pid| send(-pid, Signal::SIGTERM))
 }
 
 /// Waits until the killed are dead, so that whoever looks next sees them so. The kernel needs a moment for each.

@@ -23,6 +23,8 @@ use crate::registry::{Registry, Settings};
 pub(super) struct Job {
     pub(super) node: String,
     pub(super) role: Role,
+    /// The port that a server's process is for; `None`: a director, or a command on a node without servers.
+    pub(super) port: Option<u16>,
     holder: i32,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -56,17 +58,19 @@ impl Jobs {
         for node in &cluster.nodes {
             let Some(&holder) = pids.get(node.name.as_str()) else { continue };
             for role in [Role::Director, Role::Server] {
-                let arguments = match role {
-                    Role::Director if node.is(role) => Some(director_arguments(&program, node)),
-                    Role::Server if node.is(role) => server_arguments(&program, cluster, node),
-                    Role::Director | Role::Server => None,
+                let works = match role {
+                    Role::Director if node.is(role) => vec![(None, director_arguments(&program, node))],
+                    Role::Server if node.is(role) => server_works(&program, cluster, node),
+                    Role::Director | Role::Server => Vec::new(),
                 };
-                jobs.extend(arguments.map(|arguments| Job {
+                let several = works.len() > 1;
+                jobs.extend(works.into_iter().map(|(port, arguments)| Job {
                     node: node.name.to_string(),
                     role,
+                    port,
                     holder,
                     arguments,
-                    environment: environment(node),
+                    environment: environment(node, port, several),
                     pid: None,
                     is_stopping: false,
                     how: String::from("not started"),
@@ -92,6 +96,13 @@ impl Jobs {
     /// Remembers that the jobs of a node were told to end.
     pub(super) fn told_to_stop(&mut self, node: &str) {
         for job in self.jobs.iter_mut().filter(|job| job.node == node) {
+            job.is_stopping = job.pid.is_some();
+        }
+    }
+
+    /// Remembers that the server at one port of a node was told to end.
+    pub(super) fn told_one_to_stop(&mut self, node: &str, port: u16) {
+        for job in self.jobs.iter_mut().filter(|job| job.node == node && job.port == Some(port)) {
             job.is_stopping = job.pid.is_some();
         }
     }
@@ -173,30 +184,53 @@ fn director_arguments(program: &str, node: &Node) -> Vec<String> {
     .to_vec()
 }
 
-fn server_arguments(program: &str, cluster: &ClusterFile, node: &Node) -> Option<Vec<String>> {
-    let run = cluster.lab.runs.iter().find(|run| run.node == node.name);
-    if let Some(command) = run.and_then(|run| run.command.as_ref()) {
-        return Some(["sh", "-c", command].map(str::to_owned).to_vec());
-    }
+/// What a server node runs: one process for each port that its servers have, as one container each would be.
+fn server_works(program: &str, cluster: &ClusterFile, node: &Node) -> Vec<(Option<u16>, Vec<String>)> {
     let servers = cluster.pools.iter().flat_map(|pool| &pool.servers);
     let on_node =
         servers.map(|server| server.at).filter(|at| node.addresses.iter().any(|own| own.ip == *at.ip()));
-    let mut listen: Vec<String> = on_node.map(|at| at.to_string()).collect();
-    listen.sort();
-    listen.dedup();
-    if listen.is_empty() {
-        return None;
+    let mut listen: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for at in on_node {
+        let same = listen.entry(at.port()).or_default();
+        let at = at.to_string();
+        if !same.contains(&at) {
+            same.push(at);
+        }
     }
-    let mut arguments = [program, "origin", "--name", node.name.as_str()].map(str::to_owned).to_vec();
-    for at in listen {
-        arguments.extend([String::from("--listen"), at]);
+    let run = cluster.lab.runs.iter().find(|run| run.node == node.name);
+    if let Some(command) = run.and_then(|run| run.command.as_ref()) {
+        let arguments = ["sh", "-c", command].map(str::to_owned).to_vec();
+        if listen.is_empty() {
+            return vec![(None, arguments)];
+        }
+        return listen.into_keys().map(|port| (Some(port), arguments.clone())).collect();
     }
-    Some(arguments)
+    let several = listen.len() > 1;
+    let origin = |(port, at): (u16, Vec<String>)| {
+        let name = server_name(node, Some(port).filter(|_| several));
+        let mut arguments = [program, "origin", "--name", &name].map(str::to_owned).to_vec();
+        for at in at {
+            arguments.extend([String::from("--listen"), at]);
+        }
+        (Some(port), arguments)
+    };
+    listen.into_iter().map(origin).collect()
 }
 
-/// What a command on a server learns about its node.
-fn environment(node: &Node) -> Vec<(String, String)> {
-    let mut environment = vec![(String::from("RELEVO_NODE"), node.name.to_string())];
+/// What a server calls itself: its node, and its port where the node has several.
+fn server_name(node: &Node, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("{}:{port}", node.name),
+        None => node.name.to_string(),
+    }
+}
+
+/// What a command on a server learns about its node and its server.
+fn environment(node: &Node, port: Option<u16>, several: bool) -> Vec<(String, String)> {
+    let name = server_name(node, port.filter(|_| several));
+    let mut environment =
+        vec![(String::from("RELEVO_NODE"), node.name.to_string()), (String::from("RELEVO_SERVER"), name)];
+    environment.extend(port.map(|port| (String::from("RELEVO_PORT"), port.to_string())));
     for (index, address) in node.addresses.iter().enumerate() {
         if index == 0 {
             environment.push((String::from("RELEVO_ADDRESS"), address.ip.to_string()));

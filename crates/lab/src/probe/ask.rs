@@ -27,6 +27,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Who answered: the header `Server-Name`.
     pub(super) server: Option<String>,
+    /// The cookies that it sets, `NAME=VALUE` each.
+    pub(super) cookies: Vec<String>,
     /// Whether the connection ends with it, as announced by `Connection: close`.
     pub(super) last: bool,
 }
@@ -66,9 +68,19 @@ impl Connection {
 
     /// Asks for `path` and reads the whole answer. Without `keep` it tells the server that this is the last question.
     pub(super) async fn ask(&mut self, path: &str, keep: bool) -> Result<Answer, AskError> {
+        self.ask_with(path, keep, "").await
+    }
+
+    /// The same, with more header lines, each with its end.
+    pub(super) async fn ask_with(
+        &mut self,
+        path: &str,
+        keep: bool,
+        headers: &str,
+    ) -> Result<Answer, AskError> {
         let connection = if keep { "keep-alive" } else { "close" };
         let question = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: relevo-drill\r\nConnection: {connection}\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: relevo-drill\r\nConnection: {connection}\r\n{headers}\r\n",
             self.target
         );
         self.stream.write_all(question.as_bytes()).await.map_err(|error| classify(&error))?;
@@ -122,8 +134,12 @@ fn parse(bytes: &[u8]) -> Result<Option<(Answer, Length, usize)>, AskError> {
         Err(_) => return Err(AskError::NotHttp),
     };
     let mut length = Length::UntilClose;
-    let mut answer =
-        Answer { status: response.code.unwrap_or_default(), server: None, last: response.version == Some(0) };
+    let mut answer = Answer {
+        status: response.code.unwrap_or_default(),
+        server: None,
+        cookies: Vec::new(),
+        last: response.version == Some(0),
+    };
     for header in response.headers.iter() {
         let value = String::from_utf8_lossy(header.value);
         let value = value.trim();
@@ -135,6 +151,8 @@ fn parse(bytes: &[u8]) -> Result<Option<(Answer, Length, usize)>, AskError> {
             answer.last |= value.eq_ignore_ascii_case("close");
         } else if header.name.eq_ignore_ascii_case("server-name") {
             answer.server = Some(value.to_owned());
+        } else if header.name.eq_ignore_ascii_case("set-cookie") {
+            answer.cookies.push(value.split(';').next().unwrap_or_default().trim().to_owned());
         }
     }
     answer.last |= matches!(length, Length::UntilClose);

@@ -13,6 +13,7 @@
 mod ask;
 #[cfg(test)]
 mod tests;
+mod visit;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::report::{CutReason, LostReason, ProbeEvent};
 use ask::{AskError, Connection};
+pub use visit::{Visit, visit};
 
 /// What is asked, and how often.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Options {
     pub target: SocketAddr,
     /// Time from one new connection to the next.
     pub interval: Duration,
+    /// How many new connections come at once each time.
+    pub at_once: u32,
     /// Longest wait for a whole answer, connecting included.
     pub deadline: Duration,
     /// How many kept connections.
@@ -47,6 +51,7 @@ impl Options {
         Self {
             target,
             interval: Duration::from_millis(10),
+            at_once: 1,
             deadline: Duration::from_secs(2),
             keep_alive: 4,
             keep_interval: Duration::from_millis(50),
@@ -72,7 +77,9 @@ pub async fn run(options: Options, mut sink: impl FnMut(&ProbeEvent), stop: impl
             () = sleep_until(next) => {
                 // A late wake-up is caught up with, so that the number of questions a second holds.
                 next += options.interval;
-                tokio::spawn(ask_once(options.clone(), sender.clone()));
+                for _ in 0..options.at_once {
+                    tokio::spawn(ask_once(options.clone(), sender.clone()));
+                }
             }
             Some(event) = events.recv() => sink(&event),
         }

@@ -24,6 +24,9 @@ pub(super) struct ProbeArgs {
     /// From one new connection to the next, milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     interval_ms: u64,
+    /// How many new connections come at once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    at_once: u32,
     /// Longest wait for an answer, milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     deadline_ms: u64,
@@ -36,6 +39,23 @@ pub(super) struct ProbeArgs {
     /// What is asked for.
     #[arg(long, default_value = "/")]
     path: String,
+}
+
+/// Arguments of `relevo drill visit`.
+#[derive(Debug, clap::Args)]
+pub(super) struct VisitArgs {
+    /// Whom to ask.
+    #[arg(long, value_name = "IP:PORT")]
+    target: SocketAddr,
+    /// The cookie's name.
+    #[arg(long, value_name = "NAME")]
+    cookie: String,
+    /// Its value at first; none: a new visitor.
+    #[arg(long)]
+    value: Option<String>,
+    /// How often to ask.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    times: u32,
 }
 
 /// Arguments of `relevo drill watch`.
@@ -57,6 +77,7 @@ pub(super) fn probe(args: ProbeArgs) -> Result<ExitCode, Failure> {
     let options = probe::Options {
         target: args.target,
         interval: Duration::from_millis(args.interval_ms),
+        at_once: args.at_once,
         deadline: Duration::from_millis(args.deadline_ms),
         keep_alive: args.keepalive,
         keep_interval: Duration::from_millis(args.keepalive_interval_ms),
@@ -72,6 +93,17 @@ pub(super) fn probe(args: ProbeArgs) -> Result<ExitCode, Failure> {
     runtime.block_on(probe::run(options, print, async {
         let _: Result<(), _> = end.await;
     }));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the visitor.
+pub(super) fn visit(args: VisitArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the visitor")
+        .map_err(Failure::Failed)?;
+    runtime.block_on(probe::visit(args.target, &args.cookie, args.value, args.times, print));
     Ok(ExitCode::SUCCESS)
 }
 

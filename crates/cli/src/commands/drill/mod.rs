@@ -31,6 +31,9 @@ enum Command {
     /// Ask a service without pause and print what happens; runs inside a client.
     #[command(hide = true)]
     Probe(eyes::ProbeArgs),
+    /// Ask a service as one visitor with a cookie; runs inside a client.
+    #[command(hide = true)]
+    Visit(eyes::VisitArgs),
     /// Print the arrivals and departures of addresses; runs inside a director.
     #[command(hide = true)]
     Watch(eyes::WatchArgs),
@@ -42,6 +45,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         Command::List(args) => list::run(args, json),
         Command::Run(args) => run::run(args, json),
         Command::Probe(args) => eyes::probe(args),
+        Command::Visit(args) => eyes::visit(args),
         Command::Watch(args) => eyes::watch(args),
     }
 }

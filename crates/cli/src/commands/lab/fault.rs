@@ -95,10 +95,12 @@ enum Kind {
         /// The switch.
         switch: String,
     },
-    /// Stop what a server runs (undo: server-start).
+    /// Stop what a server node runs, or the server at one of its ports (undo: server-start).
     ServerStop {
         /// The server node.
         node: String,
+        /// Only the server at this port.
+        port: Option<u16>,
     },
     /// Start it again (undoes server-stop).
     ServerStart {
@@ -123,7 +125,7 @@ impl From<Kind> for Fault {
             Kind::Restore { a, b } => Self::RestoreLink { a, b },
             Kind::SwitchOff { switch } => Self::SwitchOff { switch },
             Kind::SwitchOn { switch } => Self::SwitchOn { switch },
-            Kind::ServerStop { node } => Self::ServerStop { node },
+            Kind::ServerStop { node, port } => Self::ServerStop { node, port },
             Kind::ServerStart { node } => Self::ServerStart { node },
         }
     }
