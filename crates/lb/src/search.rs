@@ -140,7 +140,7 @@ impl Search {
             }
             match waiting.poll(cx) {
                 Poll::Pending if client.poll_left(cx).is_ready() => Poll::Ready(Err(NoServer::Left)),
-                turn => turn.map(Ok),
+                turn @ (Poll::Ready(_) | Poll::Pending) => turn.map(Ok),
             }
         })
         .await?;

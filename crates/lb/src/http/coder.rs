@@ -80,7 +80,7 @@ impl Coder {
     }
 
     /// The content was complete.
-    pub(super) fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) -> io::Result<()> {
         match &mut self.engine {
             Engine::Gzip(encoder) => encoder.try_finish()?,
             Engine::Zstd(encoder) => encoder.do_finish()?,
