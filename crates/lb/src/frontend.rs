@@ -7,6 +7,7 @@ use std::sync::Arc;
 use relevo_model::cluster::Service;
 use relevo_proto::rule::Changes;
 
+use crate::cache::Cache;
 use crate::counters::Counters;
 use crate::figures::Figures;
 use crate::gate::Gate;
@@ -25,6 +26,8 @@ pub(crate) struct Frontend {
     pub(crate) pools: Places,
     /// What is decided about requests; `None`: nothing.
     pub(crate) rules: Option<Arc<RuleSet>>,
+    /// Answers that are kept; none of a configuration that was another one.
+    pub(crate) cache: Option<Arc<Cache>>,
     /// What answers over TLS get.
     pub(crate) hsts: Option<Changes>,
     /// What is answered instead of a short sentence.
@@ -81,6 +84,7 @@ impl Frontend {
             ),
             gate: former.map_or_else(|| Arc::new(Gate::new(most)), |former| Arc::clone(&former.gate)),
             sources: former.map_or_else(Arc::default, |former| Arc::clone(&former.sources)),
+            cache: kept(&config, former),
             hsts: config.hsts.map(|age| Changes {
                 left_out: vec!["Strict-Transport-Security".to_owned()],
                 lines: format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()).into_bytes(),
@@ -114,4 +118,11 @@ impl Frontend {
             certificates: self.tls.terminator.as_ref().map_or_else(Vec::new, |tls| tls.certificates()),
         }
     }
+}
+
+/// What a service keeps answers in: as it was, if the service is.
+fn kept(config: &Service, former: Option<&Frontend>) -> Option<Arc<Cache>> {
+    let wanted = config.cache?;
+    let same = former.filter(|former| former.config == *config).and_then(|former| former.cache.clone());
+    Some(same.unwrap_or_else(|| Arc::new(Cache::new(wanted))))
 }

@@ -16,6 +16,7 @@
 
 mod accept;
 mod backend;
+mod cache;
 mod check;
 mod clock;
 mod connect;

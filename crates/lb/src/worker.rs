@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relevo_model::Time;
+use relevo_proto::cache::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -198,6 +199,12 @@ impl Worker {
     /// Milliseconds since 1970 UTC of a moment since boot.
     pub(crate) fn wall_ms(&self, at: Time) -> u64 {
         at.as_millis().wrapping_add(self.wall.get())
+    }
+
+    /// What time it is, for answers that are kept.
+    pub(crate) fn wall(&self) -> Clock {
+        let now = clock::now();
+        Clock { now, wall: self.wall_ms(now) / 1000 }
     }
 
     /// Connections of all workers; the others' share is at most a tick old.

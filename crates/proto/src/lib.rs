@@ -8,6 +8,7 @@
 //! This room opens no socket, reads no clock and draws no random number.
 
 pub mod balance;
+pub mod cache;
 pub mod coding;
 pub mod head;
 pub mod health;

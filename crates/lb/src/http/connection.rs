@@ -12,6 +12,7 @@ use super::own::{self, Own};
 use super::refusal::{Refusal, Status, write_answer};
 use super::request::{Additions, Method, Request};
 use super::{linger, parked};
+use crate::cache::Ticket;
 use crate::http2;
 use crate::local::Presence;
 use crate::log::{Cause, Phase};
@@ -44,6 +45,8 @@ pub(super) struct Connection {
     pub(super) ruled: Option<Box<Ruled>>,
     /// What is answered to the current request without asking anybody.
     pub(super) own: Option<Own>,
+    /// What the current request has to do with kept answers, if the service keeps any.
+    pub(super) ticket: Option<Box<Ticket>>,
     /// Whether it may still turn out to speak HTTP/2.
     may_be_http2: bool,
 }
@@ -77,6 +80,7 @@ async fn begin(presence: Presence, client: Client, peer: SocketAddr, carry: Carr
         lines,
         ruled,
         own,
+        ticket: None,
         may_be_http2,
     };
     match connection.run().await {
@@ -234,10 +238,19 @@ impl Connection {
 
     /// Sends an answer of our own. `Closed`: the connection goes on, unless `close`.
     async fn say(&mut self, answer: &[u8], close: bool) -> End {
+        match (self.deliver([answer, &[]], close).await, close) {
+            (false, _) => End::Reset,
+            (true, true) => End::Linger,
+            (true, false) => End::Closed,
+        }
+    }
+
+    /// Sends something to its end; `last`: the connection will be closed at once. `false`: it cannot be sent.
+    pub(super) async fn deliver(&mut self, parts: [&[u8]; 2], last: bool) -> bool {
         self.presence.set_deadline(self.presence.local.frontend.config.timeouts.client);
-        self.presence.slot.count_sent(answer.len() as u64);
-        if self.client.send([answer, &[]], close).is_err() {
-            return End::Reset;
+        self.presence.slot.count_sent(parts.iter().map(|part| part.len() as u64).sum());
+        if self.client.send(parts, last).is_err() {
+            return false;
         }
         let Self { client, presence, .. } = self;
         let sent = poll_fn(|cx| {
@@ -247,11 +260,7 @@ impl Connection {
             }
             client.poll_flush(cx).map(|result| result.is_ok())
         });
-        match (sent.await, close) {
-            (false, _) => End::Reset,
-            (true, true) => End::Linger,
-            (true, false) => End::Closed,
-        }
+        sent.await
     }
 
     async fn next(&mut self) -> Next {

@@ -220,6 +220,12 @@ async fn talk(
             Finish::Reset
         }
         End::ClientGone | End::ClientWrong(_) => Finish::Reset,
+        End::Confirmed => {
+            if let Some(stream) = talk.into_kept() {
+                server.keep(stream);
+            }
+            connection.give_again(request).await
+        }
         End::Upgraded => {
             let Connection { presence, client, carry, trace, .. } = connection;
             presence.slot.count_received(carry.bytes().len());

@@ -13,6 +13,7 @@ pub(crate) mod exchange;
 pub mod fields;
 mod framing;
 pub(crate) mod hop;
+mod kept;
 pub(crate) mod linger;
 mod obey;
 mod own;

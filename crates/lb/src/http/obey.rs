@@ -66,6 +66,9 @@ impl Connection {
                     continue;
                 }
             };
+            if let Some(finish) = self.look(request, &pool).await {
+                return finish;
+            }
             return exchange::run(self, request, pool).await;
         }
     }
@@ -78,7 +81,7 @@ impl Connection {
         }
     }
 
-    fn say_changed(&mut self, mut answer: Answer, close: bool, phase: Phase) -> Finish {
+    pub(super) fn say_changed(&mut self, mut answer: Answer, close: bool, phase: Phase) -> Finish {
         if answer.denied {
             if let Some(page) = self.presence.local.frontend.pages.find(answer.status) {
                 answer.show(page);

@@ -6,6 +6,7 @@ mod algorithms;
 mod apply;
 mod balancing;
 mod bounds;
+mod cache;
 mod checks;
 mod compression;
 mod framing;

@@ -3,14 +3,51 @@
 use relevo_proto::coding::{self, Ending};
 
 use super::{Download, End, Talk};
+use crate::cache::Ticket;
 use crate::http::body::Body;
 use crate::http::coder::Coder;
 use crate::http::connection::Connection;
 use crate::http::request::{Method, Version};
+use crate::local::Local;
+
+/// Decides whether an answer is compressed, whose head stands in `output` from `start` on, as the client would get it,
+/// and writes the head again if that changes it. `request`: the request's head.
+pub(in crate::http) fn begin(
+    local: &Local,
+    request: &[u8],
+    (method, version): (Method, Version),
+    body: Body,
+    output: &mut Vec<u8>,
+    start: usize,
+) -> Option<Box<Coder>> {
+    let config = local.frontend.config.compression.as_ref()?;
+    let head = output.get(start..).unwrap_or_default();
+    if !coding::is_eligible(head, config) {
+        return None;
+    }
+    let mut coding = coding::choose(request, &config.codings);
+    let ending = match (method, version) {
+        (Method::Head, _) => Ending::None,
+        (_, Version::V11) => Ending::Chunks,
+        (_, Version::V10) => Ending::Close,
+    };
+    let mut coder = None;
+    if ending != Ending::None {
+        coding = coding.filter(|_| !body.is_done());
+        let streams = !matches!(body, Body::Length(_));
+        coder = coding
+            .and_then(|coding| Coder::new(&local.worker.coders, coding, ending == Ending::Chunks, streams));
+        coding = coding.filter(|_| coder.is_some());
+    }
+    let mut rewritten = Vec::with_capacity(head.len() + 64);
+    coding::rewrite(head, coding.map(|coding| (coding, ending)), &mut rewritten);
+    output.truncate(start);
+    output.extend_from_slice(&rewritten);
+    coder.map(Box::new)
+}
 
 impl Talk {
-    /// Decides whether the answer is compressed, whose head stands in `output` from `start` on, as the client would get
-    /// it, and writes the head again if that changes it.
+    /// Begins to compress the answer whose head stands in `output` from `start` on, if it is to be.
     pub(super) fn begin_coder(
         &mut self,
         connection: &Connection,
@@ -18,36 +55,12 @@ impl Talk {
         output: &mut Vec<u8>,
         start: usize,
     ) {
-        let local = &connection.presence.local;
-        let Some(config) = &local.frontend.config.compression else { return };
-        let head = output.get(start..).unwrap_or_default();
-        if !coding::is_eligible(head, config) {
-            return;
-        }
-        let coding = coding::choose(&connection.head, &config.codings);
-        let ending = match (self.request.method, self.request.version) {
-            (Method::Head, _) => Ending::None,
-            (_, Version::V11) => Ending::Chunks,
-            (_, Version::V10) => Ending::Close,
-        };
-        let is_empty = body.is_done() && ending != Ending::None;
-        let mut coding = coding.filter(|_| !is_empty);
-        if let Some(wanted) = coding.filter(|_| ending != Ending::None) {
-            let streams = !matches!(body, Body::Length(_));
-            let coder = Coder::new(&local.worker.coders, wanted, ending == Ending::Chunks, streams);
-            self.coder = coder.map(Box::new);
-            if self.coder.is_none() {
-                coding = None;
-            }
-        }
+        let asked = (self.request.method, self.request.version);
+        self.coder = begin(&connection.presence.local, &connection.head, asked, body, output, start);
         if self.coder.is_some() {
-            self.close |= ending == Ending::Close;
+            self.close |= self.request.version == Version::V10;
             self.plain = false;
         }
-        let mut rewritten = Vec::with_capacity(head.len() + 64);
-        coding::rewrite(head, coding.map(|coding| (coding, ending)), &mut rewritten);
-        output.truncate(start);
-        output.extend_from_slice(&rewritten);
     }
 
     /// Takes bytes of a body that is compressed.
@@ -55,14 +68,30 @@ impl Talk {
         let local = std::rc::Rc::clone(&connection.presence.local);
         let mut output = local.worker.output.borrow_mut();
         output.clear();
-        if self.code(body, bytes, &mut output) { self.send(connection, &output, &[]) } else { Some(End::Cut) }
+        let ticket = connection.ticket.as_deref_mut();
+        if self.code(body, bytes, &mut output, ticket) {
+            self.send(connection, &output, &[])
+        } else {
+            Some(End::Cut)
+        }
     }
 
     /// The same; what comes out goes behind `output`. `false`: it cannot be gone on with.
-    pub(super) fn code(&mut self, mut body: Body, bytes: &[u8], output: &mut Vec<u8>) -> bool {
+    pub(super) fn code(
+        &mut self,
+        mut body: Body,
+        bytes: &[u8],
+        output: &mut Vec<u8>,
+        mut ticket: Option<&mut Ticket>,
+    ) -> bool {
         let Some(coder) = &mut self.coder else { return false };
         let mut fine = true;
-        let Ok(taken) = body.take_data(bytes, |data| fine &= coder.push(data, output).is_ok()) else {
+        let Ok(taken) = body.take_data(bytes, |data| {
+            fine &= coder.push(data, output).is_ok();
+            if let Some(ticket) = &mut ticket {
+                ticket.collect(data);
+            }
+        }) else {
             return false;
         };
         self.keep &= taken == bytes.len();

@@ -5,7 +5,9 @@ use std::task::{Context, Poll};
 
 use super::splice::HEAD_READ;
 use super::{Download, End, Talk, Upload};
+use crate::cache::Ticket;
 use crate::http::body::Body;
+use crate::http::chunked::NotChunked;
 use crate::http::connection::Connection;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::request::{Method, Version};
@@ -93,15 +95,29 @@ impl Talk {
         let sent = if self.plain {
             let mut output = connection.presence.local.worker.output.borrow_mut();
             output.clear();
-            match body.take_data(bytes, |data| output.extend_from_slice(data)) {
+            let taken = body.take_data(bytes, |data| {
+                output.extend_from_slice(data);
+                if let Some(ticket) = &mut connection.ticket {
+                    ticket.collect(data);
+                }
+            });
+            match taken {
                 Ok(count) => self.keep &= count == bytes.len(),
                 Err(_) => return Some(End::Cut),
+            }
+            if body.is_done() {
+                keep_answer(connection.ticket.as_deref_mut());
             }
             connection.presence.slot.count_sent(output.len() as u64);
             connection.client.send([&output, &[]], false)
         } else {
-            let Ok(count) = body.take(bytes) else { return Some(End::Cut) };
+            let Ok(count) = take(&mut body, bytes, connection.ticket.as_deref_mut()) else {
+                return Some(End::Cut);
+            };
             self.keep &= count == bytes.len();
+            if body.is_done() {
+                keep_answer(connection.ticket.as_deref_mut());
+            }
             connection.presence.slot.count_sent(count as u64);
             connection.client.send([bytes.get(..count).unwrap_or_default(), &[]], false)
         };
@@ -159,6 +175,12 @@ impl Talk {
                 return self.send(connection, &output, rest).or(Some(End::Upgraded));
             }
             connection.trace.answered(response.status);
+            if let Some(ticket) = &mut connection.ticket
+                && ticket.on_answer(&response, bytes, fields.list(), local.worker.wall())
+            {
+                self.keep = response.keep_alive && rest.is_empty();
+                return Some(End::Confirmed);
+            }
             let mut body = response.body;
             let is_chunked = matches!(body, Body::Chunked(_));
             self.plain = is_chunked && version == Version::V10;
@@ -175,16 +197,21 @@ impl Talk {
             self.begin_coder(connection, body, &mut output, start);
             if self.coder.is_some() {
                 self.keep = response.keep_alive;
-                return match self.code(body, rest, &mut output) {
+                return match self.code(body, rest, &mut output, connection.ticket.as_deref_mut()) {
                     true => self.send(connection, &output, &[]),
                     false => Some(End::Cut),
                 };
             }
             let head = output.len();
             let taken = if self.plain {
-                body.take_data(rest, |data| output.extend_from_slice(data))
+                body.take_data(rest, |data| {
+                    output.extend_from_slice(data);
+                    if let Some(ticket) = &mut connection.ticket {
+                        ticket.collect(data);
+                    }
+                })
             } else {
-                body.take(rest)
+                take(&mut body, rest, connection.ticket.as_deref_mut())
             };
             let Ok(taken) = taken else {
                 return Some(
@@ -207,9 +234,27 @@ impl Talk {
         if first.is_empty() && second.is_empty() {
             return None;
         }
+        if self.down == Download::Done {
+            keep_answer(connection.ticket.as_deref_mut());
+        }
         let last = self.close && self.down == Download::Done;
         connection.presence.slot.count_sent((first.len() + second.len()) as u64);
         connection.client.send([first, second], last).is_err().then_some(End::ClientGone)
+    }
+}
+
+/// Keeps the answer before its last bytes go out: who has them may ask again at once.
+fn keep_answer(ticket: Option<&mut Ticket>) {
+    if let Some(ticket) = ticket {
+        ticket.complete();
+    }
+}
+
+/// Takes bytes of a body that goes on as it is, and notes its content if it is to be kept.
+fn take(body: &mut Body, bytes: &[u8], ticket: Option<&mut Ticket>) -> Result<usize, NotChunked> {
+    match ticket {
+        Some(ticket) if ticket.is_collecting() => body.take_data(bytes, |data| ticket.collect(data)),
+        Some(_) | None => body.take(bytes),
     }
 }
 

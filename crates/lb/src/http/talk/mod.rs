@@ -6,7 +6,7 @@
 //! ```
 //! Buffers are bounded: nothing is read from one side while the other has not taken what came before.
 
-mod compress;
+pub(super) mod compress;
 mod download;
 mod splice;
 mod upload;
@@ -45,6 +45,8 @@ pub(super) enum End {
     ClientGone,
     /// 101: both sides speak another protocol.
     Upgraded,
+    /// A kept answer is still good.
+    Confirmed,
 }
 
 /// The state of both ways.
@@ -159,7 +161,9 @@ impl Talk {
     /// What an end says of the server; `None`: nothing.
     pub(super) fn went_well(&self, end: &End) -> Option<bool> {
         match end {
-            End::Complete { .. } | End::Upgraded => Some(self.status == 101 || !is_failure(self.status)),
+            End::Complete { .. } | End::Upgraded | End::Confirmed => {
+                Some(self.status == 101 || !is_failure(self.status))
+            }
             End::Refuse(refusal) => {
                 matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout).then_some(false)
             }
@@ -199,7 +203,7 @@ impl Talk {
         }
         let end = ready!(self.step(connection, cx));
         match end {
-            End::Complete { .. } | End::Upgraded => connection.trace.mended(),
+            End::Complete { .. } | End::Upgraded | End::Confirmed => connection.trace.mended(),
             End::Silent | End::Abandoned => connection.trace.ends(Cause::Server, Phase::Head),
             End::Refuse(Refusal {
                 status: status @ (Status::BadRequest | Status::ContentTooLarge), ..

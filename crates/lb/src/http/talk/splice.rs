@@ -24,7 +24,7 @@ impl Talk {
         cx: &mut Context<'_>,
     ) -> Option<Option<End>> {
         let Download::Body(body) = self.down else { return None };
-        if self.coder.is_some() {
+        if self.coder.is_some() || connection.ticket.as_ref().is_some_and(|ticket| ticket.is_collecting()) {
             return None;
         }
         let mut left = match body {
