@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::socket::LONGEST_PATH;
-use crate::types::{Changed, Problem, Reloaded, SetServer, Status, Switched, Switchover};
+use crate::types::{Changed, Problem, Reloaded, SetServer, Status, Switched, Switchover, Upgraded};
 
 /// Time for an answer that needs no waiting.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -21,6 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(3);
 const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(15);
 /// Time for a reload, which waits until every worker follows.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(15);
+/// Time for an upgrade, which the node itself bounds to less.
+const UPGRADE_DEADLINE: Duration = Duration::from_secs(25);
 /// Largest answer that is read, bytes.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -125,6 +127,14 @@ impl Client {
     /// When the node does not answer in time, or says no.
     pub fn reload(&self) -> Result<Reloaded, ClientError> {
         self.call(Method::POST, "/v1/reload", None::<&()>, RELOAD_DEADLINE)
+    }
+
+    /// Makes the node start its program anew and leave everything to it.
+    ///
+    /// # Errors
+    /// When the node does not answer in time, or says no.
+    pub fn upgrade(&self) -> Result<Upgraded, ClientError> {
+        self.call(Method::POST, "/v1/upgrade", None::<&()>, UPGRADE_DEADLINE)
     }
 
     fn call<T: DeserializeOwned + Send>(

@@ -28,6 +28,7 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
         .route("/v1/groups/{group}/switchover", post(switchover))
         .route("/v1/servers/{server}", post(set_server))
         .route("/v1/reload", post(reload))
+        .route("/v1/upgrade", post(upgrade))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
@@ -68,9 +69,13 @@ async fn reload(State(control): State<Arc<dyn Control>>) -> Response {
     answer(move || control.reload()).await
 }
 
+async fn upgrade(State(control): State<Arc<dyn Control>>) -> Response {
+    answer(move || control.upgrade()).await
+}
+
 async fn no_such_route(request: Request) -> Response {
     let text = format!(
-        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER and POST /v1/reload",
+        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, POST /v1/reload and POST /v1/upgrade",
         request.uri().path()
     );
     problem(StatusCode::NOT_FOUND, text)

@@ -5,6 +5,7 @@
 //! is in `routes`.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::routes::router;
 use crate::socket::ControlSocket;
-use crate::types::{Changed, Reloaded, SetServer, Status, Switched, Switchover};
+use crate::types::{Changed, Reloaded, SetServer, Status, Switched, Switchover, Upgraded};
 
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 64;
@@ -28,6 +29,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest life of a connection: a client that sends half a body, or does not read its answer, must not keep a place
 /// for ever. Longer than any answer takes.
 const LONGEST_LIFE: Duration = Duration::from_secs(30);
+
+/// Time for answers that are being written when the server stops.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What the API can ask of a node. Calls may block; each is bounded by the one who answers.
 pub trait Control: Send + Sync + 'static {
@@ -51,6 +55,12 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be followed; then nothing was changed.
     fn reload(&self) -> Result<Reloaded, Refusal>;
+
+    /// Lets a new process of the program go on with everything.
+    ///
+    /// # Errors
+    /// When it cannot; then this one goes on.
+    fn upgrade(&self) -> Result<Upgraded, Refusal>;
 }
 
 /// Why a wish was not done; each says what is wrong and what would be right.
@@ -117,6 +127,22 @@ impl Server {
         self.finish();
     }
 
+    /// Stops, and leaves the socket to another process: what waits in it is answered there.
+    pub fn leave(mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.leave();
+        }
+        self.finish();
+    }
+
+    /// A second descriptor of the listening socket, for a process that takes over.
+    ///
+    /// # Errors
+    /// When there are too few descriptors.
+    pub fn copy(&self) -> io::Result<Option<OwnedFd>> {
+        self.socket.as_ref().map(|socket| socket.listener().map(OwnedFd::from)).transpose()
+    }
+
     fn finish(&mut self) {
         drop(self.socket.take());
         if let Some(stop) = self.stop.take() {
@@ -166,10 +192,8 @@ async fn serve(listener: tokio::net::UnixListener, router: Router, mut stopped: 
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(Duration::from_millis(200), async {
-        while connections.join_next().await.is_some() {}
-    })
-    .await;
+    let _ =
+        tokio::time::timeout(LAST_WORDS, async { while connections.join_next().await.is_some() {} }).await;
 }
 
 async fn accept(
@@ -218,6 +242,10 @@ mod tests {
         }
 
         fn reload(&self) -> Result<Reloaded, Refusal> {
+            Err(Refusal::Failed(String::new()))
+        }
+
+        fn upgrade(&self) -> Result<Upgraded, Refusal> {
             Err(Refusal::Failed(String::new()))
         }
     }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -57,6 +57,8 @@ pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
     inode: u64,
+    /// Its file is left to another process.
+    left: bool,
 }
 
 impl ControlSocket {
@@ -80,7 +82,27 @@ impl ControlSocket {
             })?;
         }
         let inode = std::fs::symlink_metadata(path).map_err(io)?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode })
+        Ok(Self { listener, path: path.to_owned(), inode, left: false })
+    }
+
+    /// Goes on with the socket of a former process. Its file stays if this value goes away before [`ControlSocket::keep`].
+    ///
+    /// # Errors
+    /// When there is no such file any more.
+    pub fn inherit(listener: OwnedFd, path: &Path) -> Result<Self, BindError> {
+        let io = |source| BindError::Io { path: path.to_owned(), source };
+        let inode = std::fs::symlink_metadata(path).map_err(io)?.ino();
+        Ok(Self { listener: listener.into(), path: path.to_owned(), inode, left: true })
+    }
+
+    /// From now on the file goes away with this value.
+    pub fn keep(&mut self) {
+        self.left = false;
+    }
+
+    /// From now on the file is another process's.
+    pub fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Where it is.
@@ -97,7 +119,7 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         // Only our own: the name may be another process's by then.
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
+        if !self.left && std::fs::symlink_metadata(&self.path).is_ok_and(|there| there.ino() == self.inode) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

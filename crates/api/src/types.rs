@@ -260,6 +260,21 @@ pub struct Reloaded {
     pub file: FileStatus,
 }
 
+/// Another process goes on, `POST /v1/upgrade`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgraded {
+    /// The process that ends when its connections have ended.
+    pub from: u32,
+    /// The process that goes on.
+    pub to: u32,
+    /// Its program.
+    pub program: PathBuf,
+    /// Its program's version.
+    pub version: String,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+}
+
 /// An answer with a status of 400 or more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

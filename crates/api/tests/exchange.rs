@@ -13,7 +13,9 @@ use std::time::Duration;
 use relevo_api::client::{Client, ClientError};
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::ControlSocket;
-use relevo_api::types::{AdminState, Changed, FileStatus, Reloaded, SetServer, Status, Switched, Switchover};
+use relevo_api::types::{
+    AdminState, Changed, FileStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+};
 use relevo_model::{GroupName, NodeName, PoolName, ServerName};
 
 struct Fake {
@@ -63,6 +65,10 @@ impl Control for Fake {
 
     fn reload(&self) -> Result<Reloaded, Refusal> {
         Err(Refusal::Mistakes { error: "/f.toml: 1 error".to_owned(), details: "error: x\n".to_owned() })
+    }
+
+    fn upgrade(&self) -> Result<Upgraded, Refusal> {
+        Err(Refusal::Failed("it ended".to_owned()))
     }
 }
 

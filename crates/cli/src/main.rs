@@ -52,6 +52,7 @@ enum Command {
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
     Reload(commands::reload::Args),
+    Upgrade(commands::upgrade::Args),
     /// Build the whole cluster out of network namespaces on this machine.
     Lab(commands::lab::Args),
     /// Rehearse a failure and report what a client noticed.
@@ -76,6 +77,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Status(args) => commands::status::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
         Command::Reload(args) => commands::reload::run(args, json),
+        Command::Upgrade(args) => commands::upgrade::run(args, json),
         Command::Server(args) => commands::server::run(args, json),
         Command::Lab(args) => commands::lab::run(args, json),
         Command::Drill(args) => commands::drill::run(args, json),

@@ -50,10 +50,11 @@ pub(crate) async fn run(
             Ok((stream, peer)) => {
                 let (handle, listen) = now(&target);
                 // One connection more than allowed is taken, and waits here; the others wait in the kernel.
-                tokio::select! {
-                    biased;
-                    () = handle.gate.admit() => start(handle, listen, stream, peer),
-                    _ = stop.changed() => break,
+                handle.gate.admit().await;
+                start(handle, listen, stream, peer);
+                // Clients that come one after the other must not keep it from stopping.
+                if !matches!(stop.has_changed(), Ok(false)) {
+                    break;
                 }
             }
             // The client left before it was accepted (accept(2): pending network errors).

@@ -1,5 +1,6 @@
 //! Starting, asking, changing and stopping the whole data plane.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::backend::Backend;
 use crate::check::{self, Order};
-use crate::generation::{ApplyError, Builder, Generation, Wishes};
+use crate::former::{Former, Known};
+use crate::generation::{ApplyError, Builder, Generation, Inherited, Wishes};
 use crate::log::{AccessLog, TargetError};
 use crate::population::Population;
 use crate::server::Server;
@@ -64,6 +66,8 @@ pub struct Engine {
 struct Current {
     generation: Arc<Generation>,
     wishes: Wishes,
+    /// What the first configuration goes on with.
+    former: Former,
     /// The access log and where it goes; `None`: nowhere.
     log: Option<(AccessLog, LogTarget)>,
 }
@@ -100,6 +104,14 @@ impl Engine {
     /// # Errors
     /// See [`StartError`]; then nothing was started.
     pub fn start(settings: Settings, cluster: &ClusterFile) -> Result<Self, StartError> {
+        Self::take_over(settings, cluster, Former::default())
+    }
+
+    /// The same, going on with what a former process listened on and knew.
+    ///
+    /// # Errors
+    /// See [`StartError`]; then nothing was started.
+    pub fn take_over(settings: Settings, cluster: &ClusterFile, former: Former) -> Result<Self, StartError> {
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -108,7 +120,12 @@ impl Engine {
         let (hints, hints_out) = mpsc::channel(256);
         let (orders, orders_out) = mpsc::unbounded_channel();
         let mut engine = Self {
-            current: Mutex::new(Current { generation: Arc::default(), wishes: wishes.collect(), log: None }),
+            current: Mutex::new(Current {
+                generation: Arc::default(),
+                wishes: wishes.collect(),
+                former,
+                log: None,
+            }),
             ids: AtomicU64::new(1),
             desk: Arc::default(),
             workers: Vec::new(),
@@ -145,12 +162,14 @@ impl Engine {
     pub fn apply(&self, cluster: &ClusterFile) -> Result<Applied, ApplyError> {
         let mut current = self.current();
         let former = Arc::clone(&current.generation);
+        let Former { sockets, servers: known, .. } = std::mem::take(&mut current.former);
         let builder = Builder {
             cluster,
             former: &former,
             wishes: &current.wishes,
             desk: &self.desk,
             workers: self.workers.len(),
+            inherited: RefCell::new(sockets),
             now: clock::now(),
         };
         let (generation, sockets) = builder.build(|| self.ids.fetch_add(1, Ordering::Relaxed))?;
@@ -164,6 +183,7 @@ impl Engine {
             for server in &backend.servers {
                 server.state().weight = None;
             }
+            known.iter().for_each(|known| known.tell(backend));
             backend.rebuild(now);
         }
         for frontend in &generation.frontends {
@@ -261,9 +281,35 @@ impl Engine {
         }
     }
 
+    /// What another process needs to go on with all this: copies of the listening sockets, and what is known of the servers.
+    ///
+    /// # Errors
+    /// When a worker does not answer, or there are too few descriptors.
+    pub fn copies(&self) -> io::Result<Former> {
+        let mut sockets = Inherited::new();
+        // One after the other: each has its own socket for each place.
+        for worker in &self.workers {
+            let (to, copies) = std_mpsc::channel();
+            let gone = || io::Error::other("a worker does not answer");
+            worker.send(Command::Copies(to)).map_err(|_| gone())?;
+            for (place, socket) in copies.recv_timeout(ADOPTED_WITHIN).map_err(|_| gone())?? {
+                sockets.entry(place).or_default().push(socket);
+            }
+        }
+        let generation = Arc::clone(&self.current().generation);
+        let servers = generation.backends.iter().flat_map(|backend| Known::all(backend)).collect();
+        Ok(Former { workers: self.workers.len(), sockets, servers })
+    }
+
+    /// Leaves the listening sockets to another process: accepts nothing new, tells clients to close with their next answer,
+    /// waits at most `grace` for what is running. Connections that stay idle are closed after half a minute.
+    pub fn leave(mut self, grace: Duration) {
+        self.end(Command::Leave, grace);
+    }
+
     /// Stops: accepts nothing new, tells clients to close, waits at most `grace` for what is running, closes.
     pub fn shutdown(mut self, grace: Duration) {
-        self.stop(grace);
+        self.end(Command::Stop, grace);
     }
 
     fn set_one(&self, backend: &Backend, server: &Server, admin: Admin, cut: bool) {
@@ -282,11 +328,11 @@ impl Engine {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stop(&mut self, grace: Duration) {
+    fn end(&mut self, how: impl Fn(Instant) -> Command, grace: Duration) {
         let until = Instant::now() + grace;
         let _ = self.orders.send(Order::Stop);
         for worker in &self.workers {
-            let _ = worker.send(Command::Stop(until));
+            let _ = worker.send(how(until));
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
@@ -314,7 +360,7 @@ impl Current {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        self.end(Command::Stop, Duration::ZERO);
     }
 }
 

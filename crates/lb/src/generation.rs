@@ -1,8 +1,11 @@
 //! One configuration, ready to run: built whole, with all its sockets, before anybody goes over to it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,6 +60,19 @@ pub(crate) struct Place {
     /// With port 0 the kernel chooses: then each wish is a place of its own.
     own: Option<(ServiceName, usize)>,
 }
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.udp { "udp" } else { "tcp" }, self.at)?;
+        match &self.own {
+            Some((service, listen)) => write!(f, " {service} {listen}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Listening sockets of a former process, by the words of their places.
+pub(crate) type Inherited = BTreeMap<String, Vec<OwnedFd>>;
 
 /// Why a configuration cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +155,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) wishes: &'a Wishes,
     pub(crate) desk: &'a Arc<AcmeDesk>,
     pub(crate) workers: usize,
+    /// What is taken out of it is used instead of a new socket.
+    pub(crate) inherited: RefCell<Inherited>,
     pub(crate) now: Time,
 }
 
@@ -253,7 +271,8 @@ impl Builder<'_> {
                     return Err(ApplyError::AddressInUse { service: service.name.clone(), at });
                 }
                 let there = self.former.doors.iter().find(|door| door.place == place);
-                if there.is_none() && !self.overlaps(at, udp) {
+                let is_ours = there.is_some() || self.inherited.borrow().contains_key(&place.to_string());
+                if !is_ours && !self.overlaps(at, udp) {
                     listener::ensure_free(at, udp).map_err(|source| refused(service, at, source))?;
                 }
                 doors.push(Door { place, at: there.map_or(at, |door| door.at), frontend, listen });
@@ -265,9 +284,14 @@ impl Builder<'_> {
                 continue;
             }
             let Some(service) = self.cluster.services.get(door.frontend) else { continue };
+            let inherited = self.inherited.borrow_mut().remove(&door.place.to_string());
+            let mut inherited = inherited.unwrap_or_default().into_iter();
             for sockets in &mut sockets {
-                let socket = listener::listen(door.at, door.place.udp)
-                    .map_err(|source| refused(service, door.at, source))?;
+                let socket = match inherited.next() {
+                    Some(socket) => Socket::inherit(socket, door.place.udp),
+                    None => listener::listen(door.at, door.place.udp)
+                        .map_err(|source| refused(service, door.at, source))?,
+                };
                 // Port 0: the first socket's port is everyone's.
                 if let Ok(SocketAddr::V4(local)) = socket.local_addr() {
                     door.at = local;

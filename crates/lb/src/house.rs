@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ struct Door {
     target: Rc<RefCell<Target>>,
     /// Dropping it ends the task.
     stop: watch::Sender<()>,
+    /// For a process that takes over.
+    copy: RefCell<Option<OwnedFd>>,
 }
 
 impl House {
@@ -79,11 +82,23 @@ impl House {
     /// Ends all accepting; returns when the sockets are closed.
     pub(crate) async fn close(&self) {
         for door in self.doors.values() {
+            drop(door.copy.take());
             let _ = door.stop.send(());
         }
         for door in self.doors.values() {
             door.stop.closed().await;
         }
+    }
+
+    /// All listening sockets, for a process that takes over, by the words of their places.
+    pub(crate) fn copies(&self) -> io::Result<Vec<(String, OwnedFd)>> {
+        let mut copies = Vec::with_capacity(self.doors.len());
+        for (place, door) in &self.doors {
+            if let Some(copy) = &*door.copy.borrow() {
+                copies.push((place.to_string(), copy.as_fd().try_clone_to_owned()?));
+            }
+        }
+        Ok(copies)
     }
 
     fn adopt_pools(&mut self, backends: &[Arc<Backend>]) -> Rc<[Rc<LocalPool>]> {
@@ -174,8 +189,13 @@ impl House {
             } else if let Some(socket) = sockets.remove(&wanted.place) {
                 let target = Rc::new(RefCell::new(target));
                 let (stop, stopped) = watch::channel(());
-                match listen(socket, Rc::clone(&target), stopped, tasks) {
-                    Ok(()) => drop(self.doors.insert(wanted.place.clone(), Door { target, stop })),
+                let copy = socket.copy();
+                match copy.and_then(|copy| listen(socket, Rc::clone(&target), stopped, tasks).map(|()| copy))
+                {
+                    Ok(copy) => {
+                        let door = Door { target, stop, copy: RefCell::new(Some(copy)) };
+                        drop(self.doors.insert(wanted.place.clone(), door));
+                    }
                     Err(error) => result = Err(error),
                 }
             }

@@ -23,6 +23,7 @@ mod connect;
 mod counters;
 mod engine;
 mod figures;
+mod former;
 mod frontend;
 mod gate;
 mod generation;
@@ -56,6 +57,7 @@ mod worker;
 
 pub use engine::{Applied, Engine, Settings, StartError};
 pub use figures::{Averages, Figures, RESPONSE_BOUNDS};
+pub use former::{Former, Known};
 pub use generation::ApplyError;
 pub use log::TargetError;
 pub use relevo_proto::balance::Admin;

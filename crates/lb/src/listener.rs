@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 
 use socket2::{Domain, Protocol, Type};
 
@@ -35,6 +36,19 @@ pub(crate) fn listen(at: SocketAddrV4, udp: bool) -> io::Result<Socket> {
 }
 
 impl Socket {
+    /// One that a former process listened on. What waits in it is served here.
+    pub(crate) fn inherit(socket: OwnedFd, udp: bool) -> Self {
+        if udp { Self::Udp(socket.into()) } else { Self::Tcp(socket.into()) }
+    }
+
+    /// A second descriptor of the same socket.
+    pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+            Self::Udp(socket) => socket.as_fd().try_clone_to_owned(),
+        }
+    }
+
     /// Where it really is.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {

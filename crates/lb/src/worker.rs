@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,9 @@ use crate::stream::Tubes;
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
 const SCRATCH: usize = 128 * 1024;
 
+/// Time that idle clients have, when another process takes over, before their connections are closed.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// What the engine tells a worker.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -37,8 +41,12 @@ pub(crate) enum Command {
         /// To whom uses it.
         signal: Signal,
     },
+    /// Give copies of all listening sockets.
+    Copies(std::sync::mpsc::Sender<io::Result<Vec<(String, OwnedFd)>>>),
     /// Stop: accept nothing more, and end when all is done or at this time.
     Stop(std::time::Instant),
+    /// The same, for another process has the listening sockets: idle clients have time to ask once more.
+    Leave(std::time::Instant),
 }
 
 /// The next configuration, for one worker.
@@ -143,7 +151,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
             servers.borrow().values().for_each(|server| server.idle.borrow_mut().prune(now));
         }
     });
-    let until = loop {
+    let (until, idle) = loop {
         let command = tokio::select! {
             biased;
             command = commands.recv() => command,
@@ -166,17 +174,29 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
                     server.idle.borrow_mut().clear();
                 }
             }
-            Some(Command::Stop(until)) => break until,
-            None => break std::time::Instant::now(),
+            Some(Command::Copies(to)) => {
+                let _ = to.send(house.copies());
+            }
+            Some(Command::Stop(until)) => break (until, Duration::ZERO),
+            Some(Command::Leave(until)) => break (until, IDLE),
+            None => break (std::time::Instant::now(), Duration::ZERO),
         }
     };
     // What the kernel has accepted for us is served, as far as there are places in time; then the listeners are gone.
     let until = Instant::from_std(until);
+    let mut close_idle = Some(Instant::now() + idle);
     worker.closing.set(true);
-    worker.slots.signal_all(Signal::Closing);
+    if idle.is_zero() {
+        worker.slots.signal_all(Signal::Closing);
+    }
     let _ = tokio::time::timeout_at(until, house.close()).await;
-    worker.slots.signal_all(Signal::Closing);
     while worker.slots.len() > 0 && Instant::now() < until {
+        // Somebody may just have sent the next request over a connection that is closed as idle. Who has another process
+        // to go to is told in an answer instead, as far as it asks in time.
+        if close_idle.is_some_and(|at| at <= Instant::now()) {
+            close_idle = None;
+            worker.slots.signal_all(Signal::Closing);
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())

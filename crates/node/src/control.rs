@@ -1,17 +1,21 @@
 //! Answers the control API: asks the director and the balancer, and remembers what the operator wants.
 
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Condvar, Mutex, PoisonError, RwLock, Weak};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
     Changed, GroupState, GroupStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status, Switched,
-    Switchover,
+    Switchover, Upgraded,
 };
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, NodeName};
 
 use crate::director::{Director, SwitchoverError};
-use crate::process::wall_ms;
+use crate::process::{Event, wall_ms};
 use crate::reload::Loaded;
 use crate::state::State;
 use crate::stats;
@@ -33,6 +37,10 @@ pub(crate) struct Node {
     pub(crate) balancer: RwLock<Balancer>,
     /// The statistics page; `None`: there was none yet, or it has been stopped.
     pub(crate) stats: Mutex<Option<stats::Server>>,
+    /// Another process is about to take over: what it has read already must not change.
+    pub(crate) frozen: AtomicBool,
+    /// The way to the main thread; `None`: it is not waiting yet.
+    pub(crate) events: Mutex<Option<Sender<Event>>>,
     /// For the statistics page, which has a thread of its own.
     pub(crate) itself: Weak<Self>,
 }
@@ -88,6 +96,14 @@ impl Control for Node {
         self.read_again()
             .inspect_err(|refusal| tracing::warn!("not reloaded, nothing was changed: {refusal}"))
     }
+
+    fn upgrade(&self) -> Result<Upgraded, Refusal> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stopping = || Refusal::Conflict("this node is being started or stopped".to_owned());
+        let (to, answer) = channel();
+        events.ok_or_else(stopping)?.send(Event::Upgrade(to)).map_err(|_| stopping())?;
+        answer.recv().map_err(|_| stopping())?
+    }
 }
 
 impl Node {
@@ -118,16 +134,20 @@ impl Node {
         .collect()
     }
 
-    /// Serves the statistics page where this file says, and nowhere else.
+    /// Serves the statistics page where this file says, and nowhere else; with the sockets of a former process, if it had them.
     ///
     /// # Errors
     /// When it cannot; then nothing was changed.
-    pub(crate) fn serve_stats(&self, cluster: &ClusterFile) -> Result<(), stats::StatsError> {
+    pub(crate) fn serve_stats(
+        &self,
+        cluster: &ClusterFile,
+        inherited: Vec<(SocketAddrV4, OwnedFd)>,
+    ) -> Result<(), stats::StatsError> {
         let wanted = cluster.stats.as_ref().map_or(&[][..], |stats| &stats.listen);
         let mut server = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*server, self.itself.upgrade()) {
             (None, Some(itself)) if !wanted.is_empty() => {
-                let started = stats::Server::start(itself)?;
+                let started = stats::Server::start(itself, inherited)?;
                 started.listen(wanted)?;
                 *server = Some(started);
                 Ok(())

@@ -5,6 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -50,8 +51,8 @@ pub enum FolderError {
 pub(crate) struct Folder {
     path: PathBuf,
     // Declared in the order of undoing.
-    _lock: Lock,
-    _made: Made,
+    lock: Lock,
+    made: Made,
 }
 
 impl Folder {
@@ -67,7 +68,45 @@ impl Folder {
             Taken::Ours(lock) => lock,
             Taken::Theirs(pid) => return Err(FolderError::InUse { what, path: path.to_owned(), pid }),
         };
-        Ok(Self { path: path.to_owned(), _lock: lock, _made: made })
+        Ok(Self { path: path.to_owned(), lock, made })
+    }
+
+    /// Goes on with a folder of a former process: its lock, and the folders that it had made. Until [`Folder::keep`]
+    /// nothing goes away with the value.
+    pub(crate) fn inherit(
+        what: &'static str,
+        path: &Path,
+        (lock, made): (File, Vec<PathBuf>),
+    ) -> Result<Self, FolderError> {
+        let io = |source| FolderError::Io { what, path: path.to_owned(), source };
+        let place = path.join(LOCK);
+        let is_there = std::fs::metadata(&place).map_err(io)?.ino() == lock.metadata().map_err(io)?.ino();
+        if !is_there {
+            return Err(FolderError::InUse { what, path: path.to_owned(), pid: None });
+        }
+        let lock = Lock { file: lock, path: place, left: true };
+        Ok(Self { path: path.to_owned(), lock, made: Made { paths: made, left: true } })
+    }
+
+    /// From now on it is this process's, as if it had made it.
+    pub(crate) fn keep(&mut self) -> io::Result<()> {
+        (self.lock.left, self.made.left) = (false, false);
+        self.lock.sign()
+    }
+
+    /// From now on it is another process's, which has the lock.
+    pub(crate) fn leave(&mut self) {
+        (self.lock.left, self.made.left) = (true, true);
+    }
+
+    /// A second descriptor of the lock, for a process that takes over.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.file.try_clone()?.into())
+    }
+
+    /// The folders that were missing, outermost first.
+    pub(crate) fn made(&self) -> &[PathBuf] {
+        &self.made.paths
     }
 
     /// Where it is.
@@ -78,15 +117,19 @@ impl Folder {
 
 /// The folders that were missing, outermost first.
 #[derive(Debug)]
-struct Made(Vec<PathBuf>);
+struct Made {
+    paths: Vec<PathBuf>,
+    /// They are left to another process.
+    left: bool,
+}
 
 impl Made {
     fn new(path: &Path) -> io::Result<Self> {
         let missing = path.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists());
-        let mut made = Self(Vec::new());
+        let mut made = Self { paths: Vec::new(), left: false };
         for part in missing.collect::<Vec<_>>().into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(part) {
-                Ok(()) => made.0.push(part.to_owned()),
+                Ok(()) => made.paths.push(part.to_owned()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -97,7 +140,8 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        for part in self.0.iter().rev() {
+        let paths = if self.left { &[][..] } else { &self.paths };
+        for part in paths.iter().rev() {
             let _ = std::fs::remove_dir(part);
         }
     }
@@ -110,14 +154,16 @@ enum Taken {
 
 #[derive(Debug)]
 struct Lock {
-    _file: File,
+    file: File,
     path: PathBuf,
+    /// The file is left to another process.
+    left: bool,
 }
 
 impl Lock {
     fn take(path: &Path) -> io::Result<Taken> {
         loop {
-            let mut file = OpenOptions::new()
+            let file = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create(true)
@@ -137,18 +183,26 @@ impl Lock {
             if std::fs::metadata(path)
                 .is_ok_and(|there| file.metadata().is_ok_and(|ours| ours.ino() == there.ino()))
             {
-                file.set_len(0)?;
-                file.rewind()?;
-                writeln!(file, "{}", std::process::id())?;
-                return Ok(Taken::Ours(Self { _file: file, path: path.to_owned() }));
+                let mut lock = Self { file, path: path.to_owned(), left: false };
+                lock.sign()?;
+                return Ok(Taken::Ours(lock));
             }
         }
+    }
+
+    /// Writes whose it is.
+    fn sign(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        writeln!(self.file, "{}", std::process::id())
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if !self.left {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

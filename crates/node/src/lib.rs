@@ -18,13 +18,16 @@ pub mod explain;
 pub mod file;
 mod folder;
 pub mod logging;
+mod notify;
 mod panics;
 mod process;
 mod reload;
 mod state;
 mod stats;
+mod upgrade;
 mod wishes;
 mod words;
 
 pub use process::{Options, RunError, run};
 pub use stats::StatsError;
+pub use upgrade::HeirError;

@@ -1,7 +1,10 @@
 //! The life of the process: everything that must be there is had or refused, then it runs until a signal.
 
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,20 +12,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::{BindError, ControlSocket};
+use relevo_api::types::Upgraded;
 use relevo_lb::Engine;
 use relevo_model::cluster::Role;
 use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 
 use crate::acme::Orderer;
 use crate::control::{Balancer, Node, listed};
-use crate::director::{self, Director};
+use crate::director::{self, Director, Prepared};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
 use crate::logging::{self, Log, LogError};
 use crate::reload::Loaded;
 use crate::state::{Start, State};
 use crate::stats::StatsError;
-use crate::words;
+use crate::upgrade::{Belongings, Giver, Heir, HeirError, Program};
+use crate::{notify, words};
 
 /// How to run a node.
 #[derive(Clone, Debug)]
@@ -41,6 +46,8 @@ pub struct Options {
     pub workers: usize,
     /// Time that requests in progress have when the node is stopped.
     pub grace: Duration,
+    /// Time that they have when another process takes over.
+    pub upgrade_grace: Duration,
 }
 
 /// Why a node did not run. Unless said otherwise nothing was changed.
@@ -88,6 +95,9 @@ pub enum RunError {
     /// The director cannot start.
     #[error(transparent)]
     Director(#[from] director::StartError),
+    /// A former process hands over, but not as it should.
+    #[error(transparent)]
+    Heir(#[from] HeirError),
     /// The system has no more threads or the like.
     #[error("cannot start {what}")]
     System {
@@ -104,6 +114,9 @@ pub enum RunError {
 /// # Errors
 /// When it cannot start; then nothing was changed: no address is held, no socket is left.
 pub fn run(options: &Options) -> Result<(), RunError> {
+    let program = Program::of_this_process();
+    let heir = Heir::of_this_process()?;
+    let (belongings, voice) = heir.map_or((None, None), |heir| (Some(heir.belongings), Some(heir.voice)));
     let (loaded, warnings) = read_cluster(options)?;
     let cluster = &*loaded.cluster;
     let name = find_node(cluster, options.name.as_deref())?;
@@ -113,11 +126,27 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let log = Log::start(options.log)?;
     crate::panics::end_the_process(log.flusher());
     let files = raise_open_files(cluster);
-    let run_folder = Folder::own("run", &options.run_dir)?;
-    let state_folder = Folder::own("state", &options.state_dir)?;
+    let Places { mut run_folder, mut state_folder, mut socket, remains } =
+        Places::own_or_inherit(options, belongings)?;
     let state = State::open(&state_folder)?;
-    let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
-    let node = start(loaded.clone(), name, state, options)?;
+    let (node, director) = start(loaded.clone(), name, state, options, remains)?;
+    let handed = match &voice {
+        Some(voice) => voice.ready()?,
+        None => Vec::new(),
+    };
+    // Addresses come when all else is there.
+    if let Some(director) = director {
+        let director = director.go_on(&handed)?;
+        *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
+    }
+    let former = voice.as_ref().map(|voice| voice.pid);
+    if let Some(voice) = voice {
+        voice.done()?;
+        socket.keep();
+        for folder in [&mut run_folder, &mut state_folder] {
+            folder.keep().map_err(|source| RunError::System { what: "the lock of a folder", source })?;
+        }
+    }
     // Only now: a node that does not start says why, and nothing else.
     for warning in warnings {
         tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
@@ -129,10 +158,13 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             "fewer open files are allowed than max_connections need; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
         );
     }
-    remember_start(&node);
+    remember_start(&node, former.is_some());
     let server = Server::start(socket, node.clone())
         .map_err(|source| RunError::System { what: "the control API", source })?;
-    tracing::info!(cluster = cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
+    tracing::info!(cluster = cluster.name, node = %node.name, version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), former, "ready");
+    if former.is_none() {
+        notify::tell("READY=1");
+    }
 
     let orderer = Orderer::start(&node, state_folder.path())
         .map_err(|source| RunError::System { what: "the ordering of certificates", source })?;
@@ -144,8 +176,32 @@ pub fn run(options: &Options) -> Result<(), RunError> {
 
     let (sender, events) = channel();
     wait_for_signals(signals, sender.clone())?;
-    loop {
+    *node.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+    let giver =
+        Giver { node: &node, server: &server, run: &run_folder, state: &state_folder, program: &program };
+    let is_left = loop {
         match events.recv() {
+            Ok(Event::Upgrade(answer)) => {
+                tracing::info!("the operator asks: another process of the program shall take over");
+                let upgraded = giver.hand_over();
+                let is_left = upgraded.is_ok();
+                match &upgraded {
+                    Ok(upgraded) => {
+                        notify::tell(&format!("MAINPID={}", upgraded.to));
+                        tracing::info!(
+                            pid = upgraded.to,
+                            version = upgraded.version,
+                            took_ms = upgraded.took_ms,
+                            "another process has taken over; this one finishes its connections"
+                        );
+                    }
+                    Err(refusal) => tracing::warn!("{refusal}"),
+                }
+                let _ = answer.send(upgraded);
+                if is_left {
+                    break true;
+                }
+            }
             Ok(Event::Signal(Signal::SIGHUP)) => {
                 tracing::info!("SIGHUP: reading the cluster file again");
                 node.reopen_log();
@@ -156,12 +212,22 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             }
             Ok(Event::Signal(signal)) => {
                 tracing::info!(signal = signal.as_str(), "stopping");
-                break;
+                break false;
             }
-            Ok(Event::Stopped) | Err(_) => break,
+            Ok(Event::Stopped) | Err(_) => break false,
         }
-    }
+    };
     drop(orderer);
+    *node.events.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    if is_left {
+        run_folder.leave();
+        state_folder.leave();
+        server.leave();
+        drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
+        finish(&node, options.upgrade_grace, sender, &events)?;
+        tracing::info!("stopped; another process goes on");
+        return Ok(());
+    }
     let brake = node.director.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Director::brake);
     let stopping = Arc::clone(&node);
     let grace = options.grace;
@@ -175,7 +241,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     while let Ok(event) = events.recv() {
         match event {
             Event::Stopped => break,
-            Event::Signal(Signal::SIGHUP) => {}
+            // The answer is that it is being stopped.
+            Event::Signal(Signal::SIGHUP) | Event::Upgrade(_) => {}
             Event::Signal(signal) => {
                 tracing::warn!(signal = signal.as_str(), "a second signal: stopping at once");
                 // Nobody shall find an address here, not even until its lease ends.
@@ -197,18 +264,87 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Finishes the connections that this process has; another one has all else. A signal ends it at once.
+fn finish(
+    node: &Arc<Node>,
+    grace: Duration,
+    sender: Sender<Event>,
+    events: &Receiver<Event>,
+) -> Result<(), RunError> {
+    let leaving = Arc::clone(node);
+    std::thread::Builder::new()
+        .name("relevo-stop".to_owned())
+        .spawn(move || {
+            if let Some(balancer) = leaving.take_balancer() {
+                balancer.leave(grace);
+            }
+            let _ = sender.send(Event::Stopped);
+        })
+        .map_err(|source| RunError::System { what: "the stopping thread", source })?;
+    while let Ok(event) = events.recv() {
+        match event {
+            Event::Stopped => break,
+            // It is for the process that goes on.
+            Event::Signal(Signal::SIGHUP) | Event::Upgrade(_) => {}
+            Event::Signal(signal) => {
+                tracing::warn!(signal = signal.as_str(), "connections that are not finished are cut");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The places that belong to one process at a time.
+struct Places {
+    run_folder: Folder,
+    state_folder: Folder,
+    socket: ControlSocket,
+    remains: Remains,
+}
+
+/// What else a former process left.
+#[derive(Default)]
+struct Remains {
+    former: relevo_lb::Former,
+    stats: Vec<(SocketAddrV4, OwnedFd)>,
+}
+
+impl Places {
+    fn own_or_inherit(options: &Options, belongings: Option<Belongings>) -> Result<Self, RunError> {
+        let Some(belongings) = belongings else {
+            let run_folder = Folder::own("run", &options.run_dir)?;
+            let state_folder = Folder::own("state", &options.state_dir)?;
+            let socket = ControlSocket::bind(&relevo_api::socket_path(run_folder.path()))?;
+            return Ok(Self { run_folder, state_folder, socket, remains: Remains::default() });
+        };
+        let Belongings { former, stats, control, run, state } = belongings;
+        let run_folder = Folder::inherit("run", &options.run_dir, run)?;
+        let state_folder = Folder::inherit("state", &options.state_dir, state)?;
+        let socket = ControlSocket::inherit(control, &relevo_api::socket_path(run_folder.path()))?;
+        Ok(Self { run_folder, state_folder, socket, remains: Remains { former, stats } })
+    }
+}
+
 /// What can fail for a reason that an operator must mend comes first; then the balancer, so that it answers when the first
-/// address comes; then the director.
-fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Result<Arc<Node>, RunError> {
+/// address comes. The director has all it needs, and has not begun.
+fn start(
+    loaded: Loaded,
+    name: NodeName,
+    state: State,
+    options: &Options,
+    remains: Remains,
+) -> Result<(Arc<Node>, Option<Prepared>), RunError> {
     let since = wall_ms();
     let cluster = Arc::clone(&loaded.cluster);
     let director = match cluster.groups.iter().any(|group| group.priority_of(&name).is_some()) {
         true => Some(Director::prepare(&cluster, &name)?),
         false => None,
     };
+    let workers = if remains.former.workers == 0 { options.workers } else { remains.former.workers };
     let admin = remembered(&cluster, &state);
-    let settings = relevo_lb::Settings { workers: options.workers, admin, ..relevo_lb::Settings::default() };
-    let balancer = Engine::start(settings, &cluster)?;
+    let settings = relevo_lb::Settings { workers, admin, ..relevo_lb::Settings::default() };
+    let balancer = Engine::take_over(settings, &cluster, remains.former)?;
     let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),
         reloading: Mutex::new(()),
@@ -219,14 +355,12 @@ fn start(loaded: Loaded, name: NodeName, state: State, options: &Options) -> Res
         director: RwLock::new(None),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
+        frozen: AtomicBool::new(false),
+        events: Mutex::new(None),
         itself: Weak::clone(itself),
     });
-    node.serve_stats(&cluster)?;
-    if let Some(director) = director {
-        let director = director.start()?;
-        *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
-    }
-    Ok(node)
+    node.serve_stats(&cluster, remains.stats)?;
+    Ok((node, director))
 }
 
 /// What the operator wanted of servers before the restart.
@@ -264,8 +398,11 @@ fn stop(node: &Node, grace: Duration) {
 }
 
 /// What the main thread waits for.
-enum Event {
+#[derive(Debug)]
+pub(crate) enum Event {
     Signal(Signal),
+    /// Another process shall take over; who asked waits.
+    Upgrade(Sender<Result<Upgraded, Refusal>>),
     Stopped,
 }
 
@@ -337,7 +474,7 @@ fn wait_for_signals(signals: SigSet, events: Sender<Event>) -> Result<(), RunErr
         .map_err(|source| RunError::System { what: "waiting for signals", source })
 }
 
-fn remember_start(node: &Node) {
+fn remember_start(node: &Node, is_next: bool) {
     let start = Start {
         at: node.since,
         pid: std::process::id(),
@@ -345,6 +482,9 @@ fn remember_start(node: &Node) {
         ended: None,
     };
     let mut state = node.state.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_next && let Err(error) = state.record_end(wall_ms()) {
+        tracing::warn!(%error, "the end of the former process cannot be written to the state folder");
+    }
     match state.record_start(start) {
         Ok(Some(before)) if before.ended.is_none() => {
             tracing::warn!(pid = before.pid, "the run before this one did not end in order");

@@ -49,24 +49,17 @@ impl Node {
             let error = format!("{path}: {errors} error{}", if errors == 1 { "" } else { "s" });
             return Err(Refusal::Mistakes { error, details });
         };
-        let fixed = changes::fixed(&before.cluster, &cluster);
-        if !fixed.is_empty() {
-            return Err(Refusal::Conflict(format!(
-                "this cannot be changed while a node runs: {}. Restart the nodes with the new file, one after the other \
-                (the active one last, after relevo switchover)",
-                fixed.join("; ")
-            )));
-        }
+        ensure_same(&before.cluster, &cluster)?;
         let changes = changes::done(&before.cluster, &cluster);
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
         let Balancer::Running(engine) = &*balancer else {
             return Err(Refusal::Conflict("this node is being stopped".to_owned()));
         };
         // The certificates and pages that the file names may be other ones though the file is the same.
-        self.serve_stats(&cluster).map_err(|error| Refusal::Conflict(in_full(&error)))?;
+        self.serve_stats(&cluster, Vec::new()).map_err(|error| Refusal::Conflict(in_full(&error)))?;
         if let Err(error) = engine.apply(&cluster) {
             // All of it, or nothing.
-            if let Err(error) = self.serve_stats(&before.cluster) {
+            if let Err(error) = self.serve_stats(&before.cluster, Vec::new()) {
                 tracing::error!("{}", in_full(&error));
             }
             return Err(Refusal::Conflict(in_full(&error)));
@@ -78,10 +71,31 @@ impl Node {
         Ok(Reloaded { changes, details, file })
     }
 
+    /// Refuses if another process could not go on with the file as it is now. What this version does not understand, a
+    /// newer one may: it is that one's to say.
+    pub(crate) fn ensure_in_place(&self) -> Result<(), Refusal> {
+        let before = self.loaded();
+        let text = crate::file::read(&before.path).map_err(|error| Refusal::Wrong(in_full(&error)))?;
+        relevo_model::read(&text).cluster.map_or(Ok(()), |cluster| ensure_same(&before.cluster, &cluster))
+    }
+
     /// The file that is followed now.
     pub(crate) fn loaded(&self) -> Loaded {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Refuses what needs a restart.
+fn ensure_same(before: &ClusterFile, cluster: &ClusterFile) -> Result<(), Refusal> {
+    let fixed = changes::fixed(before, cluster);
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::Conflict(format!(
+        "this cannot be changed while a node runs: {}. Restart the nodes with the new file, one after the other \
+        (the active one last, after relevo switchover)",
+        fixed.join("; ")
+    )))
 }
 
 fn words(changes: &[String]) -> String {

@@ -1,6 +1,7 @@
 //! What the operator wants of servers: written and synced before it is done, and ended when its time is over.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,12 @@ impl Node {
     pub(crate) fn expire_wishes(&self) {
         let mut state = self.state();
         loop {
+            if self.frozen.load(Ordering::SeqCst) {
+                // It is the next process's to end them, or ours again in a moment.
+                let waited = self.wishes_changed.wait_timeout(state, Duration::from_secs(1));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
             let now = wall_ms();
             let (expired, next) = state.expired(now);
             let mut wait = next.map_or(LOOK_AGAIN, |next| Duration::from_millis(next - now).min(LOOK_AGAIN));
@@ -98,6 +105,9 @@ impl Node {
         wish: &Wish,
         cut: bool,
     ) -> std::io::Result<()> {
+        if self.frozen.load(Ordering::SeqCst) {
+            return Err(std::io::Error::other("another process is taking over just now; say it again"));
+        }
         state.set(servers, wish)?;
         self.wishes_changed.notify_all();
         self.with_engine(|engine| {
@@ -106,6 +116,13 @@ impl Node {
             }
         });
         Ok(())
+    }
+
+    /// Lets nothing be written to the state folder, or again.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        // Whoever is writing has the lock.
+        let _state = self.state();
+        self.frozen.store(frozen, Ordering::SeqCst);
     }
 
     fn with_engine(&self, what: impl FnOnce(&relevo_lb::Engine)) {

@@ -17,3 +17,4 @@ pub(crate) mod reload;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod switchover;
+pub(crate) mod upgrade;

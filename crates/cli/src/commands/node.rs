@@ -62,6 +62,9 @@ struct Run {
     /// Seconds that requests in progress have when the node is stopped.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=3600))]
     grace: u32,
+    /// Seconds that requests and connections in progress have when another process takes over (relevo upgrade).
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(0..=86400))]
+    upgrade_grace: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -89,6 +92,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         log,
         workers: run.workers,
         grace: Duration::from_secs(u64::from(run.grace)),
+        upgrade_grace: Duration::from_secs(u64::from(run.upgrade_grace)),
     };
     match relevo_node::run(&options) {
         Ok(()) => Ok(ExitCode::SUCCESS),

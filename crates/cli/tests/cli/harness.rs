@@ -145,6 +145,8 @@ at = "127.0.0.1:3"
 pub(crate) struct Node {
     pub(crate) folder: Folder,
     file: PathBuf,
+    /// What is run.
+    pub(crate) program: PathBuf,
     /// Seconds that requests in progress have.
     pub(crate) grace: u32,
     child: Option<Child>,
@@ -159,7 +161,7 @@ impl Node {
     pub(crate) fn of(text: &str) -> Self {
         let folder = Folder::new();
         let file = folder.write("cluster.toml", text);
-        Self { folder, file, grace: 1, child: None }
+        Self { folder, file, program: RELEVO.into(), grace: 1, child: None }
     }
 
     /// Started, and answering.
@@ -188,7 +190,7 @@ impl Node {
 
     pub(crate) fn start(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.folder.path("log")).unwrap();
-        let mut command = command(Path::new(RELEVO));
+        let mut command = command(&self.program);
         let child = command.args(self.arguments()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let pid = child.id();
         self.child = Some(child);

@@ -11,6 +11,7 @@ mod harness;
 mod node;
 mod refusals;
 mod stop;
+mod upgrade;
 mod words;
 
 /// Needs Debian's pebble; here, because tests of peers are found by the beginning of their names.

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use relevo_api::types::GroupStatus;
+use relevo_proto::vrrp::Handed;
 
 /// The newest status of every group, with a bell for those who wait for a change.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct Content {
     groups: Vec<GroupStatus>,
+    /// What another process needs to go on.
+    handed: Vec<Handed>,
     /// Why the thread is gone.
     stopped: Option<String>,
 }
@@ -29,6 +32,16 @@ impl Board {
             drop(content);
             self.changed.notify_all();
         }
+    }
+
+    /// Keeps what another process needs, in the order of the groups.
+    pub(super) fn hand_over(&self, handed: Vec<Handed>) {
+        self.lock().handed = handed;
+    }
+
+    /// What [`Board::hand_over`] has kept.
+    pub(super) fn handed(&self) -> Vec<Handed> {
+        self.lock().handed.clone()
     }
 
     /// Says that the thread is gone; the first reason stays.

@@ -11,7 +11,7 @@ use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
 use relevo_net::conflict::{Claim, ConflictWatch};
 use relevo_net::route::Route;
-use relevo_proto::vrrp::{Group, Input, Output, State, lease};
+use relevo_proto::vrrp::{Group, Handed, Input, Output, State, lease};
 use tracing::{debug, error, info, warn};
 
 use super::conflict::Conflicts;
@@ -46,9 +46,21 @@ pub(super) struct Holder {
 
 impl Holder {
     /// Opens the legs of a group and removes what an earlier process left behind.
-    pub(super) fn new(member: Member, legs: Vec<Leg>, kernel: &mut Kernel, now: Time) -> Self {
+    /// What a former process handed over is kept instead.
+    pub(super) fn new(
+        member: Member,
+        legs: Vec<Leg>,
+        kernel: &mut Kernel,
+        now: Time,
+        handed: Option<Handed>,
+    ) -> Self {
+        let settings = member.settings.clone();
+        let is_held = handed.is_some_and(|handed| handed.active.is_some());
         let mut holder = Self {
-            machine: Group::new(member.settings.clone(), now),
+            machine: match handed {
+                Some(handed) => Group::adopt(settings, now, handed),
+                None => Group::new(settings, now),
+            },
             told: vec![None; legs.len()],
             member,
             legs,
@@ -58,7 +70,9 @@ impl Holder {
             finished: false,
             since: (now, clock::wall_millis(now)),
         };
-        holder.remove_leftovers(kernel);
+        if !is_held {
+            holder.remove_leftovers(kernel);
+        }
         holder
     }
 
@@ -174,6 +188,13 @@ impl Holder {
                 error!(group = %self.member.name, error = super::chain(&error), "address not removed");
             }
         }
+    }
+
+    /// Ends and leaves what is held to another process.
+    pub(super) fn hand_over(&mut self, kernel: &mut Kernel, now: Time) -> Handed {
+        let handed = self.machine.hand_over(now);
+        self.outputs(kernel, now);
+        handed
     }
 
     /// What to show.

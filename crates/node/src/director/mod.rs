@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use relevo_api::types::{GroupState, GroupStatus, Switched};
-use relevo_model::NodeName;
 use relevo_model::cluster::ClusterFile;
+use relevo_model::{GroupName, NodeName};
 use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
 use relevo_net::conflict::ConflictWatch;
 use relevo_net::monitor::Monitor;
 use relevo_net::route::Route;
+use relevo_proto::vrrp::Handed;
 
 mod board;
 mod conflict;
@@ -115,6 +116,13 @@ impl Director {
     /// addresses.
     pub fn shutdown(mut self) {
         self.end(Command::Shutdown);
+    }
+
+    /// Ends and leaves what is held to another process, which must go on at once: by group, what it has to know.
+    pub(crate) fn hand_over(mut self) -> Vec<(GroupName, Handed)> {
+        self.end(Command::HandOver);
+        let names = self.members.iter().map(|member| member.name.clone());
+        names.zip(self.board.handed()).collect()
     }
 
     /// Something that ends the director while [`Director::shutdown`] waits for a successor.
@@ -269,12 +277,23 @@ impl Prepared {
     /// # Errors
     /// The system has no more threads.
     pub fn start(self) -> Result<Director, StartError> {
+        self.go_on(&[])
+    }
+
+    /// The same; groups that another process of this node handed over go on as they were.
+    ///
+    /// # Errors
+    /// As [`Prepared::start`].
+    pub(crate) fn go_on(self, handed: &[(GroupName, Handed)]) -> Result<Director, StartError> {
         let Self { node, members, legs, monitor, mut kernel } = self;
         let now = clock::now();
         let holders = members
             .iter()
             .zip(legs)
-            .map(|(member, legs)| Holder::new(member.clone(), legs, &mut kernel, now))
+            .map(|(member, legs)| {
+                let handed = handed.iter().find(|(name, _)| *name == member.name).map(|(_, handed)| *handed);
+                Holder::new(member.clone(), legs, &mut kernel, now, handed)
+            })
             .collect();
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let wake =
@@ -290,6 +309,7 @@ impl Prepared {
             wake: Arc::clone(&wake),
             board: Arc::clone(&board),
             deadline: None,
+            handed: false,
             hurried: 0,
             more: false,
         };

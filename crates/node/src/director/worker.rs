@@ -28,6 +28,8 @@ use super::holder::{Holder, Kernel};
 pub(super) enum Command {
     Claim(usize),
     Resign(usize),
+    /// End now, and leave what is held to another process.
+    HandOver,
     /// Give everything away, then end.
     Shutdown,
     /// End now; the addresses are taken off.
@@ -45,6 +47,8 @@ pub(super) struct Worker {
     pub(super) board: Arc<Board>,
     /// Set by [`Command::Shutdown`]: when to stop waiting for the machines.
     pub(super) deadline: Option<Time>,
+    /// Another process goes on.
+    pub(super) handed: bool,
     /// Turns in a row that did not sleep.
     pub(super) hurried: u32,
     /// Whether the monitor has events that were not taken in the last turn.
@@ -67,6 +71,9 @@ impl Worker {
             self.wait();
             let now = clock::now();
             let stop = self.take_commands(now);
+            if self.handed {
+                break;
+            }
             let removed = self.take_events(now);
             for holder in &mut self.holders {
                 holder.receive(&mut self.kernel, now);
@@ -83,8 +90,10 @@ impl Worker {
                 break;
             }
         }
-        for holder in &mut self.holders {
-            holder.release(&mut self.kernel);
+        if !self.handed {
+            for holder in &mut self.holders {
+                holder.release(&mut self.kernel);
+            }
         }
         self.publish();
         self.board.stop("it was shut down");
@@ -143,6 +152,14 @@ impl Worker {
                 Ok(Command::Shutdown) => {
                     self.shutdown(now);
                     continue;
+                }
+                Ok(Command::HandOver) => {
+                    let holders = self.holders.iter_mut();
+                    let handed: Vec<_> =
+                        holders.map(|holder| holder.hand_over(&mut self.kernel, now)).collect();
+                    self.board.hand_over(handed);
+                    self.handed = true;
+                    return true;
                 }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return false,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -59,13 +60,25 @@ pub(crate) struct Server {
     orders: Option<mpsc::UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
     /// Where it listens: as wanted, and as it is.
-    places: Mutex<BTreeMap<SocketAddrV4, SocketAddrV4>>,
+    places: Mutex<BTreeMap<SocketAddrV4, Listening>>,
+    /// Sockets of a former process that may be wanted.
+    inherited: Mutex<BTreeMap<SocketAddrV4, OwnedFd>>,
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("places", &self.places).finish_non_exhaustive()
     }
+}
+
+/// A socket that is listened on.
+#[derive(Debug)]
+struct Listening {
+    /// Where it really is.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask for port 0"))]
+    at: SocketAddrV4,
+    /// For a process that takes over.
+    copy: OwnedFd,
 }
 
 /// Listen there too, and on these alone.
@@ -75,11 +88,14 @@ struct Order {
 }
 
 impl Server {
-    /// Starts the thread. It listens nowhere yet.
+    /// Starts the thread. It listens nowhere yet. `inherited` is used instead of new sockets.
     ///
     /// # Errors
     /// When there is no thread, event loop or randomness to be had.
-    pub(crate) fn start(source: Arc<dyn Source>) -> Result<Self, StatsError> {
+    pub(crate) fn start(
+        source: Arc<dyn Source>,
+        inherited: Vec<(SocketAddrV4, OwnedFd)>,
+    ) -> Result<Self, StatsError> {
         let mut key = [0; 32];
         let random = std::fs::File::open("/dev/urandom")
             .and_then(|mut file| io::Read::read_exact(&mut file, &mut key));
@@ -101,7 +117,12 @@ impl Server {
             .name("relevo-stats".to_owned())
             .spawn(body)
             .map_err(StatsError::System)?;
-        Ok(Self { orders: Some(orders), thread: Some(thread), places: Mutex::default() })
+        Ok(Self {
+            orders: Some(orders),
+            thread: Some(thread),
+            places: Mutex::default(),
+            inherited: Mutex::new(inherited.into_iter().collect()),
+        })
     }
 
     /// Listens on these addresses alone. Those that stay are not touched; they may be on another machine yet.
@@ -112,33 +133,52 @@ impl Server {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let mut opened = Vec::new();
         for at in wanted.iter().filter(|at| !places.contains_key(at)) {
-            let listener = open(*at).map_err(|source| {
+            let inherited = self.inherited.lock().unwrap_or_else(PoisonError::into_inner).remove(at);
+            let listener = inherited.map_or_else(|| open(*at), |socket| Ok(TcpListener::from(socket)));
+            let copied = listener.and_then(|listener| {
+                let copy = listener.as_fd().try_clone_to_owned()?;
+                Ok((listener, copy))
+            });
+            let (listener, copy) = copied.map_err(|source| {
                 if source.kind() == io::ErrorKind::AddrInUse {
                     StatsError::InUse { at: *at }
                 } else {
                     StatsError::Listen { at: *at, source }
                 }
             })?;
-            opened.push((*at, listener));
+            opened.push((*at, listener, copy));
         }
         places.retain(|at, _| wanted.contains(at));
-        for (at, listener) in &opened {
+        // What was not wanted at first is not wanted.
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut listeners = Vec::new();
+        for (at, listener, copy) in opened {
             let real = match listener.local_addr() {
                 Ok(SocketAddr::V4(real)) => real,
-                Ok(SocketAddr::V6(_)) | Err(_) => *at,
+                Ok(SocketAddr::V6(_)) | Err(_) => at,
             };
-            places.insert(*at, real);
+            places.insert(at, Listening { at: real, copy });
+            listeners.push((at, listener));
         }
         if let Some(orders) = &self.orders {
-            let _ = orders.send(Order { opened, wanted: wanted.to_vec() });
+            let _ = orders.send(Order { opened: listeners, wanted: wanted.to_vec() });
         }
         Ok(())
+    }
+
+    /// Copies of all sockets, for a process that takes over.
+    ///
+    /// # Errors
+    /// When there are too few descriptors.
+    pub(crate) fn copies(&self) -> io::Result<Vec<(SocketAddrV4, OwnedFd)>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.iter().map(|(at, one)| Ok((*at, one.copy.try_clone()?))).collect()
     }
 
     /// Where it listens; a port 0 is the one that the kernel chose.
     #[cfg(test)]
     pub(super) fn places(&self) -> Vec<SocketAddrV4> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).values().copied().collect()
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).values().map(|one| one.at).collect()
     }
 }
 

@@ -129,7 +129,7 @@ struct Page {
 impl Page {
     fn start(more: &str) -> Self {
         let fake = Fake::new(more);
-        let server = Server::start(fake.clone()).unwrap();
+        let server = Server::start(fake.clone(), Vec::new()).unwrap();
         server.listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let at = server.places()[0];
         Self { fake, _server: server, at }

@@ -50,6 +50,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group};
+pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed};
 pub use packet::{Advert, DropReason};
 pub use words::{Input, Output, RouterSettings, Settings, State, Status};

@@ -128,7 +128,7 @@ impl Group {
     }
 
     /// Takes over at once: addresses on, adverts, gratuitous ARP (RFC 9568 section 6.4.2, timer fires).
-    fn become_active(&mut self, now: Time, reason: String) {
+    pub(super) fn become_active(&mut self, now: Time, reason: String) {
         self.claimed = self.claim.is_some();
         self.claim = None;
         self.behind = false;

@@ -1,6 +1,7 @@
 //! The machine: its entries and what all states share.
 
 mod active;
+mod adopt;
 mod backup;
 
 use std::collections::VecDeque;
@@ -22,6 +23,9 @@ pub const CLAIM: u8 = 254;
 pub const CLAIMED: u8 = 253;
 /// How long a claim waits for the active to say that it yielded.
 pub const CLAIM_GRACE: Duration = Duration::from_millis(50);
+
+use adopt::Adopted;
+pub use adopt::Handed;
 
 /// A group of VRRP routers that move together; starts in Init.
 #[derive(Clone, Debug)]
@@ -48,6 +52,9 @@ pub struct Group {
     /// Backup: do not preempt the successor that we resigned for.
     behind: bool,
     claim: Option<Claim>,
+
+    /// Init: a former process was active until just now.
+    adopted: Option<Adopted>,
 
     /// Active: became so by a claim.
     claimed: bool,
@@ -99,6 +106,7 @@ impl Group {
             earliest: now,
             behind: false,
             claim: None,
+            adopted: None,
             claimed: false,
             resign: None,
             advert_at: now,
@@ -251,10 +259,11 @@ impl Group {
         match (self.state, down) {
             (State::Fault, None) if all_up => self.listen(now, String::from("all links are up, listening")),
             (State::Fault, None) => self.change(now, State::Init, String::from("waiting for the links")),
-            (State::Init, None) if all_up => self.listen(now, String::from("all links are up, listening")),
+            (State::Init, None) if all_up => self.begin(now),
             (State::Active, Some(down)) => self.on_fault(now, down),
             (State::Init | State::Backup, Some(down)) => {
                 self.claim = None;
+                self.forget_adopted();
                 let source = self.routers[down].settings.source;
                 self.change(now, State::Fault, format!("the link of {source} is down"));
             }

@@ -1,5 +1,6 @@
 //! Stories for the machine: what goes in, what comes out, section by section of RFC 9568.
 
+mod adopt;
 mod planned;
 
 use std::net::Ipv4Addr;
