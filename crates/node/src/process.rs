@@ -130,10 +130,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         Places::own_or_inherit(options, belongings)?;
     let state = State::open(&state_folder)?;
     let (node, director) = start(loaded.clone(), name, state, options, remains)?;
-    let handed = match &voice {
-        Some(voice) => voice.ready()?,
-        None => Vec::new(),
-    };
+    let handed = voice.as_ref().map_or_else(|| Ok(Vec::new()), |voice| voice.ready())?;
     // Addresses come when all else is there.
     if let Some(director) = director {
         let director = director.go_on(&handed)?;
