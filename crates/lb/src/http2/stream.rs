@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -16,6 +17,9 @@ use super::upload::Upload;
 use crate::http::fields::Fields;
 use crate::stream::Client;
 use crate::stream::pipe::{self, Far};
+
+/// Longest time that a client may go on sending after its answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,8 @@ impl Exchange {
                 if is_serving {
                     poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx).is_ready())).await;
                 }
+                // Some clients lose an answer whose stream is reset while they send.
+                let _ = tokio::time::timeout(LINGER, up.drain()).await;
                 End::Complete
             }
             Step::Gone | Step::Waiting | Step::Moved => End::Cancelled,

@@ -1,5 +1,6 @@
 //! The way up: DATA and trailers of a stream become the body that the engine reads.
 
+use std::future::poll_fn;
 use std::io::Write;
 use std::task::{Context, Poll};
 
@@ -12,6 +13,9 @@ use crate::stream::pipe::Far;
 
 /// What a chunk's size line and its end may take.
 const CHUNK_EXTRA: usize = 24;
+
+/// Most bytes that are read after the answer.
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A request's body.
 #[derive(Debug)]
@@ -79,6 +83,21 @@ impl Upload {
                     moved = true;
                 }
                 Stage::Done => return Ok(moved),
+            }
+        }
+    }
+
+    /// Reads what the client still sends though its answer is complete, and throws it away: a stream that is reset at once
+    /// (RFC 9113 section 8.1) makes some clients lose the answer. Ends with the body, or after [`LINGER_BYTES`].
+    pub(super) async fn drain(&mut self) {
+        let mut left = LINGER_BYTES;
+        while self.stage == Stage::Data {
+            match poll_fn(|cx| self.body.poll_data(cx)).await {
+                Some(Ok(data)) if data.len() < left => {
+                    left -= data.len();
+                    let _ = self.body.flow_control().release_capacity(data.len());
+                }
+                Some(Ok(_) | Err(_)) | None => return,
             }
         }
     }
