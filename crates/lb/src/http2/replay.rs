@@ -43,7 +43,7 @@ pub struct Received {
 
 /// Plays a client that sends these pieces, then nothing more.
 pub fn play(pieces: &[&[u8]]) -> Replay {
-    let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build_local(Default::default());
     let Ok(runtime) = runtime else { return Replay::default() };
     runtime.block_on(async {
         let engine = Echo::default();
