@@ -54,8 +54,10 @@ pub(crate) enum Wish {
     Ready,
     /// It finishes what it has.
     Drain,
-    /// It is stopped, and what it has is cut.
+    /// It gets nothing and is not checked; what it has may finish.
     Maint,
+    /// The same, and what it has is cut.
+    Cut,
 }
 
 impl Wish {
@@ -64,6 +66,7 @@ impl Wish {
             "ready" => Some(Self::Ready),
             "drain" => Some(Self::Drain),
             "maint" => Some(Self::Maint),
+            "cut" => Some(Self::Cut),
             _ => None,
         }
     }
@@ -73,6 +76,7 @@ impl Wish {
             Self::Ready => "Set to READY",
             Self::Drain => "Set to DRAIN",
             Self::Maint => "Set to MAINT",
+            Self::Cut => "Set to MAINT and cut",
         }
     }
 }

@@ -96,7 +96,8 @@ const ACTIONS: &str = "<div class=\"actions\"><label>With the ticked servers: <s
     <option value=\"\">choose…</option>\n\
     <option value=\"ready\">READY: takes work</option>\n\
     <option value=\"drain\">DRAIN: finishes what it has</option>\n\
-    <option value=\"maint\">MAINT: stopped, its connections are cut</option>\n\
+    <option value=\"maint\">MAINT: gets nothing, finishes what it has, is not checked</option>\n\
+    <option value=\"cut\">MAINT and cut: the same, and what it has is cut</option>\n\
     </select></label> <button>Apply</button></div>\n";
 
 fn write_head(out: &mut String, report: &Report) -> std::fmt::Result {

@@ -60,10 +60,11 @@ impl Source for Node {
         let admin = match wish {
             Wish::Ready => AdminState::Ready,
             Wish::Drain => AdminState::Drain,
-            Wish::Maint => AdminState::Maint,
+            Wish::Maint | Wish::Cut => AdminState::Maint,
         };
-        tracing::info!(pool, server, admin = words::admin(admin), "statistics page: asked by {who}");
-        let wish = SetServer { pool: Some(pool.into()), admin: Some(admin), ..SetServer::default() };
+        let cut = wish == Wish::Cut;
+        tracing::info!(pool, server, admin = words::admin(admin), cut, "statistics page: asked by {who}");
+        let wish = SetServer { pool: Some(pool.into()), admin: Some(admin), cut, ..SetServer::default() };
         self.set_server(server, wish).map(drop).map_err(|refusal| refusal.to_string())
     }
 }

@@ -113,7 +113,7 @@ impl Source for Fake {
         *look = match wish {
             Wish::Ready => Look::Up,
             Wish::Drain => Look::Drain,
-            Wish::Maint => Look::Maint,
+            Wish::Maint | Wish::Cut => Look::Maint,
         };
         Ok(())
     }
@@ -300,6 +300,14 @@ fn an_admin_changes_servers_and_is_told() {
     assert!(place.starts_with("/stats?refresh=7&said="), "{place}");
     let (_, _, body) = page.get("root", place);
     assert!(body.contains("Set to DRAIN: web/one, web/spare"), "{body}");
+    // Whether what runs is cut, is said.
+    let (_, _, body) = page.get("root", "/stats");
+    assert!(body.contains("<option value=\"cut\">MAINT and cut"), "{body}");
+    let (_, head, _) = page.post("root", "", &format!("token={token}&server=web/spare&action=cut"));
+    assert_eq!(page.look("spare"), Look::Maint);
+    let place = head.split_once("location: ").unwrap().1.lines().next().unwrap();
+    let (_, _, body) = page.get("root", place);
+    assert!(body.contains("Set to MAINT and cut: web/spare"), "{body}");
     // Part of it does not work.
     page.post("root", "", &format!("token={token}&server=web/one&server=web/gone&server=x&action=maint"));
     assert_eq!(page.look("one"), Look::Maint);
