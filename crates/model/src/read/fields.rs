@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::findings::{Findings, Span};
+use super::foreign;
 use super::suggest;
 use super::tree::{Item, entries};
 use crate::cluster::Mode;
@@ -42,6 +43,11 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let message = format!("{what} has no key `{}`", item.name);
+            if let Some((hint, key)) = foreign::hint(item.name, tables) {
+                findings.error(&item.key, message, hint);
+                meant.extend(key.map(str::to_owned));
+                continue;
+            }
             let mut hint = suggest::one_of(item.name, known());
             if hint.ends_with(" others") {
                 hint.push_str("; `relevo reference` tells them all");

@@ -15,6 +15,7 @@ mod conditions;
 mod edits;
 mod fields;
 mod findings;
+mod foreign;
 mod groups;
 mod lab;
 mod limits;

@@ -3,6 +3,9 @@
 /// Most words that are compared or listed.
 const MOST: usize = 300;
 
+/// Most words that are shown.
+const SHOWN: usize = 12;
+
 /// A hint for a word that is none of `words`.
 pub(super) fn one_of<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) -> String {
     let words: Vec<&str> = words.into_iter().take(MOST).collect();
@@ -11,8 +14,23 @@ pub(super) fn one_of<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) 
     }
     match nearest(wrong, words.iter().copied()) {
         Some(word) => format!("did you mean `{word}`?"),
-        None => format!("it can be {}", list(&words)),
+        None => format!("it can be {}", list(&nearest_first(wrong, words))),
     }
+}
+
+/// Of many words those come first that share the longest beginning, or are in one another; the others stay in order.
+fn nearest_first<'w>(wrong: &str, mut words: Vec<&'w str>) -> Vec<&'w str> {
+    let alike = |word: &str| {
+        let beginning =
+            wrong.bytes().zip(word.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+        let inside = wrong.contains(word) || word.contains(wrong);
+        let shared = if inside { wrong.len().min(word.len()) } else { beginning };
+        if shared < 3 { 0 } else { shared }
+    };
+    if words.len() > SHOWN {
+        words.sort_by_key(|word| std::cmp::Reverse(alike(word)));
+    }
+    words
 }
 
 /// The word that is so near that it was probably meant.
@@ -25,7 +43,7 @@ pub(super) fn nearest<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>)
 
 /// Words as a list: `a`, `b` or `c`; a long one is cut.
 pub(super) fn list(words: &[&str]) -> String {
-    let (shown, rest) = words.split_at(words.len().min(12));
+    let (shown, rest) = words.split_at(words.len().min(SHOWN));
     let quoted: Vec<String> = shown.iter().map(|word| format!("`{word}`")).collect();
     match (quoted.split_last(), rest.len()) {
         (None, _) => String::new(),
@@ -74,5 +92,9 @@ mod tests {
         assert_eq!(one_of("zzz", ["tcp", "http"]), "it can be `tcp` or `http`");
         assert_eq!(one_of("zzz", ["connect"]), "it can be `connect`");
         assert_eq!(one_of("zzz", []), "there is none");
+        let many: Vec<String> =
+            (0..20).map(|number| format!("key{number}")).chain(["max_queue_size".to_owned()]).collect();
+        let hint = one_of("queue", many.iter().map(String::as_str));
+        assert!(hint.starts_with("it can be `max_queue_size`, `key0`"), "{hint}");
     }
 }
