@@ -239,6 +239,15 @@ impl Backend {
         self.publish(&making, now);
     }
 
+    /// What the operator wants a server to weigh that the next configuration has, too; `None`: nothing, or the file says
+    /// another weight now, which is the newer word.
+    pub(crate) fn weight_beside(&self, next: &relevo_model::cluster::Server) -> Option<u16> {
+        let mut servers = self.config.servers.iter().zip(&self.servers);
+        let (_, server) =
+            servers.find(|(before, _)| before.name == next.name && before.weight == next.weight)?;
+        server.state().weight
+    }
+
     /// When [`Self::rebuild`] would say something else by itself.
     pub(crate) fn next_step(&self) -> Option<Time> {
         let at = self.step.load(Ordering::Relaxed);

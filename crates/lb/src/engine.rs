@@ -179,9 +179,10 @@ impl Engine {
         let generation = Arc::new(generation);
         let now = clock::now();
         for backend in &generation.backends {
-            // Weights are the file's again.
-            for server in &backend.servers {
-                server.state().weight = None;
+            let before = former.backends.iter().find(|before| before.config.name == backend.config.name);
+            for (config, server) in backend.config.servers.iter().zip(&backend.servers) {
+                let weight = before.and_then(|before| before.weight_beside(config));
+                server.state().weight = weight;
             }
             known.iter().for_each(|known| known.tell(backend));
             backend.rebuild(now);

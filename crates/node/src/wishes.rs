@@ -144,7 +144,9 @@ fn ensure_sound(wish: &SetServer) -> Result<(), Refusal> {
         return wrong("nothing is asked: say admin, weight, or both");
     }
     if wish.admin.is_none() && (!wish.reason.is_empty() || wish.for_seconds.is_some()) {
-        return wrong("reason and for_seconds go with admin: a weight holds until the file is read again");
+        return wrong(
+            "reason and for_seconds go with admin: a weight holds until the file says another, or the node is stopped",
+        );
     }
     if wish.cut && !is_maint {
         return wrong("cut goes with admin maint alone: drain lets work finish");

@@ -42,7 +42,7 @@ enum Command {
     /// The same as maint --cut.
     #[command(hide = true)]
     Stop(Out),
-    /// Change its share, until the cluster file is read again.
+    /// Change its share, until the cluster file gives it another or the director is stopped.
     Weight(Weight),
 }
 

@@ -237,7 +237,7 @@ fn maintenance_lets_work_finish_unless_it_is_to_be_cut() {
 }
 
 #[test]
-fn a_weight_holds_until_the_file_speaks_again() {
+fn a_weight_holds_until_the_file_says_another() {
     let servers = [Origin::named("one"), Origin::named("two")];
     let front = service(&servers.each_ref().map(|server| server.at));
     let rig = Rig::start(front.clone());
@@ -248,9 +248,18 @@ fn a_weight_holds_until_the_file_speaks_again() {
     assert_eq!(rig.server(1).weight, 3);
     rig.engine.set_weight(Some("web"), "server1", Some(0));
     assert_eq!(count(&rig.bodies(4)), 0);
-    rig.engine.apply(&cluster([front])).unwrap();
-    assert_eq!(rig.server(1).weight, 1);
-    assert_eq!(count(&rig.bodies(4)), 2);
+    // Another file with the same weight, and the same file again.
+    let mut next = front;
+    next.pool.retries += 1;
+    for _ in 0..2 {
+        rig.engine.apply(&cluster([next.clone()])).unwrap();
+        assert_eq!(rig.server(1).weight, 0);
+    }
+    assert_eq!(count(&rig.bodies(4)), 0);
+    next.pool.servers[0].weight = 2;
+    rig.engine.apply(&cluster([next.clone()])).unwrap();
+    assert_eq!(rig.server(1).weight, 2);
+    assert_eq!(count(&rig.bodies(6)), 4);
     assert_eq!(rig.engine.set_weight(Some("nobody"), "server1", None), []);
 }
 
