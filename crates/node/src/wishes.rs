@@ -12,6 +12,7 @@ use relevo_model::{ClusterFile, PoolName, ServerName};
 use crate::control::{Balancer, Node, listed};
 use crate::process::wall_ms;
 use crate::state::{State, Wish};
+use crate::stats::report::PoolReport;
 use crate::words;
 
 /// Longest reason, characters.
@@ -63,6 +64,20 @@ impl Node {
             }
         }
         pools
+    }
+
+    /// The same for the statistics.
+    pub(crate) fn tell_wishes(&self, pools: &mut [PoolReport]) {
+        let state = self.state();
+        for pool in pools {
+            let name = PoolName::new(&pool.name);
+            for server in &mut pool.servers {
+                if let Some(wish) = state.wish(&name, &ServerName::new(&server.name)) {
+                    server.asked.clone_from(&wish.reason);
+                    server.until = wish.until;
+                }
+            }
+        }
     }
 
     /// Ends wishes when their time is over; never returns.

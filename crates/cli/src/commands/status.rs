@@ -188,7 +188,7 @@ fn pool_words(pool: &PoolStatus, now: u64) -> String {
 }
 
 fn can_work(server: &ServerStatus) -> bool {
-    server.health == HealthState::Up && server.admin == AdminState::Ready
+    server.health == HealthState::Up && server.admin == AdminState::Ready && server.weight > 0
 }
 
 fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {

@@ -90,6 +90,12 @@ impl Shared {
         };
         let (place, option) = path.split_once(';').unwrap_or((path.as_str(), ""));
         let query = request.uri().query().unwrap_or_default().to_owned();
+        // HAProxy's address is often /haproxy?stats, and its CSV /haproxy?stats;csv.
+        let asked = query.split(';').skip(1).find(|word| matches!(*word, "csv" | "json"));
+        let option = match asked {
+            Some(asked) if option.is_empty() && matches!(place, "/" | "/stats" | "/haproxy") => asked,
+            Some(_) | None => option,
+        };
         match (place, option.split(';').next().unwrap_or("")) {
             ("/" | "/stats" | "/haproxy", "") if is_read => self.page(stats, &visitor, &query),
             ("/" | "/stats" | "/haproxy", "") if request.method() == Method::POST => {

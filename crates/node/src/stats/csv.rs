@@ -230,7 +230,7 @@ fn server_row(report: &Report, pool: &PoolReport, server: &ServerReport, id: &st
     let figures = &server.figures;
     let mut row = common(&pool.name, &server.name, 2, id.to_owned(), mode_word(pool.mode), figures);
     answering(&mut row, figures);
-    let is_active = server.look.is_usable();
+    let is_active = server.is_usable();
     row.extend([
         ("sid", place),
         ("slim", server.limit.map(|limit| limit.to_string()).unwrap_or_default()),

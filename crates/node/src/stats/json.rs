@@ -55,6 +55,8 @@ fn server(server: &ServerReport) -> Value {
         "state": server.look.key(),
         "since": server.since,
         "reason": server.reason,
+        "admin_reason": server.asked,
+        "admin_until": server.until,
         "weight": server.weight,
         "backup": server.backup,
         "max_connections": server.limit,

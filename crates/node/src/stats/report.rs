@@ -89,6 +89,10 @@ pub(crate) struct ServerReport {
     pub(crate) since: u64,
     /// The evidence for its health, in words.
     pub(crate) reason: String,
+    /// Why the operator took it out of work, in the operator's words; empty: nothing was said.
+    pub(crate) asked: String,
+    /// When it is ready again by itself.
+    pub(crate) until: Option<u64>,
     pub(crate) weight: u16,
     pub(crate) backup: bool,
     /// Most requests or connections at a time.
@@ -133,9 +137,16 @@ impl Look {
     pub(crate) const ALL: [Self; 6] =
         [Self::Up, Self::Down, Self::Drain, Self::Maint, Self::Unknown, Self::Unchecked];
 
-    /// Whether it may get work.
-    pub(crate) const fn is_usable(self) -> bool {
+    /// Whether it may get work, if it has a weight.
+    const fn is_usable(self) -> bool {
         matches!(self, Self::Up | Self::Unchecked | Self::Unknown)
+    }
+}
+
+impl ServerReport {
+    /// Whether it may get work: one of weight 0 may not.
+    pub(crate) const fn is_usable(&self) -> bool {
+        self.look.is_usable() && self.weight > 0
     }
 }
 
@@ -143,7 +154,7 @@ impl PoolReport {
     /// Servers that may get work: without backups, and the backups.
     pub(crate) fn usable(&self) -> (usize, usize) {
         let count =
-            |backup| self.servers.iter().filter(|one| one.backup == backup && one.look.is_usable()).count();
+            |backup| self.servers.iter().filter(|one| one.backup == backup && one.is_usable()).count();
         (count(false), count(true))
     }
 
@@ -155,7 +166,7 @@ impl PoolReport {
     /// The weight of those who get work now.
     pub(crate) fn weight(&self) -> u64 {
         let backup = self.usable().0 == 0;
-        let usable = self.servers.iter().filter(|one| one.backup == backup && one.look.is_usable());
+        let usable = self.servers.iter().filter(|one| one.backup == backup && one.is_usable());
         usable.map(|one| u64::from(one.weight)).sum()
     }
 }

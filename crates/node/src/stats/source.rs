@@ -32,6 +32,8 @@ impl Source for Node {
         };
         let pools =
             snapshot.pools.iter().map(|pool| pool_report(&cluster, pool, mode_of(&pool.name))).collect();
+        let mut pools: Vec<PoolReport> = pools;
+        self.tell_wishes(&mut pools);
         let services = snapshot.services.into_iter().map(|service| ServiceReport {
             name: service.name.to_string(),
             mode: service.mode,
@@ -83,6 +85,8 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
         look: look(server, is_checked),
         since: words::wall_of(server.since),
         reason: server.reason.clone(),
+        asked: String::new(),
+        until: None,
         weight: server.weight,
         backup: server.backup,
         limit: server.limit,

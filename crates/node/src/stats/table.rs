@@ -119,10 +119,18 @@ fn server_row(
         "<td class=\"word\">{since} {}</td><td class=\"reason\" title=\"{reason}\">{reason}</td><td>{}</td><td>{active}</td><td>{spare}</td>",
         server.look.word(),
         server.weight,
-        reason = Text(&server.reason),
+        reason = Text(&why(server, report.now)),
     )?;
     numbers(out, [server.check_failures, server.downs])?;
     writeln!(out, "<td>{}</td><td class=\"at\">{}</td></tr>", Span(server.downtime), server.at)
+}
+
+/// What the operator said, and then what the checks did.
+fn why(server: &ServerReport, now: u64) -> String {
+    let until =
+        server.until.map(|until| format!("ready again in {}", Span(until.saturating_sub(now) / 1000)));
+    let words = until.into_iter().chain([server.asked.clone(), server.reason.clone()]);
+    words.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn pool_row(out: &mut String, report: &Report, pool: &PoolReport) -> fmt::Result {

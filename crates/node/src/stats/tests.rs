@@ -11,7 +11,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::Mode;
 
 use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport};
-use super::{Server, Source, Wish};
+use super::{Server, Source, Wish, csv};
 
 /// `openssl passwd -6 -salt abcdefgh geheim`
 const HASH: &str =
@@ -63,6 +63,8 @@ impl Source for Fake {
             look: *look,
             since: 1_000_000,
             reason: "connection, \"refused\" <&>".to_owned(),
+            asked: if *look == Look::Drain { "new <disk>".to_owned() } else { String::new() },
+            until: (*look == Look::Drain).then_some(4_661_000 + 1_800_000),
             weight: 2,
             backup: name == "spare",
             limit: None,
@@ -285,6 +287,34 @@ fn fields(line: &str) -> Vec<String> {
         }
     }
     fields
+}
+
+#[test]
+fn csv_is_asked_for_as_scripts_do_and_the_operator_s_words_are_shown() {
+    let page = Page::start("");
+    for place in ["/haproxy?stats;csv", "/?;csv", "/stats?stats;csv;norefresh"] {
+        let (status, _, body) = page.get("anna", place);
+        assert!(status == 200 && body.starts_with("# pxname,"), "{place}: {body}");
+    }
+    page.fake.set(Wish::Drain, "web", "one", "").unwrap();
+    let (_, _, body) = page.get("anna", "/stats");
+    assert!(body.contains("title=\"ready again in 30m0s; new &lt;disk&gt;; connection"), "{body}");
+}
+
+#[test]
+fn a_pool_without_a_weight_answers_nobody() {
+    let page = Page::start("");
+    let row = |weight| {
+        let mut report = page.fake.report();
+        report.pools[0].servers.iter_mut().for_each(|server| server.weight = weight);
+        let text = csv::render(&report);
+        let titles = text.lines().next().unwrap().trim_start_matches("# ").split(',');
+        let row = text.lines().find(|line| line.starts_with("web,BACKEND,")).unwrap();
+        let row: BTreeMap<_, _> = titles.zip(row.split(',')).collect();
+        ["status", "act", "bck"].map(|title| row[title].to_owned())
+    };
+    assert_eq!(row(2), ["UP", "1", "1"]);
+    assert_eq!(row(0), ["DOWN", "0", "0"]);
 }
 
 #[test]
