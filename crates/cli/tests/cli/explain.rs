@@ -202,4 +202,22 @@ fn a_running_node_knows_its_servers() {
     assert!(ran.out.ends_with("It is the only one that may get it.\n"), "{ran:?}");
     let value = node.ask(&["explain", "request", "--json", "--service", "web", "http://a/"]).json();
     assert_eq!(value["server"], "a");
+    assert_eq!(node.ask(&["server", "weight", "a", "0", "--pool", "web"]).code, 0);
+    let ran = node.ask(&["explain", "request", "--service", "web", "http://a/"]);
+    assert!(ran.out.contains("weight 0 (the file says 1)"), "{ran:?}");
+    assert!(ran.out.ends_with("No server may get it: 503.\n"), "{ran:?}");
+    // It counts as little elsewhere.
+    assert!(node.ask(&["status"]).out.contains("0 of 2 servers work"));
+}
+
+#[test]
+fn whether_the_service_works_is_asked_before_any_rule() {
+    let folder = Folder::new();
+    let text = CLUSTER.replacen("mode = \"http\"", "mode = \"http\"\nmonitor = \"/alive\"", 1);
+    let file = folder.write("cluster.toml", text).to_string_lossy().into_owned();
+    let ask = |what: &str| relevo(["explain", "request", "--service", "web", what, &file]).out;
+    let said = ask("GET http://a/alive?x");
+    assert!(said.contains("/alive asks how the service is (monitor): the balancer answers"), "{said}");
+    assert!(!said.contains("pages"), "{said}");
+    assert!(ask("POST http://a/alive").contains("pool pages answers"));
 }

@@ -25,7 +25,8 @@ pub(super) fn choose(
     let mut candidates = Vec::new();
     for server in &pool.servers {
         let status = known.and_then(|known| known.servers.iter().find(|one| one.name == server.name));
-        let mut candidate = balance::Candidate::new(&server.name, server.weight);
+        let weight = status.map_or(server.weight, |status| status.weight);
+        let mut candidate = balance::Candidate::new(&server.name, weight);
         candidate.backup = server.backup;
         if let Some(status) = status {
             candidate.health = match status.health {
@@ -40,7 +41,10 @@ pub(super) fn choose(
             };
             follow_agent(&mut candidate, status.agent.as_deref());
         }
-        let mut why = format!("{}, weight {}", server.at, server.weight);
+        let mut why = format!("{}, weight {weight}", server.at);
+        if weight != server.weight {
+            why.push_str(&format!(" (the file says {})", server.weight));
+        }
         if server.backup {
             why.push_str(", a backup");
         }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use relevo_api::types::Status;
 use relevo_lb::http::fields::Fields;
-use relevo_lb::http::request::{Additions, Request};
+use relevo_lb::http::request::{Additions, Method, Request};
 use relevo_model::cluster::{Deny, Mode, Service};
 use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName};
 use relevo_proto::rule::{self, BadRule, Changes, Course, Rules, Verdict};
@@ -141,6 +141,13 @@ pub fn request(
                         headers: &wanted,
                         ..sent.connection(ask)
                     };
+                    if let Some(path) = &service.monitor
+                        && seen.target.split(|byte| *byte == b'?').next() == Some(path.as_bytes())
+                        && matches!(request.method, Method::Head | Method::Safe)
+                    {
+                        explained.monitor(path);
+                        return Ok(explained);
+                    }
                     let (course, goes_on) = explained.rules(service, &rules, &seen);
                     if !goes_on {
                         return Ok(explained);
@@ -183,6 +190,14 @@ pub fn request(
 }
 
 impl Explained {
+    /// It asks how the service is.
+    fn monitor(&mut self, path: &str) {
+        self.decision = format!(
+            "{path} asks how the service is (monitor): the balancer answers before any rule, with 200, or 503 while no \
+             server can work"
+        );
+    }
+
     /// Tries the rules; whether a server answers.
     fn rules(&mut self, service: &Service, rules: &Rules, request: &rule::Request<'_>) -> (Course, bool) {
         let mut course = Course::default();
