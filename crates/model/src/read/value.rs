@@ -53,7 +53,10 @@ impl<'a> Item<'a> {
     pub(super) fn boolean(&self, findings: &mut Findings<'_>) -> Option<bool> {
         let value = self.value.as_bool();
         if value.is_none() {
-            self.wrong_type(findings, "true or false", "true");
+            let no = self.value.as_str().is_some_and(|text| {
+                ["false", "no", "off", "0"].iter().any(|word| text.eq_ignore_ascii_case(word))
+            }) || self.value.as_integer().is_some_and(|number| number.as_str() == "0");
+            self.wrong_type(findings, "true or false", if no { "false" } else { "true" });
         }
         value
     }
@@ -179,8 +182,15 @@ pub(super) fn endpoint<'a>(
         findings.value(&item.span, format!("`{text}` has no port"), format!("write \"{text}:80\""));
         return None;
     };
-    if host.is_empty() {
-        findings.value(&item.span, format!("`{text}` has no address"), format!("write \"{example}\""));
+    if host.is_empty() || host == "*" {
+        // All addresses are something to listen at, and no server.
+        let hint = match port.parse::<u16>() {
+            Ok(port) if port > 0 && example.starts_with("front:") => {
+                format!("write \"0.0.0.0:{port}\" for all addresses, or \"front:{port}\" for one")
+            }
+            Ok(_) | Err(_) => format!("write \"{example}\""),
+        };
+        findings.value(&item.span, format!("`{text}` has no address"), hint);
         return None;
     }
     let host_span = item.part(findings, text, 0..host.len());
