@@ -1,5 +1,7 @@
 //! `relevo check`.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -87,7 +89,7 @@ fn check(path: &Path, json: bool) -> Checked {
             json!({
                 "name": cluster.name,
                 "directors": of_role(cluster, Role::Director),
-                "servers": of_role(cluster, Role::Server),
+                "servers": servers(cluster),
                 "addresses": cluster.addresses.len(),
                 "services": cluster.services.len(),
             }),
@@ -143,10 +145,19 @@ fn of_role(cluster: &ClusterFile, role: Role) -> usize {
     cluster.nodes.iter().filter(|node| node.is(role)).count()
 }
 
+/// Nodes that are servers, and what pools use by address alone.
+fn servers(cluster: &ClusterFile) -> usize {
+    let nodes = || cluster.nodes.iter().filter(|node| node.is(Role::Server));
+    let is_node = |ip: &Ipv4Addr| nodes().any(|node| node.addresses.iter().any(|address| address.ip == *ip));
+    let used = cluster.pools.iter().flat_map(|pool| &pool.servers).map(|server| *server.at.ip());
+    let strangers: BTreeSet<Ipv4Addr> = used.filter(|ip| !is_node(ip)).collect();
+    nodes().count() + strangers.len()
+}
+
 fn words(cluster: &ClusterFile) -> String {
     [
         count(of_role(cluster, Role::Director), "director"),
-        count(of_role(cluster, Role::Server), "server"),
+        count(servers(cluster), "server"),
         count(cluster.addresses.len(), "address"),
         count(cluster.services.len(), "service"),
     ]
