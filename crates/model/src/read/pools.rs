@@ -10,7 +10,7 @@ use super::suggest;
 use super::tree::Item;
 use super::{balance, check, persistence, servers, tls};
 use crate::cluster::{
-    CheckKind, Cookie, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion,
+    CheckKind, Cookie, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion, Server,
 };
 use crate::name::PoolName;
 use crate::reference::{POOL, POOL_TIMEOUT};
@@ -165,10 +165,28 @@ impl Pools {
                 );
                 findings.lint(span, message, "write secure = false, or listen with tls = true");
             }
-            if !notes.checked && modes.iter().all(|mode| *mode == Mode::Udp) {
-                pool.check.kind = CheckKind::Ping;
+            if modes.iter().all(|mode| *mode == Mode::Udp) {
+                datagrams(findings, pool, notes);
             }
         }
+    }
+}
+
+/// The check of a pool to which only datagrams go.
+fn datagrams(findings: &mut Findings<'_>, pool: &mut Pool, notes: &Notes) {
+    if !notes.checked {
+        pool.check.kind = CheckKind::Ping;
+        let message =
+            format!("{} is checked by ping: that tells of the machine, not of the program", notes.what);
+        let hint = "add check = { command = [\"/PATH/TO/CHECK\"] } that asks the program, or check = \"ping\" if that will do";
+        findings.lint(&notes.span, message, hint);
+    }
+    // At a port of its own there may be something that speaks TCP.
+    let own = |server: &Server| server.check_port == server.at.port();
+    if matches!(pool.check.kind, CheckKind::Script { .. }) && pool.servers.iter().any(own) {
+        let message = "a `script` is spoken by TCP, and the service's mode is `udp`";
+        let hint = "write command = [\"/PATH/TO/CHECK\"] that asks by UDP, or give each server a `check_port` for TCP";
+        findings.error(&notes.check, message, hint);
     }
 }
 

@@ -5,7 +5,8 @@ use super::{HOUR, Key, SECOND, Table};
 /// A pool's `check`.
 pub(crate) const CHECK: Table = Table {
     title: "### `check`",
-    before: "`\"connect\"`, `\"ping\"`, `\"none\"`, or a table with at most one of `connect`, `http`, `ping`, `command` and `script`.",
+    before: "`\"connect\"`, `\"ping\"`, `\"none\"`, or a table with at most one of `connect`, `http`, `ping`, `command` and `script`. \
+In mode `udp` too `connect`, `http` and `script` speak TCP; `script` then needs a `check_port` of each server. `ping` tells of the machine, not of the program.",
     keys: &[
         Key::other("connect", "`true`", "Good: the connection is accepted.").or_told("unless another"),
         Key::other(

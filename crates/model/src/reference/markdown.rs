@@ -16,7 +16,7 @@ prints a commented file to begin with. `examples/` holds them all. `relevo refer
 - **Size**: text, a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"16KiB\"`.
 - **Name**: 1 to 63 letters, digits, `-`, `_` or `.`; begins with a letter or digit; not an IPv4 address.
 - **Address**: IPv4. Nobody shares one: nodes, virtual addresses, and the lab's clients, host leg and tunnels.
-- **Path**: of a file on the director. It is opened when the configuration is loaded, not by `relevo check` elsewhere.
+- **Path**: of a file on the director. It is opened when the configuration is loaded, not by `relevo check` elsewhere. Begin it with `/`: another is looked for from the node's working directory.
 - A file has at most 1 MiB. A key that is not listed here is a mistake.
 
 The column *default* says what holds when the key is not there; **required** keys have none.
