@@ -110,7 +110,10 @@ fn read(bytes: Vec<u8>, ended: bool) -> (Received, Vec<u8>) {
         }
         Err(refusal) => {
             let answer = format!("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{}", refusal.reason);
-            return (Received { head: bytes, ..received }, answer.into_bytes());
+            // Its body may have come as well.
+            let end = memchr::memmem::find(&bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
+            let head = bytes.get(..end).unwrap_or_default().to_vec();
+            return (Received { head, ..received }, answer.into_bytes());
         }
     };
     let (head, rest) = bytes.split_at(request.length);
