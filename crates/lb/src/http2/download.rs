@@ -34,6 +34,8 @@ pub(super) struct Download {
     /// To be sent as DATA.
     queue: VecDeque<Bytes>,
     trailers: Vec<u8>,
+    /// Bytes of DATA so far.
+    sent: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl Download {
             send: None,
             queue: VecDeque::new(),
             trailers: Vec::new(),
+            sent: 0,
         }
     }
 
@@ -81,6 +84,11 @@ impl Download {
             None => self.respond.poll_reset(cx),
         }
         .is_ready()
+    }
+
+    /// Bytes that the client has let us send, while there are more that it does not; `None`: it owes us nothing.
+    pub(super) fn owed(&self) -> Option<u64> {
+        (!self.queue.is_empty()).then_some(self.sent)
     }
 
     /// Resets the stream.
@@ -193,6 +201,7 @@ impl Download {
                 }
             }
             let part = piece.split_to(send.capacity().min(piece.len()));
+            self.sent += part.len() as u64;
             if !piece.has_remaining() {
                 self.queue.pop_front();
             }

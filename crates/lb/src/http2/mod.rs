@@ -44,7 +44,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, peer: SocketAddr) {
     let presence = Rc::new(presence);
     let limits = presence.local.frontend.config.limits;
-    let limits = Limits { streams: limits.streams, header: limits.header };
+    let patience = presence.local.frontend.config.timeouts.client;
+    let limits = Limits { streams: limits.streams, header: limits.header, patience };
     let worker = Rc::clone(&presence.local.worker);
     let tls = client.session();
     let engine = Engine { presence: Rc::clone(&presence), worker, peer, tls };

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::session::{Limits, Serve, Session};
 use crate::http::body::Body;
@@ -49,7 +50,7 @@ pub fn play(pieces: &[&[u8]]) -> Replay {
         let engine = Echo::default();
         let requests = Rc::clone(&engine.requests);
         let (near, far) = pipe::pair();
-        let limits = Limits { streams: 100, header: 16 * 1024 };
+        let limits = Limits { streams: 100, header: 16 * 1024, patience: Duration::from_secs(30) };
         let mut session = Session::new(Client::Pipe(near), Vec::new(), limits, engine);
         let (mut answer, mut closed) = (Vec::new(), false);
         for piece in pieces {

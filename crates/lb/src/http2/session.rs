@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -39,6 +40,8 @@ pub(crate) struct Limits {
     pub(crate) streams: u32,
     /// Bytes of a head, counted as RFC 9113 section 6.5.2 does it.
     pub(crate) header: usize,
+    /// Longest time in which a client that owes us reading takes nothing of an answer.
+    pub(crate) patience: Duration,
 }
 
 /// A connection.
@@ -46,6 +49,7 @@ pub(crate) struct Limits {
 pub(crate) struct Session<S> {
     wire: Wire,
     state: State,
+    patience: Duration,
     serve: Rc<S>,
     tally: Rc<Tally>,
     closing: bool,
@@ -106,7 +110,14 @@ impl<S: Serve> Session<S> {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER);
         let state = State::Handshake(Box::new(builder.handshake(wire.clone())));
-        Self { wire, state, serve: Rc::new(serve), tally: Rc::default(), closing: false }
+        Self {
+            wire,
+            state,
+            patience: limits.patience,
+            serve: Rc::new(serve),
+            tally: Rc::default(),
+            closing: false,
+        }
     }
 
     /// Reads, begins requests, writes. Ready: there is nothing more to do but close.
@@ -179,8 +190,9 @@ impl<S: Serve> Session<S> {
                         };
                         self.tally.running.set(self.tally.running.get() + 1);
                         let (running, serve) = (Running(Rc::clone(&self.tally)), Rc::clone(&self.serve));
+                        let patience = self.patience;
                         tokio::task::spawn_local(async move {
-                            let end = exchange.run(serve.serve(client), serve.fields()).await;
+                            let end = exchange.run(serve.serve(client), serve.fields(), patience).await;
                             running.0.note(end);
                         });
                     }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
+use tokio::time::Sleep;
 
 use super::download::{Download, Step};
 use super::head::{self, Plan};
@@ -60,11 +61,18 @@ impl Exchange {
     }
 
     /// Carries the request to the engine and its answer back. `serving` is the engine at work; it is dropped when the
-    /// client has gone.
-    pub(super) async fn run(self, serving: impl Future<Output = ()>, fields: &RefCell<Fields>) -> End {
+    /// client has gone. A client that takes nothing of what waits for it in `patience` has its stream reset.
+    pub(super) async fn run(
+        self,
+        serving: impl Future<Output = ()>,
+        fields: &RefCell<Fields>,
+        patience: Duration,
+    ) -> End {
         let Self { far, mut up, mut down } = self;
         let mut serving = pin!(serving);
         let mut is_serving = true;
+        // Made only for a client that does not read.
+        let mut stall: Option<(u64, Pin<Box<Sleep>>)> = None;
         let step = poll_fn(|cx| {
             if down.is_cancelled(cx) {
                 return Poll::Ready(Step::Gone);
@@ -73,7 +81,17 @@ impl Exchange {
                 is_serving = is_serving && serving.as_mut().poll(cx).is_pending();
                 let Ok(moved) = up.poll(cx, &far) else { return Poll::Ready(Step::Gone) };
                 match down.poll(cx, &far, &mut fields.borrow_mut()) {
-                    Step::Waiting if !moved => return Poll::Pending,
+                    Step::Waiting if !moved => {
+                        let Some(sent) = down.owed() else {
+                            stall = None;
+                            return Poll::Pending;
+                        };
+                        if stall.as_ref().is_none_or(|(before, _)| *before != sent) {
+                            stall = Some((sent, Box::pin(tokio::time::sleep(patience))));
+                        }
+                        let Some((_, sleep)) = &mut stall else { return Poll::Pending };
+                        return sleep.as_mut().poll(cx).map(|()| Step::Broken);
+                    }
                     Step::Waiting | Step::Moved => {}
                     end @ (Step::Done | Step::Gone | Step::Refused | Step::Broken) => {
                         return Poll::Ready(end);

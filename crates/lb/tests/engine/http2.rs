@@ -357,3 +357,43 @@ pub(crate) fn curl_and_h2load_are_served() {
     let report = String::from_utf8_lossy(&load.stdout).into_owned();
     assert!(report.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{report}");
 }
+
+#[test]
+fn a_client_that_opens_no_window_has_its_streams_reset() {
+    // A small answer, of which all was said, and one without an end.
+    let origin = Origin::with(|peer| {
+        while let Some(request) = peer.request() {
+            if !request.line().starts_with("GET /endless") {
+                let _ = peer.write(&with_length("a small answer"));
+                continue;
+            }
+            let _ = peer.write(b"HTTP/1.1 200 OK\r\n\r\n");
+            while peer.write(&[b'x'; 65536]).is_ok() {}
+        }
+    });
+    let mut front = service(&[origin.at]);
+    front.h2c = true;
+    front.timeouts.client = std::time::Duration::from_millis(400);
+    let rig = Rig::start(front);
+    let mut stream = std::net::TcpStream::connect(rig.at).unwrap();
+    stream.set_read_timeout(Some(crate::rig::LONG)).unwrap();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS_INITIAL_WINDOW_SIZE 0 (RFC 9113 section 6.5.2).
+    bytes.extend_from_slice(b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0");
+    // GET http a, for / and for /endless (RFC 7541: static names, plain values).
+    bytes.extend_from_slice(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a");
+    bytes.extend_from_slice(b"\0\0\x0f\x01\x05\0\0\0\x03\x82\x86\x04\x08/endless\x41\x01a");
+    std::io::Write::write_all(&mut stream, &bytes).unwrap();
+    let mut reset = std::collections::BTreeSet::new();
+    while reset.len() < 2 {
+        let mut head = [0; 9];
+        std::io::Read::read_exact(&mut stream, &mut head).unwrap();
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        std::io::Read::read_exact(&mut stream, &mut vec![0; length]).unwrap();
+        // RST_STREAM.
+        if head[3] == 3 {
+            reset.insert(head[8]);
+        }
+    }
+    assert_eq!(reset.into_iter().collect::<Vec<_>>(), [1, 3]);
+}
