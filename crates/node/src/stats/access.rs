@@ -1,6 +1,7 @@
 //! Who may look and who may change something: basic authentication (RFC 7617), and proofs that a form came from our page.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{Stats, Users};
@@ -10,6 +11,8 @@ use tokio::sync::Semaphore;
 
 /// Passwords that are checked at a time: each takes some milliseconds of a CPU that balances.
 const MOST_CHECKS: usize = 2;
+/// Time that a wrong password costs its turn.
+const AFTER_A_WRONG_ONE: Duration = Duration::from_millis(250);
 /// Passwords that were right and are remembered.
 const REMEMBERED: usize = 64;
 
@@ -73,6 +76,8 @@ impl Access {
             shared.users.get(list).is_some_and(|users| asked.find(users).is_some())
         });
         if !matches!(found.await, Ok(true)) {
+            // Its turn is held meanwhile: so many wrong guesses a second, from wherever, and no more.
+            tokio::time::sleep(AFTER_A_WRONG_ONE).await;
             return false;
         }
         let user = |users: &Users| users.users.iter().find(|user| user.name == credentials.user).cloned();
