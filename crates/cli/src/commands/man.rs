@@ -70,7 +70,8 @@ fn pages() -> Result<Vec<Page>, Failure> {
 fn collect(command: &clap::Command, pages: &mut Vec<Page>) -> std::io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut text = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut text)?;
+    let version = format!("relevo {}", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command.clone()).source(version).render(&mut text)?;
     pages.push(Page { name, text });
     let mut shown = command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set());
     shown.try_for_each(|sub| collect(sub, pages))

@@ -62,7 +62,7 @@ struct Out {
     #[command(flatten)]
     which: Which,
     /// Why, for those who read the status.
-    #[arg(long, value_name = "WORDS", default_value = "")]
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
     reason: String,
     /// How long; then it is ready again. As 90s, 30m or 12h.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
