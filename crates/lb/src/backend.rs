@@ -1,7 +1,7 @@
 //! A pool at run time, as all threads see it: its servers, who of them may get work, and whose turn it is.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(crate) struct Backend {
     /// Who waits for a place.
     pub(crate) queue: Arc<Queue>,
     turn: Arc<AtomicU64>,
+    /// Whether any server could get new work when that was last looked at; a change is logged.
+    could_work: AtomicBool,
     /// When a slow start takes its next step, nanoseconds since boot; `u64::MAX`: there is none.
     step: AtomicU64,
     /// What each worker is working on.
@@ -62,6 +64,9 @@ pub(crate) struct BackendTls {
     /// For checks.
     pub(crate) checks: Option<Arc<Origination>>,
 }
+
+/// Most servers that are named when none is left.
+const MOST_NAMED: usize = 8;
 
 impl Backend {
     /// The pool, going on where a former one of its name is. `id` gives numbers that nobody has; `wish` says what the
@@ -98,7 +103,9 @@ impl Backend {
             || (0..workers).map(|_| Running::default()).collect(),
             |former| Arc::clone(&former.running),
         );
+        let could_work = former.map_or(!config.servers.is_empty(), Self::can_work);
         let backend = Self {
+            could_work: AtomicBool::new(could_work),
             cookies: config.cookie.as_ref().map(|cookie| {
                 Cookies::new(cookie, config.servers.iter().map(|server| server.cookie.as_str()))
             }),
@@ -272,7 +279,15 @@ impl Backend {
             server.set_most(server.state().most(config.max_connections));
             server.set_open(table.contains(number), table.keeps(number));
         }
+        let could_work = self.could_work.swap(!is_empty, Ordering::Relaxed);
         self.table.store(table.into());
+        match (could_work, !is_empty) {
+            (true, false) => {
+                tracing::error!("pool {} has no server left: {}", self.config.name, self.why_none())
+            }
+            (false, true) => tracing::info!("pool {} has a server again", self.config.name),
+            (false, false) | (true, true) => {}
+        }
         for (_, server) in servers.filter(|(_, server)| !server.is_open(true)) {
             self.queue.dissolve_bound(server);
         }
@@ -281,6 +296,29 @@ impl Backend {
         } else {
             self.offer_all();
         }
+    }
+
+    /// Why no server may get work, in words; of many servers the first ones.
+    fn why_none(&self) -> String {
+        let servers = self.config.servers.iter().zip(&self.servers);
+        let words = servers.take(MOST_NAMED).map(|(config, server)| {
+            let state = server.state();
+            let name = &config.name;
+            match (state.admin(), state.health) {
+                (Admin::Maint, _) => format!("{name} is in maintenance"),
+                (_, State::Down) => format!("{name} is down ({})", state.reason),
+                (Admin::Drain, _) => format!("{name} is drained"),
+                (Admin::Ready, State::Up | State::Unknown) => format!("{name} has no weight"),
+            }
+        });
+        let mut words: Vec<_> = words.collect();
+        if let Some(more @ 1..) = self.config.servers.len().checked_sub(MOST_NAMED) {
+            words.push(format!("and {more} more"));
+        }
+        words.push(
+            if self.config.fallback.is_some() { "the fallback answers" } else { "nobody answers" }.to_owned(),
+        );
+        words.join("; ")
     }
 
     fn make(&self, now: Time) -> Table {
