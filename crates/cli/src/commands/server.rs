@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
-use relevo_api::types::{AdminState, SetServer};
+use relevo_api::types::{AdminState, HealthState, ServerStatus, SetServer};
 use relevo_model::PoolName;
 use relevo_model::quantity::{format_duration, parse_duration};
 
@@ -48,7 +48,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// The server, as `relevo status` shows it.
+    /// The server, as `relevo status` shows it; or POOL/SERVER.
     server: String,
     /// Only in this pool, or in the service that has its servers to itself; in every pool that has it unless said.
     #[arg(long, value_name = "POOL")]
@@ -65,7 +65,7 @@ struct Out {
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
     reason: String,
     /// How long; then it is ready again. As 90s, 30m or 12h.
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
     time: Option<Duration>,
 }
 
@@ -83,7 +83,7 @@ struct Weight {
     #[command(flatten)]
     which: Which,
     /// Its share, 0 to 256; 0: no new work.
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=256))]
+    #[arg(value_parser = parse_weight)]
     weight: u16,
 }
 
@@ -104,8 +104,23 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
             (which, wish, format!("weighs {weight}"))
         }
     };
-    let wish = SetServer { pool: which.pool.as_deref().map(PoolName::new), ..wish };
-    let changed = which.node.client().set_server(&which.server, &wish)?;
+    let (pool, server) = match (which.pool.as_deref(), which.server.split_once('/')) {
+        (None, Some((pool, server))) => (Some(pool), server),
+        (pool, _) => (pool, which.server.as_str()),
+    };
+    let wish = SetServer { pool: pool.map(PoolName::new), ..wish };
+    let client = which.node.client();
+    let changed = client.set_server(server, &wish)?;
+    if wish.admin != Some(AdminState::Ready)
+        && let Ok(status) = client.status()
+    {
+        let pools =
+            status.pools.iter().filter(|pool| changed.servers.iter().any(|(name, _)| *name == pool.name));
+        for pool in pools.filter(|pool| !pool.servers.iter().any(may_work)) {
+            let then = if pool.fallback { "its fallback answers" } else { "nobody answers its clients" };
+            eprintln!("warning: the pool {} has no server left: {then}", pool.name);
+        }
+    }
     if json {
         println!("{}", serde_json::json!(changed));
         return Ok(ExitCode::SUCCESS);
@@ -116,12 +131,27 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether it may get work now, or as soon as it was checked.
+fn may_work(server: &ServerStatus) -> bool {
+    server.health != HealthState::Down && server.admin == AdminState::Ready && server.weight > 0
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time < Duration::from_secs(1) { Err("write 1s or more".to_owned()) } else { Ok(time) }
+}
+
+fn parse_weight(text: &str) -> Result<u16, String> {
+    let weight = text.parse().ok().filter(|weight| *weight <= 256);
+    weight.ok_or_else(|| "write 0 to 256".to_owned())
+}
+
 fn taken_out(out: Out, admin: AdminState, cut: bool, done: &str) -> (Which, SetServer, String) {
     let done = match out.time {
         Some(time) => format!("{done} for {}", format_duration(time)),
         None => done.to_owned(),
     };
-    let for_seconds = out.time.map(|time| time.as_secs().max(1));
+    let for_seconds = out.time.map(|time| time.as_secs());
     let wish = SetServer { admin: Some(admin), cut, reason: out.reason, for_seconds, ..SetServer::default() };
     (out.which, wish, done)
 }

@@ -173,7 +173,17 @@ fn a_weight_is_changed_and_wrong_wishes_are_refused() {
     assert_eq!(weight(), 50);
     assert_eq!(node.ask(&["reload"]).code, 0);
     assert_eq!(weight(), 50, "the file says nothing else");
-    node.ask(&["server", "weight", "a", "257"]).refused(2, &["257"]);
+    let ran = node.ask(&["server", "drain", "shop/a"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "a of shop drains\n"), "{ran:?}");
+    assert_eq!(ran.err, "warning: the pool shop has no server left: nobody answers its clients\n");
+    until("the log says so", || node.log().contains("pool shop has no server left: a is drained"));
+    let ran = node.ask(&["server", "weight", "web/a", "0"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(node.ask(&["server", "ready", "shop/a"]).err, "");
+    until("the log says so", || node.log().contains("pool shop has a server again"));
+    node.ask(&["server", "weight", "a", "257"]).refused(2, &["257", "write 0 to 256"]);
+    node.ask(&["server", "weight", "a", "50%"]).refused(2, &["50%", "write 0 to 256"]);
+    node.ask(&["server", "drain", "a", "--for", "0s"]).refused(2, &["write 1s or more"]);
     node.ask(&["server", "drain", "a", "--for", "500h", "--reason", "a\nb"]).refused(2, &["one line"]);
     node.ask(&["server", "drain", "a", "--for", "9000h"]).refused(2, &["31536000"]);
 }
