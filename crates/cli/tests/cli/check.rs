@@ -12,7 +12,7 @@ fn a_right_file_is_summed_up() {
     let ran = relevo(["check".as_ref(), file.as_os_str()]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
-        ran.out.ends_with("right.toml: fine: 1 director, 1 server, 0 addresses, 2 services\n"),
+        ran.out.ends_with("right.toml: fine: 1 director, 2 servers, 0 addresses, 2 services\n"),
         "{ran:?}"
     );
 }
