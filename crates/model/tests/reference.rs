@@ -31,8 +31,10 @@ address.front = { network = "lan", ip = "10.1.0.200" }
 const STAFF: &str = "[users.staff]\nanna = \"$5$salt$JWnMBU6pUUJSJvLYFWkpbFh6V.BSvCWrwdYT1ZFOPK7\"\n";
 
 /// Where a key of each table stands in a file that is right without it.
-const PLACES: [(&str, &str); 30] = [
+const PLACES: [(&str, &str); 32] = [
     ("## `[group.NAME]`", "[group.main]\nHERE\n"),
+    ("### `bfd`", "[group.main]\nbfd = { HERE }\n"),
+    ("## `[peers]`", "SERVICE\n[peers]\nkey = \"peers.key\"\nHERE\n"),
     ("## `[service.NAME]`", "[service.web]\nlisten = \"front:80\"\nservers = [\"web1:80\"]\nMODE\nHERE\n"),
     ("### `listen`", "[service.web]\nlisten = { at = \"front:80\", HERE }\nservers = [\"web1:80\"]\n"),
     ("### `timeout`", "SERVICE\ntimeout = { HERE }\n"),

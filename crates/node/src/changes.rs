@@ -28,6 +28,9 @@ pub(crate) fn fixed(old: &ClusterFile, new: &ClusterFile) -> Vec<String> {
     list.extend(named("node", &directors(old), &directors(new), |node| &node.name));
     list.extend(named("group", &old.groups, &new.groups, |group| &group.name));
     list.extend(named("address", &old.addresses, &new.addresses, |address| &address.name));
+    if old.peers != new.peers {
+        list.push("peers: the channel between directors".to_owned());
+    }
     list
 }
 

@@ -14,6 +14,7 @@ use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
 
 mod check;
 mod operation;
+mod peers;
 mod persistence;
 mod pool;
 mod rule;
@@ -22,6 +23,7 @@ mod tls;
 
 pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
 pub use operation::{AccessLog, LogFormat, LogTarget, Stats, User, Users};
+pub use peers::{Bfd, Peers};
 pub use persistence::{Affinity, AffinityKey, Cookie, CookieMode, SameSite};
 pub use pool::{
     Balance, Hash, HashKey, HashMethod, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion,
@@ -62,6 +64,8 @@ pub struct ClusterFile {
     pub log: AccessLog,
     /// The statistics page, `[stats]`; `None`: there is none.
     pub stats: Option<Stats>,
+    /// The channel between the directors, `[peers]`; `None`: there is none.
+    pub peers: Option<Peers>,
     /// How to build the cluster out of namespaces; without `[lab]` in the file, a plain one made from the rest.
     pub lab: Lab,
 }
@@ -134,6 +138,10 @@ pub struct Group {
     pub version: VrrpVersion,
     /// Text password of version 2, at most 8 bytes, for old peers (RFC 2338 section 5.3.6.1). Not a protection.
     pub password: Option<String>,
+    /// BFD between the directors; `None`: none.
+    pub bfd: Option<Bfd>,
+    /// Networks without addresses of the group that its directors watch each other on too.
+    pub heartbeat: Vec<NetworkName>,
 }
 
 /// A virtual address, `[address.NAME]`.

@@ -10,8 +10,9 @@ use super::members;
 use super::names::{Named, Names, named};
 use super::networks::Networks;
 use super::nodes::Nodes;
+use super::peers;
 use super::tree::{Item, entries};
-use crate::cluster::{Address, Group, VrrpVersion};
+use crate::cluster::{Address, Bfd, Group, VrrpVersion};
 use crate::name::{GroupName, NetworkName, NodeName};
 use crate::quantity::format_duration;
 use crate::reference;
@@ -33,6 +34,8 @@ pub(super) struct Groups {
     pub(super) address_names: Names,
     /// Where each group's advert is written, or the group.
     pub(super) adverts: BTreeMap<GroupName, Span>,
+    /// Where each group's heartbeat is written.
+    pub(super) heartbeats: BTreeMap<GroupName, Span>,
 }
 
 /// Reads all groups and virtual addresses.
@@ -49,7 +52,13 @@ pub(super) fn read<'a>(
         names.add(DEFAULT_GROUP, root.span());
     }
     let (addresses, address_names) = addresses::read(findings, root, networks, &names, implied);
-    let mut groups = Groups { list: Vec::new(), addresses, address_names, adverts: BTreeMap::new() };
+    let mut groups = Groups {
+        list: Vec::new(),
+        addresses,
+        address_names,
+        adverts: BTreeMap::new(),
+        heartbeats: BTreeMap::new(),
+    };
     if implied {
         if let Some(first) = groups.addresses.first() {
             let at = groups.address_names.span(&first.name).cloned().unwrap_or_default();
@@ -57,7 +66,7 @@ pub(super) fn read<'a>(
             let vrids = (DEFAULT_VRID..).zip(&used).map(|(vrid, network)| (network.clone(), vrid)).collect();
             let priorities = members::all_directors(findings, nodes, &at);
             members::check(findings, nodes, &priorities, &used, DEFAULT_GROUP, &at);
-            groups.push(DEFAULT_GROUP, at, vrids, priorities, Timing::default());
+            groups.push(DEFAULT_GROUP, at, vrids, priorities, Timing::default(), Watch::default());
         }
         return groups;
     }
@@ -87,11 +96,13 @@ impl Groups {
         vrids: BTreeMap<NetworkName, u8>,
         priorities: Vec<(NodeName, u8)>,
         timing: Timing,
+        watch: Watch,
     ) {
         let name = GroupName::new(name);
         let Timing { advert, preempt, version, password } = timing;
         self.adverts.insert(name.clone(), at);
-        self.list.push(Group { name, vrids, priorities, advert, preempt, version, password });
+        let Watch { bfd, heartbeat } = watch;
+        self.list.push(Group { name, vrids, priorities, advert, preempt, version, password, bfd, heartbeat });
     }
 }
 
@@ -123,7 +134,12 @@ fn group<'a>(
     members::check(findings, nodes, &priorities, &used, name, at);
     let timing = timing(findings, &fields);
     let at = fields.find("advert").map_or(span, |item| &item.span).clone();
-    groups.push(name, at, vrids, priorities, timing);
+    let bfd = peers::bfd(findings, &fields);
+    let heartbeat = peers::heartbeat(findings, &fields, &used, networks);
+    if let Some(item) = fields.find("heartbeat") {
+        groups.heartbeats.insert(GroupName::new(name), item.span.clone());
+    }
+    groups.push(name, at, vrids, priorities, timing, Watch { bfd, heartbeat });
 }
 
 fn vrids(
@@ -183,6 +199,13 @@ fn same_vrid(findings: &mut Findings<'_>, groups: &[Group], names: &Names) {
             findings.error(&span, message, "give each group on a network its own `vrid`, 1 to 255");
         }
     }
+}
+
+/// How its directors watch each other beside VRRP.
+#[derive(Debug, Default)]
+struct Watch {
+    bfd: Option<Bfd>,
+    heartbeat: Vec<NetworkName>,
 }
 
 #[derive(Debug)]

@@ -27,6 +27,7 @@ mod networks;
 mod nodes;
 mod operation;
 mod patterns;
+mod peers;
 mod persistence;
 mod plugs;
 mod pools;
@@ -101,6 +102,8 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     let services = services::read(findings, &tables, &known, &mut listening, &mut pools);
     let log = operation::log(findings, &root);
     let stats = operation::stats(findings, &root, &mut listening, &users_names);
+    let peers = peers::read(findings, &root);
+    peers::check(findings, &root, &groups, &nodes);
     services::provable(findings, &services, &acme, &root);
     used::check(findings, &services, stats.as_ref(), &users_names, &authorities);
     let lab = lab::read(findings, &root, &mut networks, &nodes, &groups);
@@ -121,6 +124,7 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
         acme,
         log,
         stats,
+        peers,
         lab,
     })
 }

@@ -18,6 +18,7 @@ pub(crate) const TOP: Table = Table {
         Key::other("acme", "tables", "`[acme.NAME]`, below."),
         Key::other("log", "table", "`[log]`, below."),
         Key::other("stats", "table", "`[stats]`, below."),
+        Key::other("peers", "table", "`[peers]`, below."),
         Key::other("lab", "table", "`[lab]`, below."),
     ],
     after: "",
@@ -105,6 +106,13 @@ Virtual addresses that move together: one VRRP router on each of their networks.
             "password",
             "text, 1 to 8 bytes",
             "Version 2 only, for old peers. It is sent in clear and protects nothing.",
+        )
+        .or_told("none"),
+        Key::other("bfd", "`true`, or a table, below", "Whether its directors watch each other with BFD.").or_told("`false`"),
+        Key::other(
+            "heartbeat",
+            "network's name, or a list",
+            "Networks without addresses of the group on which its directors watch each other too: as long as the active one says there that it holds the addresses, a network that fails alone moves nothing. Needs `[peers]`.",
         )
         .or_told("none"),
     ],

@@ -207,6 +207,8 @@ mod tests {
                 preempt: false,
                 version: VrrpVersion::V3,
                 password: None,
+                bfd: None,
+                heartbeat: Vec::new(),
             }],
             addresses: vec![
                 address("inside", "internal", [10, 0, 1, 254]),
@@ -218,6 +220,7 @@ mod tests {
             acme: Vec::new(),
             log: relevo_model::cluster::AccessLog::default(),
             stats: None,
+            peers: None,
             lab: Lab::default(),
         }
     }

@@ -82,6 +82,8 @@ impl Settings {
                 preempt: self.preempt,
                 version: if self.version == 2 { VrrpVersion::V2 } else { VrrpVersion::V3 },
                 password: self.password.clone(),
+                bfd: None,
+                heartbeat: Vec::new(),
             }],
             addresses: used
                 .iter()
@@ -99,6 +101,7 @@ impl Settings {
             acme: Vec::new(),
             log: relevo_model::cluster::AccessLog::default(),
             stats: None,
+            peers: None,
             lab: Lab::default(),
         }
     }
