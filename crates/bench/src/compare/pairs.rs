@@ -1,19 +1,23 @@
 //! One workload: both balancers take turns, run by run.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 
 use anyhow::{Context, Result};
 
 use super::Bench;
 use super::balancer::{Balancer, Kind, Scene};
 use super::features::Features;
-use super::report::{Comparison, Run};
+use super::report::{Comparison, Run, Times};
 use super::workload::Workload;
 use crate::haproxy::Tuning;
 use crate::load;
 
 /// Pairs with errors that a workload may have before we give up on it.
 const INVALID_MAX: usize = 2;
+
+/// At what part of the slowest one's requests per second latencies are compared.
+const PACE: f64 = 0.5;
 
 /// One workload and what it needs.
 pub(super) struct Pairs<'a> {
@@ -56,9 +60,10 @@ impl Pairs<'_> {
                 order.reverse();
             }
             let mut runs = BTreeMap::new();
-            for balancer in order {
+            for balancer in &order {
                 runs.insert(balancer.at, self.measure(balancer)?);
             }
+            self.pace(&order, &mut runs)?;
             let mine = &runs[&ours.at];
             for (other, comparison) in others.iter().zip(&mut comparisons).filter(|(_, one)| missing(one)) {
                 match (mine, &runs[&other.at]) {
@@ -91,9 +96,9 @@ impl Pairs<'_> {
         let run = Run {
             cpu_us: used.as_secs_f64() * 1e6 / outcome.answers.max(1) as f64,
             per_second: outcome.per_second(),
-            p50_us: outcome.latency.p50,
-            p99_us: outcome.latency.p99,
-            p999_us: outcome.latency.p999,
+            saturated: Times::of(&outcome),
+            paced_per_second: f64::NAN,
+            paced: Times::NONE,
             memory: balancer.process.memory()? as f64,
         };
         (self.bench.said)(&format!(
@@ -104,6 +109,32 @@ impl Pairs<'_> {
             run.per_second
         ));
         Ok(outcome.fault().map_or(Ok(run), Err))
+    }
+
+    /// Latencies of all balancers of a round at one and the same rate: [`PACE`] of what the slowest bore. In a closed loop
+    /// the faster one gets more to do, and its requests wait for the load and the servers instead.
+    fn pace(
+        &self,
+        order: &[&Balancer],
+        runs: &mut BTreeMap<SocketAddrV4, Result<Run, String>>,
+    ) -> Result<()> {
+        let slowest = runs.values().flatten().map(|run| run.per_second).fold(f64::INFINITY, f64::min);
+        if !(slowest * PACE).is_finite() {
+            return Ok(());
+        }
+        for balancer in order {
+            let Some(Ok(run)) = runs.get_mut(&balancer.at) else { continue };
+            let options = self.bench.options;
+            let mut plan = self.workload.plan(balancer.at, options.duration, options.cpus[1])?;
+            plan.rate = Some((slowest * PACE).max(1.0));
+            let outcome = load::run(&plan)?;
+            run.paced_per_second = outcome.per_second();
+            run.paced = Times::of(&outcome);
+            if let Some(fault) = outcome.fault() {
+                runs.insert(balancer.at, Err(fault));
+            }
+        }
+        Ok(())
     }
 
     fn discard(&self, comparison: &mut Comparison, who: Kind, fault: &str) {

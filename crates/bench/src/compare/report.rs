@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::process::find;
+use crate::load::Outcome;
 use crate::stats::{Ratio, median, rounded, size_words, time_words};
 
 /// One run of one balancer.
@@ -18,14 +19,35 @@ pub struct Run {
     pub cpu_us: f64,
     /// Requests in a second.
     pub per_second: f64,
-    /// Half of the answers came within this time, microseconds.
-    pub p50_us: f64,
-    /// 99 of 100.
-    pub p99_us: f64,
-    /// 999 of 1,000.
-    pub p999_us: f64,
+    /// Latencies while each connection asks again at once.
+    pub saturated: Times,
+    /// Requests in a second of the run at a fixed rate.
+    pub paced_per_second: f64,
+    /// Latencies at that rate, counted from when each request was due.
+    pub paced: Times,
     /// The balancer's memory after the run, bytes (PSS).
     pub memory: f64,
+}
+
+/// Latencies, microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Half of the answers came within this time.
+    pub p50: f64,
+    /// 99 of 100.
+    pub p99: f64,
+    /// 999 of 1,000.
+    pub p999: f64,
+}
+
+impl Times {
+    /// Not measured.
+    pub(super) const NONE: Self = Self { p50: f64::NAN, p99: f64::NAN, p999: f64::NAN };
+
+    /// Those of a load.
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        Self { p50: outcome.latency.p50, p99: outcome.latency.p99, p999: outcome.latency.p999 }
+    }
 }
 
 /// All pairs of one workload with one peer.
@@ -118,9 +140,9 @@ impl Comparison {
             format!("{:.2}", ratio.median),
             format!("{:.2} - {:.2}", ratio.least, ratio.most),
             two(self.both(|run| run.per_second), |rate| format!("{rate:.0}")),
-            two(self.both(|run| run.p50_us), time_words),
-            two(self.both(|run| run.p99_us), time_words),
-            two(self.both(|run| run.p999_us), time_words),
+            two(self.both(|run| run.paced.p50), time_words),
+            two(self.both(|run| run.paced.p99), time_words),
+            two(self.both(|run| run.paced.p999), time_words),
             two(self.both(|run| run.memory), size_words),
         ])
     }
@@ -138,13 +160,17 @@ impl Comparison {
             "ratio": rounded(ratio.median),
             "ratio_least": rounded(ratio.least),
             "ratio_most": rounded(ratio.most),
-            "p99_ratio": self.ratio(|run| run.p99_us).map(|ratio| rounded(ratio.median)),
+            "p99_ratio": self.ratio(|run| run.paced.p99).map(|ratio| rounded(ratio.median)),
             "pairs": self.pairs.len(),
             "invalid_pairs": self.invalid,
             "requests_per_second": pair(|run| run.per_second),
-            "p50_us": pair(|run| run.p50_us),
-            "p99_us": pair(|run| run.p99_us),
-            "p99.9_us": pair(|run| run.p999_us),
+            "paced_requests_per_second": pair(|run| run.paced_per_second),
+            "p50_us": pair(|run| run.paced.p50),
+            "p99_us": pair(|run| run.paced.p99),
+            "p99.9_us": pair(|run| run.paced.p999),
+            "saturated_p50_us": pair(|run| run.saturated.p50),
+            "saturated_p99_us": pair(|run| run.saturated.p99),
+            "saturated_p99.9_us": pair(|run| run.saturated.p999),
             "memory_bytes": pair(|run| run.memory),
         }))
     }
@@ -236,7 +262,8 @@ impl Report {
             let us = self.us;
             let _ = writeln!(
                 out,
-                "\n{us} / peer; a ratio below 1: {us} uses less CPU time for a request, in the same run."
+                "\n{us} / peer; a ratio below 1: {us} uses less CPU time for a request, in the same run.\n\
+                 p50 to p99.9: at one fixed rate for both, half of what the slower one bears."
             );
         }
         for note in self.notes() {
@@ -353,9 +380,9 @@ mod tests {
         let run = |cpu_us| Run {
             cpu_us,
             per_second: 1000.0,
-            p50_us: 100.0,
-            p99_us: 2000.0,
-            p999_us: 3000.0,
+            saturated: Times { p50: 200.0, p99: 4000.0, p999: 6000.0 },
+            paced_per_second: 500.0,
+            paced: Times { p50: 100.0, p99: 2000.0, p999: 3000.0 },
             memory: 4e6,
         };
         let pairs = vec![(run(8.0), run(10.0)), (run(16.0), run(20.0)), (run(9.0), run(10.0))];
