@@ -16,7 +16,7 @@ pub use cluster::ClusterFile;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use name::{
     AcmeName, AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName, SwitchName,
-    UsersName,
+    TrackerName, UsersName,
 };
 pub use read::{Reading, read};
 pub use time::Time;

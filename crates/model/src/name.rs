@@ -68,6 +68,8 @@ names! {
     GroupName,
     /// A virtual address, `[address.NAME]`.
     AddressName,
+    /// Something that a group watches, `[group.NAME.track.NAME]`.
+    TrackerName,
     /// A balanced service, `[service.NAME]`.
     ServiceName,
     /// A set of servers that can answer alike, `[pool.NAME]`, or a service's own.

@@ -145,3 +145,57 @@ ip = "10.1.0.252"
     assert_eq!(lab.host.as_ref().unwrap().ip.to_string(), "10.1.0.252");
     assert_eq!(right("[lab]\nhost = false\n").lab.host, None);
 }
+
+#[test]
+fn a_group_says_what_it_watches_and_what_moves_along() {
+    use relevo_model::cluster::{AtStart, LAST, MAIN_TABLE, RouteInterface, Watched};
+    let text = r#"name = "shop"
+network.lan.subnet = "10.1.0.0/24"
+node.lb1 = { roles = ["director"], address.lan = "10.1.0.11" }
+node.lb2 = { roles = ["director"], address.lan = "10.1.0.12" }
+node.web1 = { roles = ["server"], address.lan = "10.1.0.21" }
+address.front = { network = "lan", ip = "10.1.0.200" }
+service.web = { listen = "front:80", mode = "http", servers = ["web1:80"] }
+service.mail = { listen = "front:25", servers = ["web1:25"] }
+service.other = { listen = "10.1.0.11:26", servers = ["web1:26"] }
+[group.main]
+preempt = true
+preempt_delay = "10s"
+notify = ["/bin/one", ["/bin/two", "argument"]]
+[group.main.track]
+uplink = { interface = "eth1", weight = -20, delay = "2s" }
+gateway = { ping = "10.1.0.1", timeout = "500ms", reverse = true }
+mail = { pool = "mail", delay = { down = "5s" } }
+[[group.main.route]]
+to = "default"
+via = "10.1.0.1"
+network = "lan"
+source = "front"
+[[group.main.policy]]
+from = "10.9.0.0/16"
+table = 100
+"#;
+    let reading = read(text);
+    assert!(reading.diagnostics.is_empty(), "{}", diagnostic::render("test", text, &reading.diagnostics));
+    let cluster = reading.cluster.unwrap();
+    let group = cluster.group("main").unwrap();
+    assert_eq!(group.preempt_delay, Duration::from_secs(10));
+    assert_eq!(group.along.notify, [vec!["/bin/one"], vec!["/bin/two", "argument"]]);
+    let trackers = cluster.trackers_of(group);
+    let [uplink, gateway, mail, web] = trackers.as_slice() else { panic!("{trackers:#?}") };
+    assert_eq!((&uplink.what, uplink.weight), (&Watched::Interface("eth1".to_owned()), Some(-20)));
+    assert_eq!((uplink.up_delay, uplink.down_delay), (Duration::from_secs(2), Duration::from_secs(2)));
+    assert_eq!((gateway.weight, gateway.rise, gateway.fall, gateway.reverse), (None, 2, 3, true));
+    assert_eq!((gateway.interval, gateway.timeout), (Duration::from_secs(1), Duration::from_millis(500)));
+    assert_eq!((mail.weight, mail.at_start), (Some(LAST), AtStart::Down));
+    assert_eq!((mail.up_delay, mail.down_delay), (Duration::ZERO, Duration::from_secs(5)));
+    assert_eq!((web.name.as_str(), &web.what), ("web", &Watched::Service("web".into())));
+    let route = &group.along.routes[0];
+    assert_eq!((route.to.to_string().as_str(), route.table), ("0.0.0.0/0", MAIN_TABLE));
+    assert_eq!(route.interface, Some(RouteInterface::Network("lan".into())));
+    assert_eq!(route.source, Some("10.1.0.200".parse().unwrap()));
+    assert_eq!((group.along.policies[0].table, group.along.policies[0].priority), (100, 1000));
+    let without = read(&text.replace("preempt_delay", "track_services = false\npreempt_delay"));
+    let cluster = without.cluster.unwrap();
+    assert_eq!(cluster.trackers_of(cluster.group("main").unwrap()).len(), 3);
+}

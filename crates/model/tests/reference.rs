@@ -13,6 +13,9 @@ use relevo_model::{Reading, diagnostic, read};
 #[test]
 fn the_document_is_written_from_the_code() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cluster-file.md");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, reference::markdown()).unwrap();
+    }
     let written = std::fs::read_to_string(path).unwrap_or_default();
     let right =
         "docs/reference/cluster-file.md is old: cargo run -q -- reference > docs/reference/cluster-file.md";
@@ -31,10 +34,14 @@ address.front = { network = "lan", ip = "10.1.0.200" }
 const STAFF: &str = "[users.staff]\nanna = \"$5$salt$JWnMBU6pUUJSJvLYFWkpbFh6V.BSvCWrwdYT1ZFOPK7\"\n";
 
 /// Where a key of each table stands in a file that is right without it.
-const PLACES: [(&str, &str); 32] = [
+const PLACES: [(&str, &str); 36] = [
     ("## `[group.NAME]`", "[group.main]\nHERE\n"),
     ("### `bfd`", "[group.main]\nbfd = { HERE }\n"),
     ("## `[peers]`", "SERVICE\n[peers]\nkey = \"peers.key\"\nHERE\n"),
+    ("### `[group.NAME.track.NAME]`", "[group.main.track.up]\nscript = [\"/bin/true\"]\nHERE\n"),
+    ("### `delay`", "[group.main.track.up]\ninterface = \"eth0\"\ndelay = { HERE }\n"),
+    ("### `[[group.NAME.route]]`", "[[group.main.route]]\nto = \"10.9.0.0/16\"\nvia = \"10.1.0.1\"\nHERE\n"),
+    ("### `[[group.NAME.policy]]`", "[[group.main.policy]]\nfrom = \"10.9.0.0/16\"\ntable = 100\nHERE\n"),
     ("## `[service.NAME]`", "[service.web]\nlisten = \"front:80\"\nservers = [\"web1:80\"]\nMODE\nHERE\n"),
     ("### `listen`", "[service.web]\nlisten = { at = \"front:80\", HERE }\nservers = [\"web1:80\"]\n"),
     ("### `timeout`", "SERVICE\ntimeout = { HERE }\n"),
@@ -130,7 +137,11 @@ fn ranges_hold() {
             Kind::Integer { least, most } => {
                 ([number(least), number(most)], [number(least - 1), number(most + 1)])
             }
-            Kind::Duration { least, most } => ([time(least), time(most)], [time(least - 1), time(most + 1)]),
+            Kind::Duration { least, most } => {
+                // There is nothing shorter than no time.
+                let below = least.checked_sub(1).unwrap_or(most + 1);
+                ([time(least), time(most)], [time(below), time(most + 1)])
+            }
             Kind::Size { least, most } => ([size(least), size(most)], [size(least - 1), size(most + 1)]),
             Kind::Boolean | Kind::Words { .. } | Kind::Other { .. } => continue,
         };

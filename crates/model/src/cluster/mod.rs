@@ -20,6 +20,7 @@ mod pool;
 mod rule;
 mod service;
 mod tls;
+mod track;
 
 pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
 pub use operation::{AccessLog, LogFormat, LogTarget, Stats, User, Users};
@@ -38,6 +39,9 @@ pub use service::{
     Timeouts,
 };
 pub use tls::{Acme, Certificate, Challenge, ClientTls, ServerTls, TlsVersion, Verify};
+pub use track::{
+    Along, AtStart, LAST, MAIN_TABLE, MovingPolicy, MovingRoute, RouteInterface, Tracker, Watched,
+};
 
 /// A whole cluster: everything that every node must agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -142,6 +146,14 @@ pub struct Group {
     pub bfd: Option<Bfd>,
     /// Networks without addresses of the group that its directors watch each other on too.
     pub heartbeat: Vec<NetworkName>,
+    /// How long a returning director waits before it takes the addresses back from a healthy one; zero: not at all.
+    pub preempt_delay: Duration,
+    /// Whether the services on the group's addresses are watched.
+    pub track_services: bool,
+    /// What the file says to watch; see [`ClusterFile::trackers_of`].
+    pub trackers: Vec<Tracker>,
+    /// What moves along, and who is told.
+    pub along: Along,
 }
 
 /// A virtual address, `[address.NAME]`.

@@ -59,6 +59,12 @@ impl<'a> Fields<'a> {
         Self { what, span, items, tables: tables.to_vec(), within: "", meant }
     }
 
+    /// Opens a table that was opened before: what is wrong with its keys has been reported.
+    pub(super) fn again(table: &'a DeTable<'a>, span: &Span, what: &str, tables: &[&'static Table]) -> Self {
+        let (what, span, items) = (what.to_owned(), span.clone(), entries(table));
+        Self { what, span, items, tables: tables.to_vec(), within: "", meant: Vec::new() }
+    }
+
     /// A table that is not there.
     pub(super) fn none(what: &str) -> Self {
         let what = what.to_owned();

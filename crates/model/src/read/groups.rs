@@ -12,7 +12,7 @@ use super::networks::Networks;
 use super::nodes::Nodes;
 use super::peers;
 use super::tree::{Item, entries};
-use crate::cluster::{Address, Bfd, Group, VrrpVersion};
+use crate::cluster::{Address, Along, Bfd, Group, VrrpVersion};
 use crate::name::{GroupName, NetworkName, NodeName};
 use crate::quantity::format_duration;
 use crate::reference;
@@ -102,7 +102,21 @@ impl Groups {
         let Timing { advert, preempt, version, password } = timing;
         self.adverts.insert(name.clone(), at);
         let Watch { bfd, heartbeat } = watch;
-        self.list.push(Group { name, vrids, priorities, advert, preempt, version, password, bfd, heartbeat });
+        self.list.push(Group {
+            name,
+            vrids,
+            priorities,
+            advert,
+            preempt,
+            version,
+            password,
+            bfd,
+            heartbeat,
+            preempt_delay: Duration::ZERO,
+            track_services: true,
+            trackers: Vec::new(),
+            along: Along::default(),
+        });
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod actions;
 mod addresses;
+mod along;
 mod balance;
 mod check;
 mod conditions;
@@ -41,6 +42,7 @@ mod texts;
 mod timing;
 mod tls;
 mod topology;
+mod track;
 mod tree;
 mod used;
 mod users;
@@ -92,10 +94,10 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     });
     let mut networks = networks::read(findings, &root);
     let nodes = nodes::read(findings, &root, &mut networks);
-    let groups = groups::read(findings, &root, &mut networks, &nodes);
+    let mut groups = groups::read(findings, &root, &mut networks, &nodes);
     let (users, users_names) = users::read(findings, &root);
     let (acme, authorities) = tls::authorities(findings, &root);
-    let (tables, _) = named(findings, &root, "service", "service", 256);
+    let (tables, service_names) = named(findings, &root, "service", "service", 256);
     let mut pools = pools::read(findings, &root, &nodes, &tables);
     let mut listening = Listening::new(&networks, &groups);
     let known = Known { nodes: &nodes, users: &users_names, authorities: &authorities };
@@ -106,6 +108,7 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     peers::check(findings, &root, &groups, &nodes);
     services::provable(findings, &services, &acme, &root);
     used::check(findings, &services, stats.as_ref(), &users_names, &authorities);
+    along::read(findings, &root, &mut groups, &networks.names, &service_names, &pools.names);
     let lab = lab::read(findings, &root, &mut networks, &nodes, &groups);
     purpose(findings, &root, &nodes, &groups, &services, &pools);
     timing::check(findings, &groups, &services, &pools);

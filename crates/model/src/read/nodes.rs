@@ -150,7 +150,8 @@ fn address(
     Some((ip.ipv4(findings)?, ip.span.clone(), interface))
 }
 
-fn interface(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<String> {
+/// An interface's name.
+pub(super) fn interface(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<String> {
     let text = item.text(findings, "\"eth0\"")?;
     let wrong = |char: char| char == '/' || char == ':' || char.is_whitespace() || char.is_control();
     if text.is_empty() || text.len() > 15 || text.contains(wrong) || text == "." || text == ".." {

@@ -162,9 +162,23 @@ fn expression(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<String> {
     patterns::regex(findings, &span, text).map(|_| text.to_owned())
 }
 
-fn command(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<String> {
+/// A program by its whole path, with arguments.
+pub(super) fn command(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<String> {
     let example = "[\"/usr/lib/check\", \"argument\"]";
     let items = listed(findings, item, example, MOST);
+    if items.is_empty() && item.value.as_array().is_some() {
+        let hint = format!("write {} = {example}", item.name);
+        findings.value(&item.span, format!("`{}` is empty", item.name), hint);
+    }
+    words(findings, item, &items, example)
+}
+
+/// A program by its whole path.
+pub(super) fn program(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<String> {
+    words(findings, item, std::slice::from_ref(item), "\"/usr/lib/check\"")
+}
+
+fn words(findings: &mut Findings<'_>, item: &Item<'_>, items: &[Item<'_>], example: &str) -> Vec<String> {
     let argv: Vec<&str> = items.iter().filter_map(|item| item.text(findings, "\"argument\"")).collect();
     if argv.iter().any(|text| text.contains('\0') || text.len() > 4096) {
         findings.value(
@@ -173,15 +187,9 @@ fn command(findings: &mut Findings<'_>, item: &Item<'_>) -> Vec<String> {
             "shorten it",
         );
     }
-    match argv.first() {
-        None if items.is_empty() && item.value.as_array().is_some() => {
-            findings.value(&item.span, "`command` is empty", format!("write command = {example}"));
-        }
-        Some(program) if !program.starts_with('/') => {
-            let message = format!("the program {program:?} has no whole path");
-            findings.value(&items[0].span, message, format!("write it from `/` on, as in {example}"));
-        }
-        Some(_) | None => {}
+    if let Some(program) = argv.first().filter(|program| !program.starts_with('/')) {
+        let message = format!("the program {program:?} has no whole path");
+        findings.value(&items[0].span, message, format!("write it from `/` on, as in {example}"));
     }
     argv.into_iter().map(str::to_owned).collect()
 }

@@ -1,6 +1,6 @@
 //! Keys of the cluster itself: networks, nodes, groups, addresses.
 
-use super::{Key, Table};
+use super::{HOUR, Key, Table};
 
 /// The file's top.
 pub(crate) const TOP: Table = Table {
@@ -113,6 +113,27 @@ Virtual addresses that move together: one VRRP router on each of their networks.
             "heartbeat",
             "network's name, or a list",
             "Networks without addresses of the group on which its directors watch each other too: as long as the active one says there that it holds the addresses, a network that fails alone moves nothing. Needs `[peers]`.",
+        )
+        .or_told("none"),
+        Key::duration(
+            "preempt_delay",
+            0,
+            HOUR,
+            "With `preempt = true`: how long a returning director waits before it takes the addresses back.",
+        )
+        .or("\"0s\""),
+        Key::boolean(
+            "track_services",
+            "Whether a director that finds no server for a service on the group's addresses gives way to one that may: each such service has a tracker with weight -253 unless one is written.",
+        )
+        .or("true"),
+        Key::other("track", "tables", "`[group.NAME.track.NAME]`, below."),
+        Key::other("route", "list of tables", "`[[group.NAME.route]]`, below."),
+        Key::other("policy", "list of tables", "`[[group.NAME.policy]]`, below."),
+        Key::other(
+            "notify",
+            "path, or list of paths and of lists with arguments, 1 to 8",
+            "Programs that are run, one after the other, at each change of state, with the words GROUP, `active`, `backup`, `fault` or `stop`, and the priority at the end.",
         )
         .or_told("none"),
     ],

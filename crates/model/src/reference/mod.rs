@@ -14,6 +14,7 @@ mod pool;
 mod rule;
 mod service;
 mod tls;
+mod track;
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub(crate) use pool::{AFFINITY, COOKIE, HASH, POOL, POOL_TIMEOUT, SERVER};
 pub(crate) use rule::{AUTH, CONDITION, RATE, REDIRECT, RETURN, RULE, TARPIT};
 pub(crate) use service::{CACHE, COMPRESS, LIMIT, LISTEN, SERVICE, SERVICE_LOG, SERVICE_TIMEOUT};
 pub(crate) use tls::{ACME, CERTIFICATE, CLIENT_TLS, SERVER_TLS};
+pub(crate) use track::{DELAY, POLICY, ROUTE, TRACK};
 
 /// What a value looks like, with both ends of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

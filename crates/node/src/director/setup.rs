@@ -209,6 +209,10 @@ mod tests {
                 password: None,
                 bfd: None,
                 heartbeat: Vec::new(),
+                preempt_delay: Duration::ZERO,
+                track_services: true,
+                trackers: Vec::new(),
+                along: relevo_model::cluster::Along::default(),
             }],
             addresses: vec![
                 address("inside", "internal", [10, 0, 1, 254]),

@@ -84,6 +84,10 @@ impl Settings {
                 password: self.password.clone(),
                 bfd: None,
                 heartbeat: Vec::new(),
+                preempt_delay: Duration::ZERO,
+                track_services: true,
+                trackers: Vec::new(),
+                along: relevo_model::cluster::Along::default(),
             }],
             addresses: used
                 .iter()
