@@ -15,8 +15,8 @@ pub mod time;
 pub use cluster::ClusterFile;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use name::{
-    AcmeName, AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName, SwitchName,
-    TrackerName, UsersName,
+    AcmeName, AddressName, GatewayName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName,
+    SwitchName, TrackerName, UsersName,
 };
 pub use read::{Reading, read};
 pub use time::Time;

@@ -80,6 +80,8 @@ names! {
     UsersName,
     /// A certificate authority, `[acme.NAME]`.
     AcmeName,
+    /// A way between networks, `[gateway.NAME]`.
+    GatewayName,
     /// A switch of the lab, `[lab.switch.NAME]`.
     SwitchName,
 }

@@ -34,7 +34,7 @@ address.front = { network = "lan", ip = "10.1.0.200" }
 const STAFF: &str = "[users.staff]\nanna = \"$5$salt$JWnMBU6pUUJSJvLYFWkpbFh6V.BSvCWrwdYT1ZFOPK7\"\n";
 
 /// Where a key of each table stands in a file that is right without it.
-const PLACES: [(&str, &str); 36] = [
+const PLACES: &[(&str, &str)] = &[
     ("## `[group.NAME]`", "[group.main]\nHERE\n"),
     ("### `bfd`", "[group.main]\nbfd = { HERE }\n"),
     ("## `[peers]`", "SERVICE\n[peers]\nkey = \"peers.key\"\nHERE\n"),
@@ -76,6 +76,18 @@ const PLACES: [(&str, &str); 36] = [
     ("## `[log]`", "SERVICE\n[log]\nHERE\n"),
     ("## `[stats]`", "SERVICE\nSTAFF\n[stats]\nlisten = \"front:7000\"\nusers = \"staff\"\nHERE\n"),
     ("### `[lab.switch.NAME]`", "SERVICE\n[lab.switch.lan]\nnetwork = \"lan\"\nHERE\n"),
+    ("## `[network.NAME]`", "SERVICE\n[network.wan]\nsubnet = \"10.2.0.0/24\"\nHERE\n"),
+    (
+        "## `[gateway]`",
+        "network.wan.subnet = \"10.2.0.0/24\"\nnode.lb3 = { roles = [\"director\"], address.lan = \"10.1.0.13\", address.wan = \"10.2.0.13\" }\naddress.out = { network = \"wan\", ip = \"10.2.0.200\" }\ngroup.main.priority = { lb3 = 150 }\nSERVICE\n[gateway]\nfrom = \"lan\"\nto = \"wan\"\nHERE\n",
+    ),
+    ("## `[firewall]`", "SERVICE\n[firewall]\nHERE\n"),
+    ("## `[interface.NAME]`", "SERVICE\n[interface.br0]\nkind = \"bridge\"\nHERE\n"),
+    ("### `kind = \"bridge\"`", "SERVICE\n[interface.br0]\nkind = \"bridge\"\nHERE\n"),
+    ("### `kind = \"vxlan\"`", "SERVICE\n[interface.vx0]\nkind = \"vxlan\"\nid = 5\nover = \"lan\"\nHERE\n"),
+    ("### `kind = \"bond\"`", "SERVICE\n[interface.bond0]\nkind = \"bond\"\nports = [\"eth1\"]\nHERE\n"),
+    ("### `kind = \"vlan\"`", "SERVICE\n[interface.vlan5]\nkind = \"vlan\"\nid = 5\nover = \"eth0\"\nHERE\n"),
+    ("### `kind = \"macvlan\"`", "SERVICE\n[interface.mac0]\nkind = \"macvlan\"\nover = \"eth0\"\nHERE\n"),
     ("### `basic_auth`", "SERVICE\nrule = [{ basic_auth = { users = \"staff\", HERE } }]\nSTAFF\n"),
 ];
 

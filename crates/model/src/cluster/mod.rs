@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
 
 mod check;
+mod gateway;
+mod layer2;
 mod operation;
 mod peers;
 mod persistence;
@@ -23,6 +25,11 @@ mod tls;
 mod track;
 
 pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
+pub use gateway::{Firewall, Gateway};
+pub use layer2::{
+    Bond, BondMode, Bridge, Interface, InterfaceKind, MacvlanMode, Underlay, VxlanDevice, VxlanPeers, mtu_of,
+    underlay_mtu, vxlan_overhead,
+};
 pub use operation::{AccessLog, LogFormat, LogTarget, Stats, User, Users};
 pub use peers::{Bfd, Peers};
 pub use persistence::{Affinity, AffinityKey, Cookie, CookieMode, SameSite};
@@ -70,6 +77,12 @@ pub struct ClusterFile {
     pub stats: Option<Stats>,
     /// The channel between the directors, `[peers]`; `None`: there is none.
     pub peers: Option<Peers>,
+    /// Ways between networks through the active director, `[gateway]`.
+    pub gateways: Vec<Gateway>,
+    /// Packets that are kept out, `[firewall]`.
+    pub firewall: Firewall,
+    /// Interfaces for real nodes, `[interface.NAME]`, in the file's order.
+    pub interfaces: Vec<Interface>,
     /// How to build the cluster out of namespaces; without `[lab]` in the file, a plain one made from the rest.
     pub lab: Lab,
 }
@@ -81,6 +94,8 @@ pub struct Network {
     pub name: NetworkName,
     /// Its subnet, as in `192.168.1.0/24`.
     pub subnet: Ipv4Net,
+    /// The MTU of all that is on it, bytes; `None`: the file does not tell.
+    pub mtu: Option<u32>,
 }
 
 /// What a node is for.

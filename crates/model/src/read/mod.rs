@@ -17,8 +17,10 @@ mod edits;
 mod fields;
 mod findings;
 mod foreign;
+mod gateways;
 mod groups;
 mod lab;
+mod layer2;
 mod limits;
 mod links;
 mod listens;
@@ -36,6 +38,7 @@ mod probe;
 mod rules;
 mod servers;
 mod services;
+mod stacks;
 mod suggest;
 mod switches;
 mod texts;
@@ -98,6 +101,9 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     let (users, users_names) = users::read(findings, &root);
     let (acme, authorities) = tls::authorities(findings, &root);
     let (tables, service_names) = named(findings, &root, "service", "service", 256);
+    let gateways = gateways::read(findings, &root, &networks, &groups);
+    let firewall = gateways::firewall(findings, &root);
+    let interfaces = layer2::read(findings, &root, &mut networks, &nodes);
     let mut pools = pools::read(findings, &root, &nodes, &tables);
     let mut listening = Listening::new(&networks, &groups);
     let known = Known { nodes: &nodes, users: &users_names, authorities: &authorities };
@@ -128,6 +134,9 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
         log,
         stats,
         peers,
+        gateways,
+        firewall,
+        interfaces,
         lab,
     })
 }

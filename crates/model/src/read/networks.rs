@@ -42,7 +42,8 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>) -> Networ
             findings.error(&item.span, message, "give each network a subnet of its own");
             continue;
         }
-        list.push(Network { name: NetworkName::new(name), subnet });
+        let mtu = fields.number(findings, "mtu");
+        list.push(Network { name: NetworkName::new(name), subnet, mtu });
     }
     Networks { list, names, owners: BTreeMap::new() }
 }

@@ -98,10 +98,16 @@ pub(super) fn network(
 }
 
 fn priority(findings: &mut Findings<'_>, item: &Item<'_>, stp: bool) -> Option<u16> {
-    let priority = item.integer(findings, 0..=61_440, "4096")?;
+    let priority = stp_priority(findings, item)?;
     if !stp {
         findings.error(&item.key, "`priority` has no meaning without STP", "add stp = true, or remove it");
     }
+    Some(priority)
+}
+
+/// An STP bridge priority.
+pub(super) fn stp_priority(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<u16> {
+    let priority = item.integer(findings, 0..=61_440, "4096")?;
     if priority % 4096 != 0 {
         let near = (priority + 2048) / 4096 * 4096;
         let message = format!("the STP priority {priority} is not a multiple of 4096");

@@ -19,6 +19,9 @@ pub(crate) const TOP: Table = Table {
         Key::other("log", "table", "`[log]`, below."),
         Key::other("stats", "table", "`[stats]`, below."),
         Key::other("peers", "table", "`[peers]`, below."),
+        Key::other("gateway", "table", "`[gateway]`, below."),
+        Key::other("firewall", "table", "`[firewall]`, below."),
+        Key::other("interface", "tables", "`[interface.NAME]`, below."),
         Key::other("lab", "table", "`[lab]`, below."),
     ],
     after: "",
@@ -30,12 +33,16 @@ pub(crate) const NETWORK: Table = Table {
     before: "\
 At most 64. The lab calls interfaces after networks, by the first 15 characters, so these must differ; `lo`, `all` and
 `default` are refused.",
-    keys: &[Key::other(
-        "subnet",
-        "`\"A.B.C.D/N\"`",
-        "Prefix length 8 to 30, no bits set after it, no overlap with another network.",
-    )
-    .required()],
+    keys: &[
+        Key::other(
+            "subnet",
+            "`\"A.B.C.D/N\"`",
+            "Prefix length 8 to 30, no bits set after it, no overlap with another network.",
+        )
+        .required(),
+        Key::integer("mtu", 68, 65_535, "The MTU of all that is on it, bytes. The lab sets it; `relevo net` checks it.")
+            .or_told("the interfaces' own"),
+    ],
     after: "",
 };
 

@@ -196,6 +196,7 @@ mod tests {
                 .map(|(name, subnet)| Network {
                     name: NetworkName::new(name),
                     subnet: subnet.parse().unwrap(),
+                    mtu: None,
                 })
                 .collect(),
             nodes: vec![node("bal1", 1), node("bal2", 2), node("bal3", 3)],
@@ -225,6 +226,9 @@ mod tests {
             log: relevo_model::cluster::AccessLog::default(),
             stats: None,
             peers: None,
+            gateways: Vec::new(),
+            firewall: relevo_model::cluster::Firewall::default(),
+            interfaces: Vec::new(),
             lab: Lab::default(),
         }
     }

@@ -71,6 +71,7 @@ impl Settings {
                 .map(|(network, net, ..)| Network {
                     name: NetworkName::new(network),
                     subnet: format!("10.{net}.0.0/24").parse().unwrap(),
+                    mtu: None,
                 })
                 .collect(),
             nodes: vec![node("a", 1), node("b", 2)],
@@ -106,6 +107,9 @@ impl Settings {
             log: relevo_model::cluster::AccessLog::default(),
             stats: None,
             peers: None,
+            gateways: Vec::new(),
+            firewall: relevo_model::cluster::Firewall::default(),
+            interfaces: Vec::new(),
             lab: Lab::default(),
         }
     }
