@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use relevo_model::cluster::Mode;
 use relevo_proto::proxy_protocol::Ends;
+use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -85,9 +86,11 @@ pub(crate) fn watch(listener: TcpListener) -> io::Result<AsyncFd<TcpListener>> {
 }
 
 fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, peer) = listener.accept()?;
-    stream.set_nonblocking(true)?;
-    Ok((stream, peer))
+    // The standard library needs another call for a socket that does not block.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (stream, peer) = acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((TcpStream::from(stream), peer.ok_or(io::ErrorKind::ConnectionAborted)?))
 }
 
 /// Serves a connection that was admitted. `listen`: which of its service's addresses it came to.

@@ -23,7 +23,8 @@ pub(crate) enum Ended {
     Broken(Cause),
 }
 
-/// Carries until both ways have ended, or both sides were silent for this time. What waits in the streams goes first.
+/// Carries until both ways have ended, or both sides were silent for this time. What waits in the streams goes first. The
+/// caller closes both connections afterwards.
 pub(crate) async fn run(
     presence: &Presence,
     silence: Duration,
@@ -45,8 +46,8 @@ pub(crate) async fn run(
         let worker = &presence.local.worker;
         let mut moved = false;
         let carried = up
-            .carry(client, server, worker, cx, &mut moved)
-            .and_then(|()| down.carry(server, client, worker, cx, &mut moved));
+            .carry(client, server, worker, cx, down.state, &mut moved)
+            .and_then(|()| down.carry(server, client, worker, cx, up.state, &mut moved));
         presence.slot.count_received(std::mem::take(&mut up.carried));
         presence.slot.count_sent(std::mem::take(&mut down.carried) as u64);
         if carried.is_err() {
@@ -97,6 +98,7 @@ impl Way {
         to: &mut impl Stream,
         worker: &Worker,
         cx: &mut Context<'_>,
+        back: State,
         moved: &mut bool,
     ) -> io::Result<()> {
         while self.state != State::Ended {
@@ -108,7 +110,10 @@ impl Way {
                 *moved = true;
             }
             if self.state == State::Ending {
-                to.end();
+                // With the other way over as well, closing the connection comes next and says the same.
+                if back != State::Ended || to.tcp().is_none() {
+                    to.end();
+                }
                 self.state = State::Ended;
                 break;
             }
