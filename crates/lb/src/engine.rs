@@ -31,7 +31,7 @@ use crate::{Admin, clock};
 const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How the engine uses the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Worker threads; 0: one for each CPU that this process may use.
     pub workers: usize,
@@ -42,11 +42,19 @@ pub struct Settings {
     pub admin: Vec<(PoolName, ServerName, Admin)>,
     /// Time that the work of services and servers has to finish after they were taken out of the configuration.
     pub drain: Duration,
+    /// What authorities gave before: it is shown from the first client on.
+    pub desk: Arc<AcmeDesk>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { workers: 0, cpu_pin: None, admin: Vec::new(), drain: Duration::from_secs(60) }
+        Self {
+            workers: 0,
+            cpu_pin: None,
+            admin: Vec::new(),
+            drain: Duration::from_secs(60),
+            desk: Arc::default(),
+        }
     }
 }
 
@@ -127,7 +135,7 @@ impl Engine {
                 log: None,
             }),
             ids: AtomicU64::new(1),
-            desk: Arc::default(),
+            desk: settings.desk,
             workers: Vec::new(),
             orders,
             threads: Vec::new(),

@@ -17,7 +17,7 @@ use relevo_lb::Engine;
 use relevo_model::cluster::Role;
 use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 
-use crate::acme::Orderer;
+use crate::acme::{self, Orderer};
 use crate::control::{Balancer, Node, listed};
 use crate::director::{self, Director, Prepared};
 use crate::file::FileError;
@@ -341,6 +341,8 @@ fn start(
     let workers = if remains.former.workers == 0 { options.workers } else { remains.former.workers };
     let admin = remembered(&cluster, &state);
     let settings = relevo_lb::Settings { workers, admin, ..relevo_lb::Settings::default() };
+    // Nobody who connects from now on shall miss them.
+    acme::show_kept(&settings.desk, &cluster, state.folder());
     let balancer = Engine::take_over(settings, &cluster, remains.former)?;
     let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),

@@ -8,9 +8,9 @@ use relevo_api::types::{FileStatus, Reloaded};
 use relevo_model::{ClusterFile, Severity, diagnostic};
 use sha2::{Digest, Sha256};
 
-use crate::changes;
 use crate::control::{Balancer, Node};
 use crate::process::wall_ms;
+use crate::{acme, changes};
 
 /// A cluster file as it was read.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ impl Node {
         };
         // The certificates and pages that the file names may be other ones though the file is the same.
         self.serve_stats(&cluster, Vec::new()).map_err(|error| Refusal::Conflict(in_full(&error)))?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).folder().to_owned();
+        acme::show_kept(&engine.acme(), &cluster, &state);
         if let Err(error) = engine.apply(&cluster) {
             // All of it, or nothing.
             if let Err(error) = self.serve_stats(&before.cluster, Vec::new()) {

@@ -72,6 +72,11 @@ impl State {
         Ok(Self { folder: path.to_owned(), servers, starts })
     }
 
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Every server that is not simply ready.
     pub(crate) fn wishes(&self) -> impl Iterator<Item = (&PoolName, &ServerName, &Wish)> {
         let all = self.servers.admin.iter();

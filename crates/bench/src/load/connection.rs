@@ -76,11 +76,11 @@ impl Patience {
     }
 
     /// Does the work that began at `begun`, or says that it took too long.
-    pub(super) async fn within<T>(
+    pub(super) async fn within<T, E: From<Failure>>(
         &mut self,
         begun: Instant,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let mut work = pin!(work);
         let end = begun + self.most;
         poll_fn(|cx| {
@@ -90,7 +90,7 @@ impl Patience {
             // It may have been set for an earlier request: then it is set again, for this one.
             while self.timer.as_mut().poll(cx).is_ready() {
                 if Instant::now() >= end {
-                    return Poll::Ready(Err(Failure::Late));
+                    return Poll::Ready(Err(Failure::Late.into()));
                 }
                 self.timer.as_mut().reset(end.into());
             }

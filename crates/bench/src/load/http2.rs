@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
+use h2::Reason;
 use h2::client::SendRequest;
 use http::{Request, Uri};
 use tokio::task::JoinSet;
@@ -99,7 +100,11 @@ async fn stream(shared: Rc<Shared>, sender: SendRequest<Bytes>, request: Request
                 shared.tally.borrow_mut().answer(now, now - due, status, received);
                 sender = Some(again);
             }
-            Err(failure) => {
+            Err(Failed::Gone) => {
+                shared.pace.again();
+                return false;
+            }
+            Err(Failed::Asked(failure)) => {
                 shared.tally.borrow_mut().failure(now, failure);
                 return false;
             }
@@ -111,13 +116,32 @@ async fn stream(shared: Rc<Shared>, sender: SendRequest<Bytes>, request: Request
     true
 }
 
+/// Why there was no good answer.
+enum Failed {
+    /// The server has said that it takes no more requests on this connection and did not look at this one: it is asked
+    /// on another one (RFC 9113 section 6.8).
+    Gone,
+    /// It is a failure.
+    Asked(Failure),
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self::Asked(failure)
+    }
+}
+
 async fn exchange(
     sender: Option<SendRequest<Bytes>>,
     request: &Request<()>,
     body: &Bytes,
-) -> Result<(SendRequest<Bytes>, u16, u64), Failure> {
+) -> Result<(SendRequest<Bytes>, u16, u64), Failed> {
     let failure = |begun: bool| {
-        move |error: h2::Error| if error.is_reset() { Failure::Reset } else { Failure::broken(begun) }
+        move |error: h2::Error| match error.reason() {
+            Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() && !begun => Failed::Gone,
+            _ if error.is_reset() => Failure::Reset.into(),
+            _ => Failure::broken(begun).into(),
+        }
     };
     let sender = sender.ok_or(Failure::Unanswered)?;
     let mut sender = sender.ready().await.map_err(failure(false))?;

@@ -84,6 +84,15 @@ impl Pace {
         }
     }
 
+    /// The request that was taken last was not asked: somebody shall take it again.
+    pub(super) fn again(&self) {
+        self.left.set(self.left.get() + 1);
+        if let Some(open) = &self.open {
+            open.taken.set(open.taken.get().saturating_sub(1));
+            open.wake.notify_one();
+        }
+    }
+
     /// Requests that were due and that nobody took.
     pub(super) fn unsent(&self) -> u64 {
         let missing = |open: &Open| open.due.get().saturating_sub(open.taken.get());

@@ -149,6 +149,8 @@ pub(crate) struct Node {
     pub(crate) program: PathBuf,
     /// Seconds that requests in progress have.
     pub(crate) grace: u32,
+    /// Threads of the balancer.
+    pub(crate) workers: u32,
     child: Option<Child>,
 }
 
@@ -161,7 +163,7 @@ impl Node {
     pub(crate) fn of(text: &str) -> Self {
         let folder = Folder::new();
         let file = folder.write("cluster.toml", text);
-        Self { folder, file, program: RELEVO.into(), grace: 1, child: None }
+        Self { folder, file, program: RELEVO.into(), grace: 1, workers: 1, child: None }
     }
 
     /// Started, and answering.
@@ -181,8 +183,8 @@ impl Node {
 
     /// The arguments that run it.
     pub(crate) fn arguments(&self) -> Vec<PathBuf> {
-        let mut all: Vec<PathBuf> =
-            ["node", "run", "--name", "lb1", "--workers", "1"].map(PathBuf::from).into();
+        let mut all: Vec<PathBuf> = ["node", "run", "--name", "lb1", "--workers"].map(PathBuf::from).into();
+        all.push(self.workers.to_string().into());
         all.extend(["--grace".into(), self.grace.to_string().into(), "--file".into(), self.file.clone()]);
         all.extend(["--run-dir".into(), self.run_dir(), "--state-dir".into(), self.state_dir()]);
         all
@@ -199,6 +201,11 @@ impl Node {
             assert!(self.child.as_mut().unwrap().try_wait().unwrap().is_none(), "it ended: {}", self.log());
             client.status().is_ok_and(|status| status.pid == pid)
         });
+    }
+
+    /// Gives it another file.
+    pub(crate) fn rewrite(&self, text: &str) {
+        std::fs::write(&self.file, text).unwrap();
     }
 
     /// Changes its file.

@@ -10,9 +10,17 @@ mod explain;
 mod harness;
 mod node;
 mod refusals;
+mod reload;
 mod stop;
 mod upgrade;
+mod upgrade_kinds;
 mod words;
+
+/// Takes a minute.
+#[test]
+fn lab_two_hundred_reloads_under_load_fail_no_request() {
+    reload::two_hundred_under_load();
+}
 
 /// Needs Debian's pebble; here, because tests of peers are found by the beginning of their names.
 #[test]

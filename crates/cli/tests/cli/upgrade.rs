@@ -45,7 +45,7 @@ anna = "$6$abcdefgh$D7W7qyozKBT.t6FD3DVYHvADbIO0eSyI4.p20LaEUjro8PqTGYYo/EQcuNjh
 }
 
 /// Answers each request, and keeps connections.
-fn origin() -> SocketAddr {
+pub(crate) fn origin() -> SocketAddr {
     serve(|mut stream| {
         let mut bytes = Vec::new();
         let mut piece = [0; 4096];
@@ -208,7 +208,7 @@ impl Load {
 
 /// Processes that are killed at the end, as far as they are there.
 #[derive(Default)]
-struct Processes(BTreeSet<i32>);
+pub(crate) struct Processes(pub(crate) BTreeSet<i32>);
 
 impl Drop for Processes {
     fn drop(&mut self) {

@@ -65,6 +65,9 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
         if close {
             session.close();
             said_goodbye = true;
+        } else if presence.local.worker.closing.get() {
+            // Another process is there for what this client asks next.
+            session.close();
         }
         if session.poll(cx).is_ready() {
             return Poll::Ready(true);

@@ -11,7 +11,7 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
 
-use crate::rig::{Front, LONG, Origin, Rig, field, service, wait_until, with_length};
+use crate::rig::{Front, LONG, Origin, Rig, cluster, field, service, wait_until, with_length};
 
 fn h2c(servers: &[SocketAddrV4]) -> Front {
     let mut front = service(servers);
@@ -112,6 +112,48 @@ fn a_hundred_requests_at_a_time_share_a_connection() {
     let of = |name: &[u8]| bodies.iter().filter(|body| &body[..] == name).count();
     assert_eq!((of(b"one"), of(b"two")), (50, 50));
     assert_eq!(rig.engine.snapshot().services[0].requests, 100);
+}
+
+#[test]
+fn streams_follow_the_configuration_of_their_moment_on_one_connection() {
+    let gate = std::sync::Arc::new(std::sync::Barrier::new(2));
+    let waiting = std::sync::Arc::clone(&gate);
+    let one = Origin::answering(move |request| {
+        if request.line().contains("/wait") {
+            waiting.wait();
+        }
+        with_length("one")
+    });
+    let two = Origin::named("two");
+    let rig = Rig::start(h2c(&[one.at]));
+    run(async {
+        let (mut send, _) = connect(rig.at).await;
+        assert_eq!(get(&mut send, "/").await.unwrap().1, b"one");
+        let (running, _) = send.send_request(request("GET", "/wait"), true).unwrap();
+        let running = tokio::task::spawn_local(async move { read(running.await?).await });
+        while rig.server(1).connections == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut next = h2c(&[two.at]);
+        next.pool.servers[0].name = "other".into();
+        rig.engine.apply(&cluster([next])).unwrap();
+        assert_eq!(get(&mut send, "/").await.unwrap().1, b"two", "a stream begun since");
+        gate.wait();
+        assert_eq!(running.await.unwrap().unwrap(), (200, b"one".to_vec()), "the one begun before");
+        // The service is gone: this client is told to go, in order.
+        let mut gone = h2c(&[two.at]);
+        (gone.service.name, gone.service.pool) = ("gone".into(), "gone".into());
+        gone.pool.name = "gone".into();
+        rig.engine.apply(&cluster([gone])).unwrap();
+        let refused = loop {
+            // What is sent before it hears of that is served.
+            match get(&mut send, "/").await {
+                Ok((status, _)) => assert_eq!(status, 200),
+                Err(refused) => break refused,
+            }
+        };
+        assert!(refused.is_go_away() && refused.reason() == Some(Reason::NO_ERROR), "{refused}");
+    });
 }
 
 #[test]

@@ -75,6 +75,28 @@ struct Orders {
     services: BTreeMap<String, Standing>,
 }
 
+/// Shows clients what earlier runs, or a former process, have got. It is called before the balancer takes in clients of
+/// these services.
+pub(crate) fn show_kept(desk: &AcmeDesk, cluster: &ClusterFile, state: &Path) {
+    let store = Store::new(state);
+    for service in &cluster.services {
+        if service.tls.as_ref().is_some_and(|tls| tls.acme.is_some()) {
+            kept(desk, &store, &service.name);
+        }
+    }
+}
+
+/// The certificate that an earlier run has got; it is in use from now on.
+fn kept(desk: &AcmeDesk, store: &Store, service: &str) -> Option<CertificateSnapshot> {
+    let file = store.certificate_file(service);
+    let kept = match store.certificate(service) {
+        Ok(kept) => desk.install(&file, &kept?).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    kept.inspect_err(|error| tracing::warn!(%service, %error, "a certificate that was kept cannot be used"))
+        .ok()
+}
+
 /// How it stands with a service's certificate.
 #[derive(Default)]
 struct Standing {
@@ -94,7 +116,7 @@ impl Orders {
             };
             let Some(authority) = cluster.acme.iter().find(|acme| acme.name == *authority) else { continue };
             if !self.services.contains_key(service.name.as_str()) {
-                let certificate = self.kept(&service.name);
+                let certificate = kept(&self.desk, &self.store, &service.name);
                 let standing = Standing { certificate, ..Standing::default() };
                 self.services.insert(service.name.to_string(), standing);
             }
@@ -108,19 +130,6 @@ impl Orders {
             }
         }
         cluster.services.iter().any(|service| service.tls.as_ref().is_some_and(|tls| tls.acme.is_some()))
-    }
-
-    /// The certificate that an earlier run has got.
-    fn kept(&self, service: &str) -> Option<CertificateSnapshot> {
-        let file = self.store.certificate_file(service);
-        let kept = match self.store.certificate(service) {
-            Ok(kept) => self.desk.install(&file, &kept?).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        kept.inspect_err(
-            |error| tracing::warn!(%service, %error, "a certificate that was kept cannot be used"),
-        )
-        .ok()
     }
 
     /// Whether the authority will find this node when it asks: one of the service's addresses is here, or fixed.
