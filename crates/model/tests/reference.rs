@@ -73,6 +73,12 @@ const PLACES: &[(&str, &str)] = &[
     ),
     ("### `server_tls`", "SERVICE\nserver_tls = { HERE }\n"),
     ("## `[acme.NAME]`", "SERVICE\n[acme.ca]\ndirectory = \"https://ca.example.org/dir\"\nHERE\n"),
+    ("## `[dhcp.NETWORK]`", "SERVICE\n[dhcp.lan]\nrange = \"10.1.0.50-10.1.0.99\"\nHERE\n"),
+    (
+        "### `[dhcp.NETWORK.host.NAME]`",
+        "SERVICE\n[dhcp.lan.host.printer]\nmac = \"52:54:00:12:34:56\"\nip = \"10.1.0.9\"\nHERE\n",
+    ),
+    ("## `[dns]`", "SERVICE\n[dns]\nlisten = \"front\"\ndomain = \"shop.internal\"\nHERE\n"),
     ("## `[log]`", "SERVICE\n[log]\nHERE\n"),
     ("## `[stats]`", "SERVICE\nSTAFF\n[stats]\nlisten = \"front:7000\"\nusers = \"staff\"\nHERE\n"),
     ("### `[lab.switch.NAME]`", "SERVICE\n[lab.switch.lan]\nnetwork = \"lan\"\nHERE\n"),

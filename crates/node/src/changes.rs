@@ -49,6 +49,13 @@ pub(crate) fn done(old: &ClusterFile, new: &ClusterFile) -> Vec<String> {
     }
     list.extend(named("users", &old.users, &new.users, |users| &users.name));
     list.extend(named("acme", &old.acme, &new.acme, |acme| &acme.name));
+    list.extend(named("dhcp", &old.dhcp, &new.dhcp, |dhcp| &dhcp.network));
+    match (&old.dns, &new.dns) {
+        (None, Some(_)) => list.push("dns: added".to_owned()),
+        (Some(_), None) => list.push("dns: removed".to_owned()),
+        (Some(before), Some(dns)) if before != dns => list.push(format!("dns: {}", keys(before, dns))),
+        (None | Some(_), None | Some(_)) => {}
+    }
     if old.log != new.log {
         list.push(format!("log: {}", keys(&old.log, &new.log)));
     }

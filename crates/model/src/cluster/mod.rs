@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
 
 mod check;
+mod dhcp;
 mod gateway;
 mod layer2;
 mod operation;
@@ -25,6 +26,7 @@ mod tls;
 mod track;
 
 pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
+pub use dhcp::{Dhcp, DhcpHost, DhcpOption, Dns, DnsListen, DnsRecord, DnsTarget, Mac};
 pub use gateway::{Firewall, Gateway};
 pub use layer2::{
     Bond, BondMode, Bridge, Interface, InterfaceKind, MacvlanMode, Underlay, VxlanDevice, VxlanPeers, mtu_of,
@@ -71,6 +73,10 @@ pub struct ClusterFile {
     pub users: Vec<Users>,
     /// Certificate authorities that speak ACME, `[acme.NAME]`.
     pub acme: Vec<Acme>,
+    /// Addresses for machines on networks, `[dhcp.NETWORK]`.
+    pub dhcp: Vec<Dhcp>,
+    /// The names of the cluster, `[dns]`; `None`: nobody answers.
+    pub dns: Option<Dns>,
     /// Where access logs go, `[log]`.
     pub log: AccessLog,
     /// The statistics page, `[stats]`; `None`: there is none.
@@ -117,6 +123,8 @@ pub struct Node {
     pub roles: Vec<Role>,
     /// Its own address on each network it is on, in the file's order.
     pub addresses: Vec<NodeAddress>,
+    /// Hardware addresses of its interfaces, for DHCP.
+    pub macs: BTreeMap<NetworkName, Mac>,
 }
 
 /// A node's own address on a network.

@@ -222,6 +222,29 @@ const ROWS: &[Row] = &[
         Some("password"),
         "write password = \"TEXT\", for VRRP version 2",
     ),
+    // dnsmasq.
+    row(&["dhcp_range", "dhcp_host", "dhcp_option"], "service", None, "write [dhcp.NETWORK]"),
+    row(&["dhcp_range"], "lease", Some("range"), "write range = \"10.0.0.10-10.0.0.99\""),
+    row(
+        &["dhcp_host"],
+        "lease",
+        None,
+        "write mac.NETWORK in the node, or [dhcp.NETWORK.host.NAME] with mac and ip",
+    ),
+    row(
+        &["dhcp_option"],
+        "lease",
+        Some("options"),
+        "write router, dns, domain, or options = { 42 = \"10.0.0.1\" }",
+    ),
+    row(&["server", "upstream"], "records", Some("forward"), "write forward = \"9.9.9.9\""),
+    row(
+        &["listen_address", "interface"],
+        "records",
+        Some("listen"),
+        "write listen = \"inside\", an address's name",
+    ),
+    row(&["host_record", "cname"], "records", Some("records"), "write records = { NAME = \"10.0.0.1\" }"),
     row(&["state", "interface"], "vrid", None, "remove it: priority and the nodes' addresses tell it"),
 ];
 

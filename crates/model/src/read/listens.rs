@@ -92,6 +92,29 @@ impl<'x> Listening<'x> {
         Some((Listen { address, at: socket, tls, proxy_protocol }, item.span.clone()))
     }
 
+    /// Takes a port of an address for something else than a service, for datagrams and connections.
+    pub(super) fn claim(
+        &mut self,
+        findings: &mut Findings<'_>,
+        span: &Span,
+        ip: Ipv4Addr,
+        port: u16,
+        what: &str,
+    ) {
+        let socket = SocketAddrV4::new(ip, port);
+        let anywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        for datagrams in [false, true] {
+            let taken = [socket, anywhere].into_iter().find_map(|at| self.taken.get(&(datagrams, at)));
+            if let Some((other, before)) = taken {
+                let message =
+                    format!("{other} listens on {socket} already, line {}", findings.line_of(before));
+                findings.error(span, message, format!("{what} needs port {port} for itself"));
+                return;
+            }
+            self.taken.insert((datagrams, socket), (what.to_owned(), span.clone()));
+        }
+    }
+
     fn address(
         &self,
         findings: &mut Findings<'_>,

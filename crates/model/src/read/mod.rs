@@ -13,6 +13,8 @@ mod along;
 mod balance;
 mod check;
 mod conditions;
+mod dhcp;
+mod dns;
 mod edits;
 mod fields;
 mod findings;
@@ -29,6 +31,7 @@ mod names;
 mod networks;
 mod nodes;
 mod operation;
+mod options;
 mod patterns;
 mod peers;
 mod persistence;
@@ -112,6 +115,9 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     let stats = operation::stats(findings, &root, &mut listening, &users_names);
     let peers = peers::read(findings, &root);
     peers::check(findings, &root, &groups, &nodes);
+    let dns = dns::read(findings, &root, &networks, &nodes, &groups, &mut listening);
+    let known = dhcp::Known { nodes: &nodes, groups: &groups, dns: dns.as_ref() };
+    let dhcp = dhcp::read(findings, &root, &mut networks, &known);
     services::provable(findings, &services, &acme, &root);
     used::check(findings, &services, stats.as_ref(), &users_names, &authorities);
     along::read(findings, &root, &mut groups, &networks.names, &service_names, &pools.names);
@@ -131,6 +137,8 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
         pools,
         users,
         acme,
+        dhcp,
+        dns,
         log,
         stats,
         peers,

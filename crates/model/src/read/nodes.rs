@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::de::DeValue;
 
+use super::dhcp;
 use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::names::{Named, Names, named};
@@ -49,7 +50,12 @@ pub(super) fn read<'a>(findings: &mut Findings<'_>, root: &Fields<'a>, networks:
         if roles.is_empty() || addresses.is_empty() || addresses.len() < written {
             doubtful.insert(NodeName::new(name));
         }
-        list.push(Node { name: NodeName::new(name), roles, addresses });
+        let is_there = |network: &str| {
+            let written = fields.find("address").and_then(|item| item.value.as_table());
+            written.is_none_or(|table| table.get(network).is_some())
+        };
+        let macs = fields.find("mac").map(|item| dhcp::macs(findings, item, &what, networks, is_there));
+        list.push(Node { name: NodeName::new(name), roles, addresses, macs: macs.unwrap_or_default() });
     }
     Nodes { list, names, doubtful }
 }

@@ -16,6 +16,8 @@ pub(crate) const TOP: Table = Table {
         Key::other("pool", "tables", "`[pool.NAME]`, below."),
         Key::other("users", "tables", "`[users.NAME]`, below."),
         Key::other("acme", "tables", "`[acme.NAME]`, below."),
+        Key::other("dhcp", "tables", "`[dhcp.NETWORK]`, below."),
+        Key::other("dns", "table", "`[dns]`, below."),
         Key::other("log", "table", "`[log]`, below."),
         Key::other("stats", "table", "`[stats]`, below."),
         Key::other("peers", "table", "`[peers]`, below."),
@@ -63,6 +65,12 @@ pub(crate) const NODE: Table = Table {
             "The node's own address on each of its networks, at least one; also written `address.NETWORK = \"10.0.0.1\"`.",
         )
         .required(),
+        Key::other(
+            "mac",
+            "`{ NETWORK = \"52:54:00:00:00:01\" }`",
+            "The hardware addresses of its interfaces, also written `mac.NETWORK = ...`: with `[dhcp.NETWORK]` it gets its address and name by DHCP.",
+        )
+        .or_told("none"),
     ],
     after: "",
 };

@@ -6,6 +6,7 @@
 
 mod check;
 mod cluster;
+mod dhcp;
 mod lab;
 mod layer2;
 mod markdown;
@@ -27,6 +28,7 @@ pub use markdown::{document, markdown};
 
 pub(crate) use check::{AGENT, CHECK, STEP};
 pub(crate) use cluster::{ADDRESS, GROUP, INTERFACE, NETWORK, NODE, TOP};
+pub(crate) use dhcp::{DHCP, DHCP_HOST, DNS};
 pub(crate) use lab::{CLIENT, HOST, LAB, LINK, SWITCH, VXLAN};
 pub(crate) use layer2::{BOND, BRIDGE, FIREWALL, GATEWAY, LAYER2, MACVLAN, VLAN, VXLAN_DEVICE};
 pub(crate) use operation::{LOG, STATS, USERS};

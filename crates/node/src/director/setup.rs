@@ -181,6 +181,7 @@ mod tests {
                     interface: None,
                 })
                 .collect(),
+            macs: std::collections::BTreeMap::new(),
         };
         let address = |name: &str, network: &str, ip: [u8; 4]| Address {
             name: AddressName::new(name),
@@ -223,6 +224,8 @@ mod tests {
             pools: Vec::new(),
             users: Vec::new(),
             acme: Vec::new(),
+            dhcp: Vec::new(),
+            dns: None,
             log: relevo_model::cluster::AccessLog::default(),
             stats: None,
             peers: None,

@@ -60,6 +60,7 @@ impl Settings {
                     interface: None,
                 })
                 .collect(),
+            macs: std::collections::BTreeMap::new(),
         };
         let [a, b] = self.priorities;
         let mut priorities = vec![(NodeName::new("a"), a), (NodeName::new("b"), b)];
@@ -104,6 +105,8 @@ impl Settings {
             pools: Vec::new(),
             users: Vec::new(),
             acme: Vec::new(),
+            dhcp: Vec::new(),
+            dns: None,
             log: relevo_model::cluster::AccessLog::default(),
             stats: None,
             peers: None,
