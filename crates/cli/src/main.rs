@@ -61,6 +61,7 @@ enum Command {
     Demo(commands::demo::Args),
     /// A small web server that says who it is, when, and who asked.
     Origin(commands::origin::Args),
+    Key(commands::key::Args),
     Bench(commands::bench::Args),
     Completions(commands::completions::Args),
     Man(commands::man::Args),
@@ -83,6 +84,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Drill(args) => commands::drill::run(args, json),
         Command::Demo(args) => commands::demo::run(args, json),
         Command::Origin(args) => commands::origin::run(args, json),
+        Command::Key(args) => commands::key::run(args, json),
         Command::Bench(args) => commands::bench::run(args, json),
         Command::Completions(args) => commands::completions::run(args, json),
         Command::Man(args) => commands::man::run(args, json),

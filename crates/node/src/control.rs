@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Condvar, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
@@ -15,6 +15,7 @@ use relevo_lb::Engine;
 use relevo_model::{ClusterFile, NodeName};
 
 use crate::director::{Director, SwitchoverError};
+use crate::peers::Peers;
 use crate::process::{Event, wall_ms};
 use crate::reload::Loaded;
 use crate::state::State;
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) wishes_changed: Condvar,
     /// `None`: no group of addresses has this node, or it has been stopped.
     pub(crate) director: RwLock<Option<Director>>,
+    /// The channel to the other directors; empty: it has not begun, or the cluster file wants none.
+    pub(crate) peers: OnceLock<Arc<Peers>>,
     pub(crate) balancer: RwLock<Balancer>,
     /// The statistics page; `None`: there was none yet, or it has been stopped.
     pub(crate) stats: Mutex<Option<stats::Server>>,

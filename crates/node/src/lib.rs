@@ -20,6 +20,8 @@ mod folder;
 pub mod logging;
 mod notify;
 mod panics;
+#[allow(dead_code, reason = "those who speak over it come next")]
+mod peers;
 mod process;
 mod reload;
 mod state;
@@ -28,6 +30,13 @@ mod upgrade;
 mod wishes;
 mod words;
 
+pub use peers::{PeersError, new_key};
 pub use process::{Options, RunError, run};
 pub use stats::StatsError;
 pub use upgrade::HeirError;
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -23,6 +23,7 @@ use crate::director::{self, Director, Prepared};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
 use crate::logging::{self, Log, LogError};
+use crate::peers::{Peers, PeersError};
 use crate::reload::Loaded;
 use crate::state::{Start, State};
 use crate::stats::StatsError;
@@ -40,6 +41,8 @@ pub struct Options {
     pub run_dir: PathBuf,
     /// The folder of what is remembered over restarts.
     pub state_dir: PathBuf,
+    /// The key of the channel between directors; `None`: the one that the cluster file names.
+    pub peers_key: Option<PathBuf>,
     /// How the log is written.
     pub log: logging::Format,
     /// The balancer's threads; 0: one for each CPU.
@@ -95,6 +98,9 @@ pub enum RunError {
     /// The director cannot start.
     #[error(transparent)]
     Director(#[from] director::StartError),
+    /// The channel between directors cannot be had.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
     /// A former process hands over, but not as it should.
     #[error(transparent)]
     Heir(#[from] HeirError),
@@ -129,12 +135,17 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let Places { mut run_folder, mut state_folder, mut socket, remains } =
         Places::own_or_inherit(options, belongings)?;
     let state = State::open(&state_folder)?;
+    let peers = Peers::prepare(cluster, &name, state_folder.path(), options.peers_key.as_deref())?;
     let (node, director) = start(loaded.clone(), name, state, options, remains)?;
     let handed = voice.as_ref().map_or_else(|| Ok(Vec::new()), |voice| voice.ready())?;
     // Addresses come when all else is there.
     if let Some(director) = director {
         let director = director.go_on(&handed)?;
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
+    }
+    if let Some(peers) = peers {
+        // Nobody else sets it.
+        let _ = node.peers.set(Arc::new(peers.start()?));
     }
     let former = voice.as_ref().map(|voice| voice.pid);
     if let Some(voice) = voice {
@@ -220,6 +231,9 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         run_folder.leave();
         state_folder.leave();
         server.leave();
+        if let Some(peers) = node.peers.get() {
+            peers.stop();
+        }
         drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
         finish(&node, options.upgrade_grace, sender, &events)?;
         tracing::info!("stopped; another process goes on");
@@ -352,6 +366,7 @@ fn start(
         state: Mutex::new(state),
         wishes_changed: Condvar::new(),
         director: RwLock::new(None),
+        peers: OnceLock::new(),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
         frozen: AtomicBool::new(false),
@@ -390,6 +405,9 @@ fn stop(node: &Node, grace: Duration) {
     if let Some(director) = director {
         director.shutdown();
         tracing::info!("the addresses are given away");
+    }
+    if let Some(peers) = node.peers.get() {
+        peers.stop();
     }
     if let Some(balancer) = node.take_balancer() {
         balancer.shutdown(grace);

@@ -9,6 +9,7 @@ use relevo_model::{ClusterFile, Severity, diagnostic};
 use sha2::{Digest, Sha256};
 
 use crate::control::{Balancer, Node};
+use crate::in_full;
 use crate::process::wall_ms;
 use crate::{acme, changes};
 
@@ -66,6 +67,9 @@ impl Node {
             }
             return Err(Refusal::Conflict(in_full(&error)));
         }
+        if let Some(Err(error)) = self.peers.get().map(|peers| peers.read_key_again()) {
+            tracing::warn!("the channel between directors keeps its keys: {}", in_full(&error));
+        }
         let next = Loaded::new(cluster, &before.path, &text);
         let file = next.status();
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = next;
@@ -102,12 +106,6 @@ fn ensure_same(before: &ClusterFile, cluster: &ClusterFile) -> Result<(), Refusa
 
 fn words(changes: &[String]) -> String {
     if changes.is_empty() { "nothing in the file has changed".to_owned() } else { changes.join("; ") }
-}
-
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn hash(text: &str) -> String {

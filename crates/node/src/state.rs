@@ -141,7 +141,8 @@ impl State {
     }
 }
 
-fn read<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
+/// What is in a file of the state folder; nothing, if it is not there.
+pub(crate) fn read<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
@@ -158,7 +159,8 @@ fn read<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
     }
 }
 
-fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
+/// Replaces a file of the state folder as a whole.
+pub(crate) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let temporary = beside(path, "new");
     write(&temporary, value).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&temporary);

@@ -14,6 +14,7 @@ pub mod head;
 pub mod health;
 pub mod hello;
 pub mod password;
+pub mod peers;
 pub mod persistence;
 pub mod proxy_protocol;
 pub mod rule;

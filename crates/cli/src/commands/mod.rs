@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod drill;
 pub(crate) mod example;
 pub(crate) mod explain;
+pub(crate) mod key;
 pub(crate) mod lab;
 pub(crate) mod man;
 pub(crate) mod node;

@@ -53,6 +53,9 @@ struct Run {
     /// The folder of what is remembered over restarts.
     #[arg(long, value_name = "DIR", env = "RELEVO_STATE_DIR", default_value = "/var/lib/relevo")]
     state_dir: PathBuf,
+    /// The key of the channel between directors, instead of the file that the cluster file names.
+    #[arg(long, value_name = "FILE", env = "RELEVO_PEERS_KEY")]
+    peers_key: Option<PathBuf>,
     /// How the log is written; json with --json.
     #[arg(long, value_name = "FORMAT")]
     log: Option<Log>,
@@ -89,6 +92,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         name: run.name,
         run_dir: run.run_dir,
         state_dir: run.state_dir,
+        peers_key: run.peers_key,
         log,
         workers: run.workers,
         grace: Duration::from_secs(u64::from(run.grace)),

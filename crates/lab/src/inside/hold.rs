@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +23,10 @@ use crate::registry::Registry;
 pub(crate) const CLUSTER_FILE: &str = "/run/relevo/cluster.toml";
 /// Where a node of the lab finds its state folder.
 pub(crate) const STATE_FOLDER: &str = "/run/relevo/state";
+/// The file with the key of the directors' channel, in the lab's folder.
+pub(crate) const PEERS_KEY: &str = "peers.key";
+/// Where a node of the lab finds it.
+pub(crate) const PEERS_KEY_FILE: &str = "/run/relevo/peers.key";
 /// Where an installed Relevo has its state: hidden in the lab, if it is there.
 const SYSTEM_STATE_FOLDER: &str = "/var/lib/relevo";
 
@@ -62,12 +66,14 @@ fn own_files(registry: &Registry, name: &str) -> anyhow::Result<()> {
     let state = File::open(&state)?;
     let cluster = fs::read(registry.cluster_file())?;
     let hosts = fs::read(registry.folder().join("hosts"))?;
+    let key = fs::read(registry.folder().join(PEERS_KEY))?;
     private_folder("/run")?;
     private_folder("/var/log")?;
     fs::create_dir_all(STATE_FOLDER)?;
     fs::set_permissions("/run/relevo", fs::Permissions::from_mode(0o755))?;
     fs::write(CLUSTER_FILE, cluster)?;
     fs::write("/run/relevo/hosts", hosts)?;
+    fs::OpenOptions::new().write(true).create(true).mode(0o600).open(PEERS_KEY_FILE)?.write_all(&key)?;
     let state = format!("/proc/self/fd/{}", state.as_raw_fd());
     bind(&state, STATE_FOLDER)?;
     if Path::new(SYSTEM_STATE_FOLDER).is_dir() {

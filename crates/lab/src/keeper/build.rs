@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -12,7 +14,7 @@ use relevo_model::ClusterFile;
 use super::jobs::Jobs;
 use super::{PROGRESS, say};
 use crate::faults::Damage;
-use crate::inside::{EnterFrom, enter_command, stage};
+use crate::inside::{EnterFrom, PEERS_KEY, enter_command, stage};
 use crate::registry::{Registry, Settings};
 use crate::topology::{SpaceKind, Topology};
 use crate::{LabError, Result};
@@ -36,6 +38,7 @@ pub(super) fn build(registry: &Registry, settings: &Settings) -> Result<Built> {
     };
     let topology = Topology::plan(&cluster)?;
     fs::write(registry.folder().join("hosts"), hosts(&cluster)).context("cannot write the names of hosts")?;
+    write_key(&registry.folder().join(PEERS_KEY)).context("cannot write a key")?;
     if settings.rootless {
         ip_batch(None, "link set dev lo up\n")?;
     }
@@ -174,6 +177,15 @@ fn finish_batch(child: Child) -> anyhow::Result<()> {
         bail!("the network cannot be made: {}", text.trim().replace('\n', "; "));
     }
     Ok(())
+}
+
+/// A key that the lab's directors share: nobody has to make one to try things.
+fn write_key(path: &Path) -> std::io::Result<()> {
+    let mut bytes = [0; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    writeln!(file, "{hex}")
 }
 
 /// The `/etc/hosts` of every node: all names of the cluster. A node's own address stands under its own name on its

@@ -15,7 +15,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::{Node, Role};
 
 use crate::Result;
-use crate::inside::{CLUSTER_FILE, EnterFrom, STATE_FOLDER, enter_command, path_with};
+use crate::inside::{CLUSTER_FILE, EnterFrom, PEERS_KEY_FILE, STATE_FOLDER, enter_command, path_with};
 use crate::registry::{Registry, Settings};
 
 /// A process that a node is for.
@@ -179,6 +179,8 @@ fn director_arguments(program: &str, node: &Node) -> Vec<String> {
         node.name.as_str(),
         "--state-dir",
         STATE_FOLDER,
+        "--peers-key",
+        PEERS_KEY_FILE,
     ]
     .map(str::to_owned)
     .to_vec()

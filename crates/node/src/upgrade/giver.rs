@@ -103,6 +103,10 @@ impl Giver<'_> {
             (Answer::Done, _) => return Err(io::Error::other("it is done before it was ready")),
         };
         let node = self.node;
+        let peers = node.peers.get();
+        if let Some(peers) = peers {
+            peers.pause();
+        }
         let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
         let had_one = director.is_some();
         let handed = director.map(Director::hand_over).unwrap_or_default();
@@ -115,6 +119,9 @@ impl Giver<'_> {
         };
         // Before the addresses are taken again nobody else may have them.
         child.kill();
+        if let Some(peers) = peers {
+            peers.go_on();
+        }
         if had_one {
             let cluster = node.loaded().cluster;
             match Director::prepare(&cluster, &node.name).and_then(|prepared| prepared.go_on(&handed)) {
