@@ -9,6 +9,7 @@
 //! | [`vrrp_socket`] | raw IPv4 sockets of protocol 112 |
 //! | [`arp`] | packet sockets, gratuitous ARP |
 //! | [`conflict`] | packet sockets, ARP probes and what others say |
+//! | [`nft`] | the program `nft`: one transaction each |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
 //! | [`realtime`] | `SCHED_FIFO` for the one thread that must not wait |
 
@@ -19,6 +20,7 @@ pub mod conflict;
 mod error;
 pub mod link;
 pub mod monitor;
+pub mod nft;
 pub mod realtime;
 pub mod route;
 pub mod vrrp_socket;
