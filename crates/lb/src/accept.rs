@@ -114,6 +114,7 @@ fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr)
         if is_proxied {
             let Ok((rest, ends)) = proxied::read(&presence, stream).await else { return };
             stream = rest;
+            presence.introduce();
             if let Some(ends) = ends {
                 presence.set_ends(ends);
             }

@@ -224,6 +224,8 @@ pub(crate) struct Presence {
     /// Whether the gate has counted it.
     counted: bool,
     tls: bool,
+    /// Whether another proxy has said who the client is.
+    introduced: bool,
     /// The client, and where it connected to.
     ends: Option<Ends>,
     /// Among the connections of its source, if they are limited.
@@ -236,7 +238,7 @@ impl Presence {
         let local = handle.current();
         let slot = local.worker.slots.open(handle.id);
         local.counters().connections.add();
-        Self { local, slot, handle, counted: true, tls, ends: None, source: None }
+        Self { local, slot, handle, counted: true, tls, introduced: false, ends: None, source: None }
     }
 
     /// For another request of the same client at the same time.
@@ -249,6 +251,7 @@ impl Presence {
             handle: Rc::clone(&self.handle),
             counted: false,
             tls: self.tls,
+            introduced: self.introduced,
             ends: self.ends,
             source: None,
         }
@@ -267,6 +270,16 @@ impl Presence {
     /// The client, and where it connected to.
     pub(crate) fn ends(&self) -> Option<Ends> {
         self.ends
+    }
+
+    /// Notes that another proxy has said who the client is.
+    pub(crate) fn introduce(&mut self) {
+        self.introduced = true;
+    }
+
+    /// Whether another proxy has said who the client is.
+    pub(crate) fn is_introduced(&self) -> bool {
+        self.introduced
     }
 
     /// Whether the client speaks TLS.

@@ -66,6 +66,13 @@ pub fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     lines_from(head, fields_start(head)).find(|line| line.is(head, name)).map(|line| line.value(head))
 }
 
+/// The value of the field of a name, if there is exactly one.
+pub fn only_field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut found = lines_from(head, fields_start(head)).filter(|line| line.is(head, name));
+    let first = found.next()?;
+    found.next().is_none().then(|| first.value(head))
+}
+
 /// The elements of all fields of a name, which are comma-separated lists (RFC 9110 section 5.6.1); empty ones left out.
 /// A comma within quotes does not separate.
 pub fn elements<'a>(head: &'a [u8], name: &'static str) -> impl Iterator<Item = &'a [u8]> {

@@ -7,6 +7,7 @@
 //!
 //! This room opens no socket, reads no clock and draws no random number.
 
+pub mod authority;
 pub mod balance;
 pub mod cache;
 pub mod coding;

@@ -1,5 +1,9 @@
 //! The chunked transfer coding (RFC 9112 section 7.1), checked byte by byte while it passes through.
 
+use std::ops::Range;
+
+use super::refusal::{Refusal, Status};
+
 /// Most bytes of chunk extensions in one body, and of its trailer section.
 const MOST_EXTRA: u32 = 8192;
 /// Most digits of a chunk size: more do not fit into 64 bits.
@@ -28,9 +32,22 @@ enum State {
     Done,
 }
 
-/// The bytes are not a chunked body.
+/// The bytes are not a chunked body, or more than is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotChunked(pub &'static str);
+pub struct NotChunked(pub Refusal);
+
+const fn wrong(reason: &'static str) -> NotChunked {
+    NotChunked(Refusal::bad(reason))
+}
+
+/// What was taken of some bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// How many belong to the body.
+    pub used: usize,
+    /// Which of them are lines of trailer fields; empty: none.
+    pub trailers: Range<usize>,
+}
 
 impl Default for Chunked {
     fn default() -> Self {
@@ -54,20 +71,16 @@ impl Chunked {
     /// # Errors
     /// When the framing is wrong. The decoder must not be used after that.
     pub fn feed(&mut self, input: &[u8], data: impl FnMut(&[u8])) -> Result<usize, NotChunked> {
-        self.feed_all(input, data, |_| {})
+        self.feed_all(input, data).map(|fed| fed.used)
     }
 
-    /// The same; `trailer` gets the trailer section, up to and with its empty line.
+    /// The same; tells also which bytes are lines of trailer fields. They follow each other.
     ///
     /// # Errors
     /// When the framing is wrong. The decoder must not be used after that.
-    pub fn feed_all(
-        &mut self,
-        input: &[u8],
-        mut data: impl FnMut(&[u8]),
-        mut trailer: impl FnMut(&[u8]),
-    ) -> Result<usize, NotChunked> {
+    pub fn feed_all(&mut self, input: &[u8], mut data: impl FnMut(&[u8])) -> Result<Fed, NotChunked> {
         let mut at = 0;
+        let mut trailers: Option<Range<usize>> = None;
         while let Some(&byte) = input.get(at) {
             if let State::Data { left } = self.state {
                 let rest = input.get(at..).unwrap_or_default();
@@ -81,28 +94,32 @@ impl Chunked {
             if self.state == State::Done {
                 break;
             }
-            if self.is_in_trailers() {
-                trailer(&[byte]);
+            if self.is_in_trailer_line(byte) {
+                trailers.get_or_insert(at..at).end = at + 1;
             }
             self.state = self.next(byte)?;
             at += 1;
         }
-        Ok(at)
+        Ok(Fed { used: at, trailers: trailers.unwrap_or_default() })
     }
 
-    const fn is_in_trailers(&self) -> bool {
+    /// Whether all trailer fields were seen, and only the end of the section may be missing.
+    pub(super) const fn has_all_trailers(&self) -> bool {
+        matches!(self.state, State::EndFeed | State::Done)
+    }
+
+    /// Whether the next byte belongs to the line of a trailer field.
+    const fn is_in_trailer_line(&self, byte: u8) -> bool {
         match self.state {
-            State::TrailerStart
-            | State::TrailerName
-            | State::TrailerValue
-            | State::TrailerFeed
-            | State::EndFeed => true,
+            State::TrailerStart => byte != b'\r',
+            State::TrailerName | State::TrailerValue | State::TrailerFeed => true,
             State::Size { .. }
             | State::Extension { .. }
             | State::SizeFeed { .. }
             | State::Data { .. }
             | State::DataReturn
             | State::DataFeed
+            | State::EndFeed
             | State::Done => false,
         }
     }
@@ -111,7 +128,7 @@ impl Chunked {
         Ok(match (self.state, byte) {
             (State::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 if digits == MOST_DIGITS {
-                    return Err(NotChunked("a chunk size is too long"));
+                    return Err(wrong("a chunk size is too long"));
                 }
                 let digit = match byte {
                     b'0'..=b'9' => byte - b'0',
@@ -120,10 +137,10 @@ impl Chunked {
                 };
                 State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
             }
-            (State::Size { digits: 0, .. }, _) => return Err(NotChunked("a chunk has no size")),
+            (State::Size { digits: 0, .. }, _) => return Err(wrong("a chunk has no size")),
             (State::Size { size, .. }, b'\r') => State::SizeFeed { size },
             (State::Size { size, .. }, b';') => State::Extension { size },
-            (State::Size { .. }, _) => return Err(NotChunked("a chunk size is not a hexadecimal number")),
+            (State::Size { .. }, _) => return Err(wrong("a chunk size is not a hexadecimal number")),
             (State::Extension { size }, b'\r') => State::SizeFeed { size },
             (State::Extension { size }, _) => {
                 self.count_extra(byte)?;
@@ -132,7 +149,7 @@ impl Chunked {
             (State::SizeFeed { size: 0 }, b'\n') => State::TrailerStart,
             (State::SizeFeed { size }, b'\n') => State::Data { left: size },
             (State::DataReturn, b'\r') => State::DataFeed,
-            (State::DataReturn, _) => return Err(NotChunked("a chunk is longer than its size")),
+            (State::DataReturn, _) => return Err(wrong("a chunk is longer than its size")),
             (State::DataFeed, b'\n') => State::Size { size: 0, digits: 0 },
             (State::TrailerStart, b'\r') => State::EndFeed,
             (State::TrailerStart, _) if super::fields::is_token(byte) => {
@@ -145,7 +162,7 @@ impl Chunked {
                 State::TrailerName
             }
             (State::TrailerStart | State::TrailerName, _) => {
-                return Err(NotChunked("a trailer name has a character that is not allowed there"));
+                return Err(wrong("a trailer name has a character that is not allowed there"));
             }
             (State::TrailerValue, b'\r') => State::TrailerFeed,
             (State::TrailerValue, _) => {
@@ -155,7 +172,7 @@ impl Chunked {
             (State::TrailerFeed, b'\n') => State::TrailerStart,
             (State::EndFeed, b'\n') => State::Done,
             (State::SizeFeed { .. } | State::DataFeed | State::TrailerFeed | State::EndFeed, _) => {
-                return Err(NotChunked("a carriage return stands alone"));
+                return Err(wrong("a carriage return stands alone"));
             }
             (State::Data { .. } | State::Done, _) => self.state,
         })
@@ -165,10 +182,11 @@ impl Chunked {
     fn count_extra(&mut self, byte: u8) -> Result<(), NotChunked> {
         self.extra += 1;
         if self.extra > MOST_EXTRA {
-            return Err(NotChunked("the chunk extensions or trailers are too large"));
+            let reason = "the chunk extensions or trailers are larger than 8 KiB";
+            return Err(NotChunked(Refusal::new(Status::HeadTooLarge, reason)));
         }
         if (byte < 0x20 && byte != b'\t') || byte == 0x7f {
-            return Err(NotChunked("a chunk extension or trailer has a control character"));
+            return Err(wrong("a chunk extension or trailer has a control character"));
         }
         Ok(())
     }

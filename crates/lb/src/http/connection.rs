@@ -365,8 +365,10 @@ impl Connection {
             self.trace.is_of_http2();
         }
         let lines = if local.frontend.config.forwarded_for { &self.lines[..] } else { &[] };
+        // Whoever introduces its clients may have had TLS with them.
+        let secure = self.session.is_some() || self.presence.is_introduced();
         let proof = local.frontend.tls.desk.answer(request.target(bytes)).map(Own::Proof);
-        self.own = proof.or_else(|| own::find(&request, bytes, &local.frontend.config));
+        self.own = proof.or_else(|| own::find(&request, bytes, &local.frontend.config, secure));
         if self.own.is_some() {
             // Before all rules, which may send everybody to HTTPS.
             self.ruled = None;

@@ -93,6 +93,11 @@ impl Ruled {
         self.decision = Decision::Default;
     }
 
+    /// What is changed in the request that the server gets.
+    pub(super) fn request(&self) -> &Changes {
+        &self.request
+    }
+
     /// This becomes of the request.
     pub(super) fn set_decision(&mut self, decision: Decision) {
         self.decision = decision;

@@ -40,12 +40,6 @@ pub(super) fn known(name: &[u8]) -> Known {
     }
 }
 
-/// Whether a field tells about one message on one connection, and so has no place in a trailer section (RFC 9110
-/// section 6.5.1).
-pub(crate) fn is_for_one_message(name: &[u8]) -> bool {
-    known(name) != Known::Other
-}
-
 /// The options of Connection (RFC 9110 section 7.6.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Connection {

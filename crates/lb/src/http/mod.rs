@@ -25,3 +25,4 @@ pub mod response;
 pub(crate) mod talk;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trailers;

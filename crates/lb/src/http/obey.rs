@@ -30,7 +30,7 @@ impl Connection {
                 let can_work = self.presence.local.pool.backend.can_work();
                 return Finish::Answer { answer: Answer::alive(can_work), close };
             }
-            Some(Own::Limit(refusal)) => {
+            Some(Own::Refused(refusal)) => {
                 self.trace.refused(refusal.status);
                 return Finish::Refuse { refusal, close };
             }

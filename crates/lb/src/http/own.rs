@@ -6,6 +6,11 @@ use super::body::Body;
 use super::refusal::{Refusal, Status};
 use super::request::{Method, Request};
 
+/// RFC 9110 section 7.4: must be refused, unless a gateway that is trusted has sent it.
+const MISDIRECTED: Refusal = Refusal::new(
+    Status::Misdirected,
+    "the request's target is a URL of https, and this connection has no TLS",
+);
 const LONG_TARGET: Refusal =
     Refusal::new(Status::UriTooLong, "the request's target is longer than this service allows");
 pub(super) const LARGE_BODY: Refusal =
@@ -18,12 +23,13 @@ pub(super) enum Own {
     Proof(String),
     /// To who asks whether the service works; it is no request of a user.
     Monitor,
-    /// That a limit of the service is passed.
-    Limit(Refusal),
+    /// That a limit of the service is passed, or that the request is not for here.
+    Refused(Refusal),
 }
 
-/// Whether a request is one of these: it asks how the service is, or passes a limit.
-pub(super) fn find(request: &Request, bytes: &[u8], service: &Service) -> Option<Own> {
+/// Whether a request is one of these: it asks how the service is, or passes a limit, or is not for here. `secure`: it may
+/// ask for a URL of `https`.
+pub(super) fn find(request: &Request, bytes: &[u8], service: &Service, secure: bool) -> Option<Own> {
     let limits = &service.limits;
     if let Some(path) = &service.monitor
         && request.target(bytes).split(|byte| *byte == b'?').next() == Some(path.as_bytes())
@@ -31,11 +37,14 @@ pub(super) fn find(request: &Request, bytes: &[u8], service: &Service) -> Option
     {
         return Some(Own::Monitor);
     }
+    if request.is_for_https() && !secure {
+        return Some(Own::Refused(MISDIRECTED));
+    }
     if request.target_length() > limits.uri {
-        return Some(Own::Limit(LONG_TARGET));
+        return Some(Own::Refused(LONG_TARGET));
     }
     match (limits.body, request.body) {
-        (Some(most), Body::Length(length)) if length > most => Some(Own::Limit(LARGE_BODY)),
+        (Some(most), Body::Length(length)) if length > most => Some(Own::Refused(LARGE_BODY)),
         // Chunks are counted while they pass.
         (_, Body::Length(_) | Body::Chunked(_) | Body::UntilClose) => None,
     }

@@ -39,6 +39,8 @@ pub enum Status {
     UriTooLong,
     /// 417: an expectation other than 100-continue.
     ExpectationFailed,
+    /// 421: a URL of `https` over a connection without TLS.
+    Misdirected,
     /// 431: the head is larger than the service allows.
     HeadTooLarge,
     /// 501: CONNECT, or a transfer coding other than chunked.
@@ -68,6 +70,7 @@ impl Status {
             Self::ContentTooLarge => "413 Content Too Large",
             Self::UriTooLong => "414 URI Too Long",
             Self::ExpectationFailed => "417 Expectation Failed",
+            Self::Misdirected => "421 Misdirected Request",
             Self::HeadTooLarge => "431 Request Header Fields Too Large",
             Self::NotImplemented => "501 Not Implemented",
             Self::BadGateway => "502 Bad Gateway",

@@ -1,5 +1,6 @@
 //! A request's head: checked, understood, and written anew for the server.
 
+use relevo_proto::authority::Authority;
 use relevo_proto::rule::Changes;
 
 use super::body::Body;
@@ -7,7 +8,7 @@ use super::fields::{Field, Fields};
 use super::framing::Framing;
 use super::hop::{Connection, Known, changed_fields, known, named_fields, write_kept};
 use super::refusal::{Refusal, Status};
-use super::request_line::{self, Place, is_authority, is_options, same_authority};
+use super::request_line::{self, Place, Whole, is_options};
 pub use super::request_line::{Method, Version};
 
 /// What the engine must know of a request. Places are those in the bytes that were parsed.
@@ -27,7 +28,7 @@ pub struct Request {
     pub length: usize,
     method_end: usize,
     target: Place,
-    authority: Option<Place>,
+    whole: Option<Whole>,
     host: Option<Place>,
     dropped: u128,
     /// Dropped where we add our own.
@@ -72,7 +73,7 @@ impl Request {
             length,
             method_end: line.method_end,
             target: line.target,
-            authority: line.authority,
+            whole: line.whole,
             host: None,
             dropped: 0,
             forwarded_proto: 0,
@@ -136,7 +137,7 @@ impl Request {
         write_kept(bytes, fields, dropped, out);
         if !has_host {
             out.extend_from_slice(b"Host: ");
-            out.extend_from_slice(self.authority.map_or(additions.host, |(from, to)| part(from, to)));
+            out.extend_from_slice(self.authority().map_or(additions.host, |(from, to)| part(from, to)));
             out.extend_from_slice(b"\r\n");
         }
         if self.websocket {
@@ -157,8 +158,17 @@ impl Request {
 
     /// The host that is asked, with its port if there is one; empty: none.
     pub fn host<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let place = self.host.or(self.authority);
+        let place = self.host.or(self.authority());
         place.and_then(|(from, to)| bytes.get(from..to)).unwrap_or_default()
+    }
+
+    /// Whether its target is a whole URL of `https`.
+    pub fn is_for_https(&self) -> bool {
+        self.whole.is_some_and(|whole| whole.secure)
+    }
+
+    fn authority(&self) -> Option<Place> {
+        self.whole.map(|whole| whole.authority)
     }
 
     /// Bytes of the whole target.
@@ -182,11 +192,8 @@ impl Request {
                 Known::Host => {
                     // RFC 9112 section 3.2: one Host, and a valid one.
                     self.host = Some((field.value_start as usize, field.value_end as usize));
-                    if host.replace(value).is_some() {
+                    if host.replace(Authority::parse(value).map_err(Refusal::bad)?).is_some() {
                         return Err(Refusal::bad("more than one Host"));
-                    }
-                    if !value.iter().all(|byte| is_authority(*byte)) {
-                        return Err(Refusal::bad("the Host is not a name or address"));
                     }
                 }
                 Known::ContentLength => framing.content_length(value).map_err(Refusal::bad)?,
@@ -215,13 +222,16 @@ impl Request {
                 Known::Other => {}
             }
         }
-        match (host, self.authority) {
+        match (host, self.whole) {
             (None, _) if self.version == Version::V11 => return Err(Refusal::bad("there is no Host")),
-            // RFC 9112 section 3.2.2 lets the target win; refusing is safer.
-            (Some(host), Some((from, to)))
-                if !same_authority(host, bytes.get(from..to).unwrap_or_default()) =>
-            {
-                return Err(Refusal::bad("the Host differs from the request's target"));
+            (Some(host), Some(whole)) => {
+                // RFC 9112 section 3.2.2 lets the target win; refusing is safer.
+                let (from, to) = whole.authority;
+                let asked =
+                    Authority::parse(bytes.get(from..to).unwrap_or_default()).map_err(Refusal::bad)?;
+                if !host.is_same(&asked, whole.port()) {
+                    return Err(Refusal::bad("the Host differs from the request's target"));
+                }
             }
             (None | Some(_), None | Some(_)) => {}
         }

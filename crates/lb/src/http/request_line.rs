@@ -1,5 +1,7 @@
 //! A request's first line (RFC 9112 section 3): method, target, version.
 
+use relevo_proto::authority::Authority;
+
 use super::fields::is_token;
 use super::refusal::{Refusal, Status};
 
@@ -25,6 +27,22 @@ pub enum Method {
     Other,
 }
 
+/// What a whole URL says besides path and query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whole {
+    /// Whether its scheme is `https`.
+    pub(super) secure: bool,
+    /// Host and port.
+    pub(super) authority: Place,
+}
+
+impl Whole {
+    /// The port where none is written (RFC 9110 sections 4.2.1 and 4.2.2).
+    pub(super) const fn port(self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+}
+
 /// What a request line says. Places are those in the bytes that were parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -33,8 +51,8 @@ pub(super) struct Line {
     pub(super) method_end: usize,
     /// Path and query.
     pub(super) target: Place,
-    /// Host and port, of a target that is a whole URL.
-    pub(super) authority: Option<Place>,
+    /// Of a target that is a whole URL.
+    pub(super) whole: Option<Whole>,
     /// Where the next line begins.
     pub(super) end: usize,
 }
@@ -80,13 +98,13 @@ pub(super) fn parse(bytes: &[u8], start: usize) -> Result<Option<Line>, Refusal>
         }
         _ => Method::Other,
     };
-    let (authority, target) = parse_target(target, target_start, is_options(line))?;
+    let (whole, target) = parse_target(target, target_start, is_options(line))?;
     Ok(Some(Line {
         method,
         version,
         method_end: start + method_length,
         target,
-        authority,
+        whole,
         end: target_start + target_length + 11,
     }))
 }
@@ -107,35 +125,29 @@ fn is_start_of_version(bytes: &[u8]) -> bool {
 /// From one byte to before another.
 pub(super) type Place = (usize, usize);
 
-/// The target's forms (RFC 9112 section 3.2): `/path`, `http://host/path`, and `*` for OPTIONS.
-fn parse_target(target: &[u8], start: usize, is_options: bool) -> Result<(Option<Place>, Place), Refusal> {
+/// The target's forms (RFC 9112 section 3.2): `/path`, `http://host/path` or `https://host/path`, and `*` for OPTIONS.
+fn parse_target(target: &[u8], start: usize, is_options: bool) -> Result<(Option<Whole>, Place), Refusal> {
     let end = start + target.len();
     match target {
         [b'/', ..] => return Ok((None, (start, end))),
         b"*" if is_options => return Ok((None, (start, end))),
         _ => {}
     }
-    const SCHEME: usize = b"http://".len();
-    let (scheme, rest) = target.split_at(SCHEME.min(target.len()));
-    if !scheme.eq_ignore_ascii_case(b"http://") {
-        return Err(Refusal::bad("the request's target is neither a path nor an http URL"));
-    }
+    let begins = |scheme: &str| {
+        let found = target.get(..scheme.len());
+        found.is_some_and(|found| found.eq_ignore_ascii_case(scheme.as_bytes())).then_some(scheme.len())
+    };
+    let (secure, scheme) = match (begins("http://"), begins("https://")) {
+        (Some(length), _) => (false, length),
+        (None, Some(length)) => (true, length),
+        (None, None) => return Err(Refusal::bad("the request's target is neither a path nor an http URL")),
+    };
+    let rest = target.get(scheme..).unwrap_or_default();
     let length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-    let authority = rest.get(..length).unwrap_or_default();
-    if authority.is_empty() || !authority.iter().all(|byte| is_authority(*byte)) {
+    if length == 0 {
         return Err(Refusal::bad("the URL in the request's target names no host"));
     }
-    let path = start + SCHEME + length;
-    Ok((Some((start + SCHEME, path)), (path, end)))
-}
-
-/// Bytes of a host with an optional port (RFC 3986 section 3.2.2); no user information.
-pub(super) const fn is_authority(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\''
-        | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b':' | b'[' | b']')
-}
-
-pub(super) fn same_authority(a: &[u8], b: &[u8]) -> bool {
-    let plain = |authority: &[u8]| authority.len() - if authority.ends_with(b":80") { 3 } else { 0 };
-    a.get(..plain(a)).unwrap_or_default().eq_ignore_ascii_case(b.get(..plain(b)).unwrap_or_default())
+    Authority::parse(rest.get(..length).unwrap_or_default()).map_err(Refusal::bad)?;
+    let path = start + scheme + length;
+    Ok((Some(Whole { secure, authority: (start + scheme, path) }), (path, end)))
 }

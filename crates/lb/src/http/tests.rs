@@ -33,6 +33,8 @@ fn targets_are_written_in_origin_form() {
         ("GET http://a?q HTTP/1.1\r\nHost: A:80\r\n\r\n", "GET /?q HTTP/1.1\r\nHost: A:80\r\n"),
         ("GET HTTP://a/b?c HTTP/1.0\r\n\r\n", "GET /b?c HTTP/1.1\r\nHost: a\r\n"),
         ("GET /b HTTP/1.0\r\n\r\n", "GET /b HTTP/1.1\r\nHost: default\r\n"),
+        ("GET https://a/b HTTP/1.1\r\nHost: a:443\r\n\r\n", "GET /b HTTP/1.1\r\nHost: a:443\r\n"),
+        ("GET https://A.:443?q HTTP/1.0\r\n\r\n", "GET /?q HTTP/1.1\r\nHost: A.:443\r\n"),
         ("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: a\r\n"),
         ("OPTIONS http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS / HTTP/1.1\r\nHost: a\r\n"),
         ("OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost:\r\n"),
@@ -147,7 +149,7 @@ fn connection_names_a_few_fields_not_thousands() {
 
 fn decode(chunked: &mut Chunked, input: &[u8]) -> Result<(usize, Vec<u8>), &'static str> {
     let mut data = Vec::new();
-    let used = chunked.feed(input, |part| data.extend_from_slice(part)).map_err(|wrong| wrong.0)?;
+    let used = chunked.feed(input, |part| data.extend_from_slice(part)).map_err(|wrong| wrong.0.reason)?;
     Ok((used, data))
 }
 
@@ -165,7 +167,7 @@ fn endless_extensions_and_trailers_are_refused() {
         let input = format!("{start}{}", "x".repeat(9000));
         assert_eq!(
             decode(&mut Chunked::new(), input.as_bytes()),
-            Err("the chunk extensions or trailers are too large"),
+            Err("the chunk extensions or trailers are larger than 8 KiB"),
             "{start}"
         );
     }

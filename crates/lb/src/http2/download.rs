@@ -12,15 +12,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::body::Body;
 use crate::http::fields::{Field, Fields};
-use crate::http::hop;
 use crate::http::request::Method;
 use crate::http::response::Response;
+use crate::http::trailers::may_trail;
 use crate::stream::pipe::{End, Far};
 
 /// An answer's head may be larger than what the server sent by what rules add.
 const LARGEST_HEAD: usize = 1024 * 1024;
-/// A trailer section without fields: the empty line.
-const EMPTY_TRAILERS: usize = 2;
 
 /// An answer.
 #[derive(Debug)]
@@ -33,6 +31,7 @@ pub(super) struct Download {
     send: Option<SendStream<Bytes>>,
     /// To be sent as DATA.
     queue: VecDeque<Bytes>,
+    /// Lines of trailer fields.
     trailers: Vec<u8>,
     /// Bytes of DATA so far.
     sent: u64,
@@ -166,14 +165,10 @@ impl Download {
         let raw = std::mem::take(&mut self.raw);
         match &mut body {
             Body::Chunked(chunked) => {
-                let Self { queue, trailers, .. } = self;
-                chunked
-                    .feed_all(
-                        &raw,
-                        |data| queue.push_back(raw.slice_ref(data)),
-                        |trailer| trailers.extend_from_slice(trailer),
-                    )
-                    .map_err(|_| Step::Broken)?;
+                let queue = &mut self.queue;
+                let fed = chunked.feed_all(&raw, |data| queue.push_back(raw.slice_ref(data)));
+                let lines = fed.map_err(|_| Step::Broken)?.trailers;
+                self.trailers.extend_from_slice(raw.get(lines).unwrap_or_default());
             }
             Body::Length(_) | Body::UntilClose => {
                 let count = body.take(&raw).map_err(|_| Step::Broken)?;
@@ -205,7 +200,7 @@ impl Download {
             if !piece.has_remaining() {
                 self.queue.pop_front();
             }
-            let last = complete && self.queue.is_empty() && self.trailers.len() <= EMPTY_TRAILERS;
+            let last = complete && self.queue.is_empty() && self.trailers.is_empty();
             if let Err(step) = send.send_data(part, last).map_err(gone) {
                 return Poll::Ready(Err(step));
             }
@@ -217,16 +212,18 @@ impl Download {
         if !complete {
             return Poll::Ready(Ok(()));
         }
-        let ended = if self.trailers.len() > EMPTY_TRAILERS {
-            let trailers = Bytes::from(std::mem::take(&mut self.trailers));
+        let ended = if self.trailers.is_empty() {
+            send.send_data(Bytes::new(), true).map_err(gone)
+        } else {
+            let mut trailers = std::mem::take(&mut self.trailers);
+            trailers.extend_from_slice(b"\r\n");
+            let trailers = Bytes::from(trailers);
             let mut fields = Fields::default();
-            let kept = |field: &&Field| !hop::is_for_one_message(field.name(&trailers));
+            let kept = |field: &&Field| may_trail(field.name(&trailers));
             match fields.parse(&trailers, 0).map(|_| map(&trailers, fields.list().iter().filter(kept))) {
                 Ok(Ok(map)) => send.send_trailers(map).map_err(gone),
                 Ok(Err(_)) | Err(_) => Err(Step::Broken),
             }
-        } else {
-            send.send_data(Bytes::new(), true).map_err(gone)
         };
         self.send = None;
         Poll::Ready(ended)

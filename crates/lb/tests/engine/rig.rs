@@ -135,6 +135,8 @@ fn answer(name: &str, request: &Received) -> Vec<u8> {
 pub(crate) struct Received {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// Lines behind the last chunk.
+    pub(crate) trailers: String,
 }
 
 impl Received {
@@ -150,8 +152,18 @@ impl Peer {
     /// The next request with its body; `None`: no more come.
     pub(crate) fn request(&mut self) -> Option<Received> {
         let head = self.head()?;
-        let body = read_body(&mut self.0, &head, false).ok()?;
-        Some(Received { head, body })
+        self.body(head)
+    }
+
+    /// What belongs to a head that was read.
+    pub(crate) fn body(&mut self, head: String) -> Option<Received> {
+        let (body, trailers) = read_body(&mut self.0, &head, false).ok()?;
+        Some(Received { head, body, trailers })
+    }
+
+    /// Reads and forgets what comes, up to the end.
+    pub(crate) fn drain(&mut self) {
+        let _ = io::copy(&mut self.0, &mut io::sink());
     }
 
     /// The next head alone.
@@ -182,7 +194,8 @@ fn read_head(from: &mut impl BufRead) -> io::Result<String> {
     Ok(head)
 }
 
-fn read_body(from: &mut impl BufRead, head: &str, until_close: bool) -> io::Result<Vec<u8>> {
+/// A body without its framing, and its trailers.
+fn read_body(from: &mut impl BufRead, head: &str, until_close: bool) -> io::Result<(Vec<u8>, String)> {
     let mut body = Vec::new();
     if field(head, "transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
         loop {
@@ -190,11 +203,11 @@ fn read_body(from: &mut impl BufRead, head: &str, until_close: bool) -> io::Resu
             from.read_line(&mut line)?;
             let size = line.trim().split(';').next().unwrap_or("");
             let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
+            if size == 0 {
+                return Ok((body, read_trailers(from)?));
+            }
             let mut chunk = vec![0; size + 2];
             from.read_exact(&mut chunk)?;
-            if size == 0 {
-                return Ok(body);
-            }
             body.extend_from_slice(&chunk[..size]);
         }
     }
@@ -206,7 +219,22 @@ fn read_body(from: &mut impl BufRead, head: &str, until_close: bool) -> io::Resu
         None if until_close => drop(from.read_to_end(&mut body)?),
         None => {}
     }
-    Ok(body)
+    Ok((body, String::new()))
+}
+
+fn read_trailers(from: &mut impl BufRead) -> io::Result<String> {
+    let mut lines = String::new();
+    loop {
+        let start = lines.len();
+        match from.read_line(&mut lines)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            2 if lines.ends_with("\r\n") => {
+                lines.truncate(start);
+                return Ok(lines);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A header field's value.
@@ -226,6 +254,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    /// Lines behind the last chunk.
+    pub(crate) trailers: String,
 }
 
 impl Client {
@@ -251,8 +281,9 @@ impl Client {
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status: u16 = status.ok_or_else(|| io::Error::other(format!("no answer: {head:?}")))?;
         let bodiless = method == "HEAD" || status < 200 || status == 204 || status == 304;
-        let body = if bodiless { Vec::new() } else { read_body(&mut self.0, &head, true)? };
-        Ok(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+        let (body, trailers) =
+            if bodiless { Default::default() } else { read_body(&mut self.0, &head, true)? };
+        Ok(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned(), trailers })
     }
 
     /// Sends a plain GET and returns the answer.

@@ -5,7 +5,7 @@ use crate::head::{elements, field, fields_start, lines_from};
 
 /// The head of an answer as it is kept: with its length, without what told of the way it came.
 pub fn stored(answer: &[u8], length: usize) -> Vec<u8> {
-    let mut head = without(answer, &["content-length", "transfer-encoding", "connection", "age"]);
+    let mut head = without(answer, &["content-length", "transfer-encoding", "trailer", "connection", "age"]);
     head.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
     head
 }

@@ -9,7 +9,7 @@ mod tests;
 pub use accept::choose;
 use relevo_model::cluster::{Coding, Compression};
 
-use crate::head::{elements, field, fields_start, has_directive, lines_from, status};
+use crate::head::{elements, field, fields_start, has_directive, lines_from, only_field, status};
 
 /// How the end of a transformed body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub const fn name(coding: Coding) -> &'static str {
 
 /// Whether an answer may be compressed, for clients that accept it.
 ///
-/// Not: an answer that has a coding, that nobody may transform (RFC 9111 section 5.2.2.6), a part of something, one
+/// Not: an answer that has a coding or two types, that nobody may transform (RFC 9111 section 5.2.2.6), a part of something, one
 /// whose content is signed with a digest (RFC 9530), and what is too short or of another type.
 pub fn is_eligible(head: &[u8], config: &Compression) -> bool {
     let is_short = || {
@@ -42,7 +42,7 @@ pub fn is_eligible(head: &[u8], config: &Compression) -> bool {
     };
     let kept = |name: &[u8]| field(head, name).is_none();
     matches!(status(head), 200..=203)
-        && field(head, b"content-type").is_some_and(|value| is_of(value, &config.types))
+        && only_field(head, b"content-type").is_some_and(|value| is_of(value, &config.types))
         && [
             &b"content-encoding"[..],
             b"content-range",
@@ -89,7 +89,8 @@ pub fn rewrite(head: &[u8], coding: Option<(Coding, Ending)>, out: &mut Vec<u8>)
             out.extend_from_slice(whole);
             continue;
         };
-        if is("content-length") || is("transfer-encoding") || is("accept-ranges") {
+        // Trailers do not come through, so nobody is told of them.
+        if ["content-length", "transfer-encoding", "accept-ranges", "trailer"].into_iter().any(is) {
             continue;
         }
         if is("connection") && ending == Ending::Close {

@@ -100,7 +100,7 @@ impl Conditions {
         if !method.is_empty() && !method.iter().any(|method| method.as_bytes() == request.method) {
             return Some(Part::Method);
         }
-        if !self.host.is_empty() && !any(&self.host, facts.host) {
+        if !self.host.is_empty() && !any(&self.host, &facts.host) {
             return Some(Part::Host);
         }
         if !self.tls_name.is_empty() && !any(&self.tls_name, request.tls_name) {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::path::Readings;
+use crate::authority;
 
 /// The header fields of a request, wherever they stand.
 pub trait Headers {
@@ -64,8 +65,8 @@ impl std::fmt::Debug for Request<'_> {
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     pub(super) request: Request<'a>,
-    /// Without port and without the dot at its end.
-    pub(super) host: &'a [u8],
+    /// In its normal form, without port; letters as they were sent.
+    pub(super) host: Cow<'a, [u8]>,
     /// As sent; `/` if the client wrote none.
     pub(super) path: &'a [u8],
     /// Without its question mark.
@@ -77,7 +78,13 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub(super) fn new(request: &Request<'a>) -> Self {
         let (path, query) = split(request.target);
-        Self { request: *request, host: host(request.host), path, query, readings: Readings::of(path) }
+        Self {
+            request: *request,
+            host: authority::normal(request.host),
+            path,
+            query,
+            readings: Readings::of(path),
+        }
     }
 
     /// The address to compare with networks; `None`: it is not IPv4.
@@ -115,19 +122,6 @@ fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
         None => (Some(target), None),
     };
     (path.filter(|path| !path.is_empty()).unwrap_or(b"/"), query)
-}
-
-/// Without port and without the dot at the end of a complete name (RFC 1034 section 3.1).
-pub(super) fn host(authority: &[u8]) -> &[u8] {
-    let host = match authority {
-        // An address of IPv6 has colons of its own.
-        [b'[', ..] => {
-            let end = authority.iter().position(|byte| *byte == b']').map_or(authority.len(), |end| end + 1);
-            authority.get(..end).unwrap_or_default()
-        }
-        _ => cut(authority, b':').0,
-    };
-    host.strip_suffix(b".").unwrap_or(host)
 }
 
 /// What stands before and after the first such byte.

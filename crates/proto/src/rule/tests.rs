@@ -110,6 +110,8 @@ fn hosts_are_compared_without_port_dot_and_case() {
         ("xexample.org", "~^(www\\.)?example\\.org$", false),
         ("WWW.example.org", "~^(www\\.)?example\\.org$", true),
         ("[2001:DB8::1]:80", "[2001:db8::1]", true),
+        ("[2001:db8:0::0:1]", "[2001:db8::1]", true),
+        ("shop.example.org:", "shop.example.org", true),
         ("", "*", true),
         ("", "a", false),
     ] {

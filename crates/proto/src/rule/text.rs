@@ -98,7 +98,7 @@ impl Text {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => put(text.as_bytes()),
-                Piece::Host => put(facts.host),
+                Piece::Host => put(&facts.host),
                 Piece::Path => put(facts.path),
                 Piece::Query => put(facts.query.unwrap_or_default()),
                 Piece::Uri => {

@@ -98,7 +98,7 @@ impl Conditions {
             Part::Host if facts.host.is_empty() => {
                 format!("there is no host, and it must be {}", patterns(&written.host))
             }
-            Part::Host => format!("the host {} is not {}", text(facts.host), patterns(&written.host)),
+            Part::Host => format!("the host {} is not {}", text(&facts.host), patterns(&written.host)),
             Part::TlsName if request.tls_name.is_empty() => {
                 format!("no TLS name was asked for, and it must be {}", patterns(&written.tls_name))
             }
@@ -127,7 +127,7 @@ impl Conditions {
         let (request, written) = (&facts.request, &self.written);
         let mut parts = Vec::new();
         if !written.host.is_empty() {
-            parts.push(format!("the host {} is {}", text(facts.host), patterns(&written.host)));
+            parts.push(format!("the host {} is {}", text(&facts.host), patterns(&written.host)));
         }
         if !written.path.is_empty() {
             let Readings { plain, .. } = &facts.readings;

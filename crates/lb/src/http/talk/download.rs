@@ -1,5 +1,6 @@
 //! The way down: the answer's head, written anew, and its body.
 
+use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -7,7 +8,6 @@ use super::splice::HEAD_READ;
 use super::{Download, End, Talk, Upload};
 use crate::cache::Ticket;
 use crate::http::body::Body;
-use crate::http::chunked::NotChunked;
 use crate::http::connection::Connection;
 use crate::http::refusal::{Refusal, Status};
 use crate::http::request::{Method, Version};
@@ -111,15 +111,13 @@ impl Talk {
             connection.presence.slot.count_sent(output.len() as u64);
             connection.client.send([&output, &[]], false)
         } else {
-            let Ok(count) = take(&mut body, bytes, connection.ticket.as_deref_mut()) else {
-                return Some(End::Cut);
-            };
+            let Ok((count, part)) = self.take(connection, &mut body, bytes) else { return Some(End::Cut) };
             self.keep &= count == bytes.len();
             if body.is_done() {
                 keep_answer(connection.ticket.as_deref_mut());
             }
-            connection.presence.slot.count_sent(count as u64);
-            connection.client.send([bytes.get(..count).unwrap_or_default(), &[]], false)
+            connection.presence.slot.count_sent(part.len() as u64);
+            connection.client.send([&part, &[]], false)
         };
         self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
         sent.is_err().then_some(End::ClientGone)
@@ -204,16 +202,17 @@ impl Talk {
             }
             let head = output.len();
             let taken = if self.plain {
-                body.take_data(rest, |data| {
+                let taken = body.take_data(rest, |data| {
                     output.extend_from_slice(data);
                     if let Some(ticket) = &mut connection.ticket {
                         ticket.collect(data);
                     }
-                })
+                });
+                taken.map(|taken| (taken, Cow::Borrowed(&[][..]))).map_err(|wrong| wrong.0)
             } else {
-                take(&mut body, rest, connection.ticket.as_deref_mut())
+                self.take(connection, &mut body, rest)
             };
-            let Ok(taken) = taken else {
+            let Ok((taken, behind)) = taken else {
                 return Some(
                     self.refuse(Refusal::new(Status::BadGateway, "the server's answer is framed wrongly")),
                 );
@@ -221,13 +220,32 @@ impl Talk {
             // A server that wrongly sends a body to HEAD would have it taken for the next request's answer.
             self.keep = response.keep_alive && taken == rest.len() && self.request.method != Method::Head;
             self.down = if body.is_done() { Download::Done } else { Download::Body(body) };
-            let mut behind = if self.plain { &[][..] } else { rest.get(..taken).unwrap_or_default() };
+            let mut behind = &*behind;
             if behind.len() <= COPIED_BODY && output.len() == head {
                 output.extend_from_slice(behind);
                 behind = &[];
             }
             return self.send(connection, &output, behind);
         }
+    }
+
+    /// Takes bytes of a body that goes on as it is, but for trailers that must not be there, and notes its content if it is
+    /// to be kept. How many bytes belong to it, and what the client gets of them.
+    fn take<'a>(
+        &mut self,
+        connection: &mut Connection,
+        body: &mut Body,
+        bytes: &'a [u8],
+    ) -> Result<(usize, Cow<'a, [u8]>), Refusal> {
+        let Connection { ticket, ruled, .. } = connection;
+        let mut collecting = ticket.as_mut().filter(|ticket| ticket.is_collecting());
+        let data = |data: &[u8]| {
+            if let Some(ticket) = &mut collecting {
+                ticket.collect(data);
+            }
+        };
+        let keep = |name: &[u8]| !ruled.as_ref().is_some_and(|ruled| ruled.response.leaves_out(name));
+        self.down_trailers.take(body, bytes, data, keep)
     }
 
     pub(super) fn send(&self, connection: &mut Connection, first: &[u8], second: &[u8]) -> Option<End> {
@@ -247,14 +265,6 @@ impl Talk {
 fn keep_answer(ticket: Option<&mut Ticket>) {
     if let Some(ticket) = ticket {
         ticket.complete();
-    }
-}
-
-/// Takes bytes of a body that goes on as it is, and notes its content if it is to be kept.
-fn take(body: &mut Body, bytes: &[u8], ticket: Option<&mut Ticket>) -> Result<usize, NotChunked> {
-    match ticket {
-        Some(ticket) if ticket.is_collecting() => body.take_data(bytes, |data| ticket.collect(data)),
-        Some(_) | None => body.take(bytes),
     }
 }
 

@@ -22,6 +22,7 @@ use super::coder::Coder;
 use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
+use super::trailers::Trailers;
 use crate::log::{Cause, Phase};
 use crate::slot::Signal;
 use crate::stream::{ServerStream, Stream, Tube};
@@ -60,7 +61,9 @@ pub(super) struct Talk {
     up_body: Body,
     /// How much more of it the service allows.
     up_room: u64,
+    up_trailers: Trailers,
     down: Download,
+    down_trailers: Trailers,
     /// A part of the answer's head.
     carry: Vec<u8>,
     /// Whether the server has said anything.
@@ -116,7 +119,9 @@ impl Talk {
             up: if request.body.is_done() { Upload::Done } else { Upload::Running { waiting: false } },
             up_body: request.body,
             up_room: most.unwrap_or(u64::MAX),
+            up_trailers: Trailers::default(),
             down: Download::Head,
+            down_trailers: Trailers::default(),
             carry: Vec::new(),
             heard: false,
             keep: true,
@@ -136,12 +141,15 @@ impl Talk {
             return self.server.send([&connection.head, &[]], false);
         }
         // Wrong chunks, and too many, are found again, and refused, by the upload.
-        let (mut body, mut room) = (self.up_body, self.up_room);
-        let count = upload::take(&mut body, &mut room, connection.carry.bytes()).unwrap_or(0);
-        let first = connection.carry.bytes().get(..count).unwrap_or_default();
-        self.server.send([&connection.head, first], false)?;
+        let (mut body, mut room, mut trailers) = (self.up_body, self.up_room, Trailers::default());
+        let Connection { carry, ruled, head, .. } = &mut *connection;
+        let keep = |name: &[u8]| !ruled.as_ref().is_some_and(|ruled| ruled.request().leaves_out(name));
+        let (count, first) =
+            upload::take(&mut body, &mut room, &mut trailers, carry.bytes(), keep).unwrap_or_default();
+        self.server.send([head, &first], false)?;
+        drop(first);
         if count > 0 {
-            (self.up_body, self.up_room) = (body, room);
+            (self.up_body, self.up_room, self.up_trailers) = (body, room, trailers);
             connection.carry.consume(count);
             connection.presence.slot.count_received(count);
         }

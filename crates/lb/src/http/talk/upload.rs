@@ -1,5 +1,6 @@
 //! The way up: the request's body, as it comes from the client.
 
+use std::borrow::Cow;
 use std::task::{Context, Poll};
 
 use super::{Download, End, Talk, Upload};
@@ -7,11 +8,12 @@ use crate::http::body::Body;
 use crate::http::connection::Connection;
 use crate::http::own::LARGE_BODY;
 use crate::http::refusal::Refusal;
+use crate::http::trailers::Trailers;
 use crate::stream::Stream;
 
 impl Talk {
     pub(super) fn upload(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Option<End> {
-        let Connection { presence, client, carry, .. } = connection;
+        let Connection { presence, client, carry, ruled, .. } = connection;
         loop {
             if !self.server.is_flushed() {
                 match self.server.poll_flush(cx) {
@@ -36,6 +38,8 @@ impl Talk {
                 self.up = Upload::Done;
                 return None;
             }
+            let keep = |name: &[u8]| !ruled.as_ref().is_some_and(|ruled| ruled.request().leaves_out(name));
+            let (body, room, trailers) = (&mut self.up_body, &mut self.up_room, &mut self.up_trailers);
             let sent = if carry.is_empty() {
                 let mut scratch = presence.local.worker.scratch.borrow_mut();
                 let read = match client.poll_read(cx, &mut scratch) {
@@ -47,21 +51,22 @@ impl Talk {
                 };
                 let Ok(count @ 1..) = read else { return Some(End::ClientGone) };
                 let bytes = scratch.get(..count).unwrap_or_default();
-                let (body, rest) = match take(&mut self.up_body, &mut self.up_room, bytes) {
-                    Ok(count) => bytes.split_at(count),
+                let (used, part) = match take(body, room, trailers, bytes, keep) {
+                    Ok(taken) => taken,
                     Err(refusal) => return Some(self.refuse_upload(refusal)),
                 };
-                presence.slot.count_received(body.len());
-                carry.push(rest);
-                self.server.send([body, &[]], false)
+                presence.slot.count_received(used);
+                carry.push(bytes.get(used..).unwrap_or_default());
+                self.server.send([&part, &[]], false)
             } else {
-                let count = match take(&mut self.up_body, &mut self.up_room, carry.bytes()) {
-                    Ok(count) => count,
+                let (used, part) = match take(body, room, trailers, carry.bytes(), keep) {
+                    Ok(taken) => taken,
                     Err(refusal) => return Some(self.refuse_upload(refusal)),
                 };
-                let result = self.server.send([carry.bytes().get(..count).unwrap_or_default(), &[]], false);
-                carry.consume(count);
-                presence.slot.count_received(count);
+                let result = self.server.send([&part, &[]], false);
+                drop(part);
+                carry.consume(used);
+                presence.slot.count_received(used);
                 result
             };
             self.moved = true;
@@ -77,11 +82,16 @@ impl Talk {
     }
 }
 
-/// Takes what belongs to the body, as long as there is room for it; returns how many bytes do.
-pub(super) fn take(body: &mut Body, room: &mut u64, bytes: &[u8]) -> Result<usize, Refusal> {
+/// Takes what belongs to the body, as long as there is room for it; returns how many bytes do, and what the server gets.
+pub(super) fn take<'a>(
+    body: &mut Body,
+    room: &mut u64,
+    trailers: &mut Trailers,
+    bytes: &'a [u8],
+    keep: impl Fn(&[u8]) -> bool,
+) -> Result<(usize, Cow<'a, [u8]>), Refusal> {
     let mut size: u64 = 0;
-    let count = body.take_data(bytes, |data| size += data.len() as u64);
-    let count = count.map_err(|wrong| Refusal::bad(wrong.0))?;
+    let taken = trailers.take(body, bytes, |data| size += data.len() as u64, keep)?;
     *room = room.checked_sub(size).ok_or(LARGE_BODY)?;
-    Ok(count)
+    Ok(taken)
 }
