@@ -11,7 +11,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use relevo_model::Time;
 use relevo_model::cluster::VrrpVersion;
-use relevo_proto::vrrp::{Advert, CLAIM, Group, Input, Output, RouterSettings, Settings};
+use relevo_proto::vrrp::{Advert, CLAIM, Group, Input, Output, Peer, RouterSettings, Settings};
 
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -25,12 +25,16 @@ fuzz_target!(|bytes: &[u8]| {
     };
     decode(version, rest);
     decode(version, &right_checksum(version, rest));
-    let router = |vrid| RouterSettings { vrid, source: OWN, addresses: vec![VIRTUAL] };
+    let peers = vec![Peer { source: PEER, priority: 100 }];
+    let router =
+        |vrid| RouterSettings { vrid, source: OWN, addresses: vec![VIRTUAL], peers: peers.clone() };
     let settings = Settings {
         routers: vec![router(1), router(2)],
         priority: 100,
+        healthy: 100,
         advert,
         preempt: choice & 2 != 0,
+        preempt_delay: Duration::from_millis(500),
         version,
         password: None,
     };

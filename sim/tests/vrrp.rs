@@ -83,6 +83,7 @@ fn mutants_are_caught() {
         (Mutant::Deaf, "TwoHolders"),
         (Mutant::NoLinks, "NobodyServes"),
         (Mutant::AnnouncesOnce, "StaleArp"),
+        (Mutant::NoPeers, "WorseHolds"),
     ] {
         assert!(breaks(mutant, rule), "{mutant:?} must break {rule}");
     }

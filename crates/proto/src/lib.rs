@@ -19,4 +19,5 @@ pub mod peers;
 pub mod persistence;
 pub mod proxy_protocol;
 pub mod rule;
+pub mod track;
 pub mod vrrp;

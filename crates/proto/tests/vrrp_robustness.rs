@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use relevo_model::Time;
 use relevo_model::cluster::VrrpVersion;
-use relevo_proto::vrrp::{Advert, CLAIM, Group, Input, Output, RouterSettings, Settings};
+use relevo_proto::vrrp::{Advert, CLAIM, Group, Input, Output, Peer, RouterSettings, Settings};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ enum Step {
     Noise { router: usize, ttl: u8, bytes: Vec<u8> },
     Advert { router: usize, host: u8, priority: u8, interval_cs: u32 },
     Link { router: usize, up: bool },
+    Priority(u8),
+    Trouble(bool),
     Resign,
     Claim,
     Shutdown,
@@ -33,6 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_usize..2, 1_u8..4, prop_oneof![Just(0_u8), Just(254), any::<u8>()], 1_u32..300)
             .prop_map(|(router, host, priority, interval_cs)| Step::Advert { router, host, priority, interval_cs }),
         1 => (0_usize..3, prop::bool::weighted(0.7)).prop_map(|(router, up)| Step::Link { router, up }),
+        1 => any::<u8>().prop_map(Step::Priority),
+        1 => prop::bool::weighted(0.3).prop_map(Step::Trouble),
         1 => Just(Step::Resign),
         1 => Just(Step::Claim),
         1 => prop::bool::weighted(0.1).prop_map(|end| if end { Step::Shutdown } else { Step::OnTime }),
@@ -53,9 +57,11 @@ fn settings(version: VrrpVersion, preempt: bool) -> Settings {
             vrid: 1,
             source: source(router, 2),
             addresses: vec![source(router, 254)],
+            peers: vec![Peer { source: source(router, 1), priority: 100 }],
         })
         .collect();
-    Settings { routers, priority: 100, advert, preempt, version, password: None }
+    let preempt_delay = Duration::from_millis(500);
+    Settings { routers, priority: 100, healthy: 110, advert, preempt, preempt_delay, version, password: None }
 }
 
 fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -101,6 +107,8 @@ fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 group.handle_input(now, Input::Packet { router, source, ttl: 255, bytes: &bytes });
             }
             Step::Link { router, up } => group.handle_input(now, Input::Link { router, up }),
+            Step::Priority(priority) => group.handle_input(now, Input::Priority(priority)),
+            Step::Trouble(is) => group.handle_input(now, Input::Trouble(is.then_some("a tracker"))),
             Step::Resign => group.handle_input(now, Input::Resign),
             Step::Claim => group.handle_input(now, Input::Claim),
             Step::Shutdown => group.handle_input(now, Input::Shutdown),

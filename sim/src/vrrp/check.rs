@@ -5,6 +5,7 @@
 //! | no two nodes hold the addresses on one network that joins them both ways | awake: 10 adverts and delays; one asleep or dead: the lifetime of the lease as the kernel keeps it, and a wake-up |
 //! | somebody serves while a node is healthy | two Active_Down intervals of the lowest priority, and delays |
 //! | who released does not advertise itself, but for a claim that was asked for | never |
+//! | who is worse off than a backup holds nothing | from the settling time on |
 //! | who started, or slept longer than its Active_Down interval, listens that long before it advertises | never earlier |
 //! | after healing: one holder, no change of state, the last gratuitous ARP is the holder's | from the settling time on |
 
@@ -53,6 +54,13 @@ pub enum Violation {
     NotOneHolder {
         /// The holders.
         holders: Vec<usize>,
+    },
+    /// After healing somebody else is better off.
+    WorseHolds {
+        /// Who holds.
+        holder: usize,
+        /// Who should.
+        better: usize,
     },
     /// After healing a state changed.
     Restless {

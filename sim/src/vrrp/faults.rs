@@ -54,6 +54,15 @@ pub enum Fault {
         /// Longest lateness of a process.
         jitter: Duration,
     },
+    /// Something that a node watches changes.
+    Look {
+        /// Whose.
+        node: usize,
+        /// Which tracker.
+        tracker: usize,
+        /// Whether it is well.
+        up: bool,
+    },
     /// The operator gives the group away.
     Resign(usize),
     /// The operator takes the group.

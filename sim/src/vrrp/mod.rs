@@ -15,6 +15,7 @@
 
 pub mod check;
 pub mod faults;
+pub mod health;
 pub mod node;
 pub mod world;
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use relevo_model::Time;
 use relevo_proto::vrrp::{Group, Settings, State, timer};
 
+use super::health::Watch;
+
 /// Packets that a socket keeps for a process that does not read; more are lost, as in a kernel.
 const SOCKET: usize = 200;
 
@@ -45,6 +47,8 @@ pub struct Node {
     pub links: Vec<bool>,
     /// The socket of a paused process.
     pub inbox: VecDeque<Packet>,
+    /// What it watches.
+    pub watch: Watch,
     /// A shutdown was asked for.
     pub stopping: bool,
     /// Counts the wake-ups asked for; only the last one counts.
@@ -79,6 +83,7 @@ impl Node {
             process: Process::Dead,
             links,
             inbox: VecDeque::new(),
+            watch: Watch::none(),
             stopping: false,
             wake: 0,
             lease_ends: None,
@@ -114,7 +119,27 @@ impl Node {
 
     /// Its Active_Down interval.
     pub fn own_down(&self) -> Duration {
+        timer::active_down(self.settings.version, self.priority(), self.settings.advert)
+    }
+
+    /// Its Active_Down interval when nothing is wrong: the shortest.
+    pub fn least_down(&self) -> Duration {
         timer::active_down(self.settings.version, self.settings.priority, self.settings.advert)
+    }
+
+    /// Its priority, as its trackers say.
+    pub fn priority(&self) -> u8 {
+        self.watch.told.map_or(self.settings.priority, |standing| standing.priority)
+    }
+
+    /// How much of its priority it has lost.
+    pub fn lost(&self) -> u8 {
+        self.settings.healthy.saturating_sub(self.priority())
+    }
+
+    /// Whether a tracker keeps it from holding the addresses.
+    pub fn is_troubled(&self) -> bool {
+        self.watch.told.is_some_and(|standing| standing.fault.is_some())
     }
 
     /// Whether the kernel has the addresses.

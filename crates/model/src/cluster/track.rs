@@ -208,3 +208,18 @@ impl ClusterFile {
         trackers
     }
 }
+
+impl Group {
+    /// The priority of a node when nothing is wrong there; `None` if it is not of this group.
+    pub fn healthy_priority_of(&self, node: &str) -> Option<u8> {
+        let raised: i32 = self
+            .trackers
+            .iter()
+            .filter(|tracker| !matches!(tracker.what, Watched::File(_)))
+            .filter_map(|tracker| tracker.weight)
+            .map(|weight| i32::from(weight.max(0)))
+            .sum();
+        let priority = i32::from(self.priority_of(node)?) + raised;
+        Some(u8::try_from(priority.clamp(1, 254)).unwrap_or(254))
+    }
+}

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use relevo_model::cluster::{Address, ClusterFile, Group};
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
-use relevo_proto::vrrp::{RouterSettings, Settings};
+use relevo_proto::vrrp::{self, RouterSettings, Settings};
 
 use super::StartError;
 
@@ -98,6 +98,7 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             .filter(|address| address.leg == index)
             .map(|address| address.ip)
             .collect(),
+        peers: peers_on(cluster, node, group, &leg.network),
     });
     let directors = group.priorities.iter().map(|(name, priority)| Peer {
         node: name.clone(),
@@ -115,8 +116,10 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
         settings: Settings {
             routers: routers.collect(),
             priority,
+            healthy: group.healthy_priority_of(node).unwrap_or(priority),
             advert: group.advert,
             preempt: group.preempt,
+            preempt_delay: group.preempt_delay,
             version: group.version,
             password: group.password.clone(),
         },
@@ -124,6 +127,16 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
         legs,
         addresses,
     })
+}
+
+/// The group's other directors on a network.
+fn peers_on(cluster: &ClusterFile, node: &NodeName, group: &Group, network: &NetworkName) -> Vec<vrrp::Peer> {
+    let others = group.priorities.iter().filter(|(name, _)| name != node);
+    let peer = |name: &NodeName| {
+        let source = cluster.node(name)?.address_on(network)?.ip;
+        Some(vrrp::Peer { source, priority: group.healthy_priority_of(name)? })
+    };
+    others.filter_map(|(name, _)| peer(name)).collect()
 }
 
 impl Member {

@@ -20,6 +20,9 @@
 //!   are up. A loss on one router is a loss of the group.
 //! - **Sticky.** With `preempt = false` a router of higher priority does not take over from a living active
 //!   (RFC 9568 Preempt_Mode). It always yields to a higher advert when active, as the RFC says.
+//! - **Health.** Trackers change the priority while it runs ([`Input::Priority`]) or put the group into Fault
+//!   ([`Input::Trouble`]). An active that is worse off than its file says gives way to a backup that is better off, also
+//!   without preemption.
 //! - **Listening.** A router that starts, comes back from Fault, or was asleep listens for a full Active_Down
 //!   interval before it takes over; a priority 0 advert does not shorten that.
 //! - **Stalls.** An active that has sent nothing for longer than its own Active_Down interval (paused process,
@@ -52,4 +55,4 @@ mod tests;
 
 pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed};
 pub use packet::{Advert, DropReason};
-pub use words::{Input, Output, RouterSettings, Settings, State, Status};
+pub use words::{Input, Output, Peer, RouterSettings, Settings, State, Status};

@@ -18,6 +18,17 @@ pub struct RouterSettings {
     pub source: Ipv4Addr,
     /// The virtual addresses on this network; at least one, at most 255.
     pub addresses: Vec<Ipv4Addr>,
+    /// The group's other directors; may be empty.
+    pub peers: Vec<Peer>,
+}
+
+/// Another director of the group, on one network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its primary address there.
+    pub source: Ipv4Addr,
+    /// Its priority when nothing is wrong there.
+    pub priority: u8,
 }
 
 /// A group of VRRP routers that move together.
@@ -27,11 +38,16 @@ pub struct Settings {
     pub routers: Vec<RouterSettings>,
     /// 1 to 254; others are cut to that range (255 is for address owners, which this machine never is).
     pub priority: u8,
+    /// What the priority is when nothing is wrong: the trackers may say less with [`Input::Priority`].
+    pub healthy: u8,
     /// Time between adverts. Version 3: 10 ms to 40.95 s; version 2: 1 s to 255 s. Others are cut to that range and
     /// rounded down to what the wire can say.
     pub advert: Duration,
-    /// Whether to take over from a living active of lower priority.
+    /// Whether to take over from a living active of lower priority. From one that is worse off than the file says, and
+    /// has lost more of its priority than this one, is always taken over.
     pub preempt: bool,
+    /// How long a lower priority must have been heard before that one is taken over from; not from one that is worse off.
+    pub preempt_delay: Duration,
     /// The version spoken; the other one is dropped.
     pub version: VrrpVersion,
     /// Text password of version 2 (cut to 8 bytes); ignored in version 3.
@@ -59,6 +75,10 @@ pub enum Input<'a> {
         /// Whether it is usable.
         up: bool,
     },
+    /// The priority has changed: 1 to 254, others are cut to that range. When active it is advertised at once.
+    Priority(u8),
+    /// Something other than a link keeps this director from holding the addresses, for people; `None`: no more.
+    Trouble(Option<&'a str>),
     /// Give the group away; ignored unless active.
     ///
     /// Priority 0 goes out at once and then every two intervals; the addresses are kept until a successor's advert is
@@ -130,7 +150,7 @@ pub enum State {
     Backup,
     /// Holding the addresses.
     Active,
-    /// A link is down: not taking part.
+    /// A link is down, or there is other trouble: not taking part.
     Fault,
 }
 
@@ -157,7 +177,7 @@ pub struct Status {
     /// Source address of the active router on the first network: own when active, the last heard one when backup
     /// (`None` if none was heard since it began to listen or the last one resigned).
     pub active: Option<Ipv4Addr>,
-    /// The priority that adverts carry: the own one, or that of a claim.
+    /// The priority that adverts carry: the own one as the trackers say, or that of a claim.
     pub priority: u8,
     /// State changes since the start.
     pub transitions: u64,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use relevo_model::Time;
 use relevo_model::cluster::VrrpVersion;
-use relevo_proto::vrrp::{Group, Input, Output, RouterSettings, Settings, announce, lease};
+use relevo_proto::vrrp::{Group, Input, Output, Peer, RouterSettings, Settings, announce, lease};
 
 use super::check::{Bounds, Check, Violation};
 use super::faults::{self, Fault};
+use super::health;
 use super::node::{Node, Packet, Process};
 use crate::random::Random;
 
@@ -36,6 +37,8 @@ pub enum Mutant {
     NoLinks,
     /// Nodes announce once and never again.
     AnnouncesOnce,
+    /// Nodes do not know the priorities of healthy ones.
+    NoPeers,
 }
 
 /// What came of a run.
@@ -66,6 +69,7 @@ enum Event {
     Deliver { to: usize, packet: Packet },
     Wake { node: usize, number: u64 },
     LeaseEnds { node: usize, at: Time },
+    Judge { node: usize },
     Fault(Fault),
     Heal,
     Settled,
@@ -92,6 +96,10 @@ struct World {
     weather: Weather,
     check: Check,
     settled: bool,
+    /// Whether the nodes watch something.
+    watching: bool,
+    /// Whether what they watch stays ill after healing.
+    ill: bool,
     /// By network and observer: who announced the addresses last.
     arp: Vec<[Option<usize>; NODES]>,
     announced: [bool; NODES],
@@ -115,8 +123,22 @@ impl World {
         if mutant == Mutant::Hasty {
             nodes[1] = Node::new(nodes[1].settings.clone(), 4_000_000);
         }
+        if mutant == Mutant::NoPeers {
+            let settings = nodes.iter_mut().flat_map(|node| &mut node.settings.routers);
+            settings.for_each(|router| router.peers.clear());
+        }
         let trouble = Time::ZERO + advert * 150;
-        let drawn = faults::draw(&mut random, NODES, nets, advert, trouble);
+        let mut drawn = faults::draw(&mut random, NODES, nets, advert, trouble);
+        // Of its own, so that what else happens in a seed stays the same.
+        let mut looks = Random::new(seed ^ 0x7261_636b);
+        let (watching, ill) = (looks.chance(50), looks.chance(50));
+        if watching {
+            drawn.extend(health::draw(&mut looks, NODES, advert, trouble));
+            let delay = advert * looks.pick(&[0, 0, 3, 30]);
+            for node in &mut nodes {
+                node.settings.preempt_delay = delay;
+            }
+        }
         let late = drawn
             .iter()
             .map(|(_, fault)| match fault {
@@ -129,14 +151,18 @@ impl World {
                 | Fault::Cut { .. }
                 | Fault::OneWay { .. }
                 | Fault::Mend(_)
+                | Fault::Look { .. }
                 | Fault::Resign(_)
                 | Fault::Claim(_)
                 | Fault::Shutdown(_) => Duration::ZERO,
             })
             .max()
             .unwrap_or_default();
-        let lowest = nodes.iter().min_by_key(|node| node.settings.priority).unwrap_or(&nodes[0]);
-        let bounds = Bounds::new(lowest, late.max(Duration::from_millis(5)));
+        let mut lowest = nodes.iter().min_by_key(|node| node.settings.priority).unwrap_or(&nodes[0]).clone();
+        if watching {
+            lowest.settings.priority = 1;
+        }
+        let bounds = Bounds::new(&lowest, late.max(Duration::from_millis(5)));
         let fair = Duration::from_millis(1);
         let mut world = Self {
             random,
@@ -149,6 +175,8 @@ impl World {
             weather: Weather { loss: 0, twice: 0, delay: fair, jitter: fair },
             check: Check::new(bounds, NODES, nets),
             settled: false,
+            watching,
+            ill,
             arp: vec![[None; NODES]; nets],
             announced: [false; NODES],
             run: Run { broken: None, events: 0, takeovers: 0, longest_double: Duration::ZERO },
@@ -162,7 +190,7 @@ impl World {
             world.schedule(at, Event::Fault(fault));
         }
         world.schedule(trouble, Event::Heal);
-        let settled = trouble + bounds.settle;
+        let settled = trouble + bounds.settle + if watching { advert * 40 } else { Duration::ZERO };
         world.schedule(settled, Event::Settled);
         world.schedule(settled + announce::AGAIN + Duration::from_secs(1), Event::End);
         if world.lines.is_some() {
@@ -207,6 +235,7 @@ impl World {
                 }
                 Ok(())
             }
+            Event::Judge { node } => self.judge(node),
             Event::Fault(fault) => {
                 self.tell(|| format!("-- {fault:?}"));
                 self.on_fault(fault)
@@ -294,7 +323,8 @@ impl World {
                     | Mutant::Hasty
                     | Mutant::Deaf
                     | Mutant::NoLinks
-                    | Mutant::AnnouncesOnce => self.now + valid - lease::KERNEL_EARLY + late,
+                    | Mutant::AnnouncesOnce
+                    | Mutant::NoPeers => self.now + valid - lease::KERNEL_EARLY + late,
                 };
                 node.lease_ends = Some(at);
                 self.schedule(at, Event::LeaseEnds { node: index, at });
@@ -366,8 +396,10 @@ impl World {
 
     fn look(&mut self) -> Result<(), Violation> {
         for node in &mut self.nodes {
-            let healthy =
-                node.process == Process::Running && node.links.iter().all(|up| *up) && !node.stopping;
+            let healthy = node.process == Process::Running
+                && node.links.iter().all(|up| *up)
+                && !node.stopping
+                && !node.is_troubled();
             node.healthy_since = if healthy { node.healthy_since.or(Some(self.now)) } else { None };
         }
         let (links, reach) = (&self.nodes, &self.reach);
@@ -378,7 +410,16 @@ impl World {
 
     fn look_at_holders(&self) -> Result<(), Violation> {
         let holders: Vec<usize> = (0..NODES).filter(|node| self.nodes[*node].holds()).collect();
-        if holders.len() == 1 { Ok(()) } else { Err(Violation::NotOneHolder { holders }) }
+        let [holder] = holders[..] else { return Err(Violation::NotOneHolder { holders }) };
+        let nodes = &self.nodes;
+        let is_better = |node: &usize| {
+            let (other, own) = (&nodes[*node], &nodes[holder]);
+            !other.is_troubled() && other.priority() > own.priority() && other.lost() < own.lost()
+        };
+        match (0..NODES).find(is_better) {
+            Some(better) => Err(Violation::WorseHolds { holder, better }),
+            None => Ok(()),
+        }
     }
 
     fn look_at_arp(&self) -> Result<(), Violation> {
@@ -423,24 +464,29 @@ fn draw_settings(random: &mut Random, nets: usize) -> Vec<Settings> {
     let priorities: [u8; NODES] =
         random.pick(&[[150, 100, 90], [90, 100, 150], [100, 100, 100], [254, 100, 1], [110, 90, 110]]);
     let octet = |number: usize| u8::try_from(number).unwrap_or(0);
+    let source = |node: usize, net: usize| {
+        Ipv4Addr::new(10, 0, octet(net), octet(if net == 0 { 1 + node } else { 9 - node }))
+    };
+    let peers = |own: usize, net: usize| {
+        let others = (0..NODES).filter(|node| *node != own);
+        others.map(|node| Peer { source: source(node, net), priority: priorities[node] }).collect()
+    };
     (0..NODES)
         .map(|node| Settings {
             routers: (0..nets)
                 .map(|net| RouterSettings {
                     vrid: 51 + octet(net),
                     // Addresses compare the other way round on the second network.
-                    source: Ipv4Addr::new(
-                        10,
-                        0,
-                        octet(net),
-                        octet(if net == 0 { 1 + node } else { 9 - node }),
-                    ),
+                    source: source(node, net),
                     addresses: vec![Ipv4Addr::new(10, 0, octet(net), 254)],
+                    peers: peers(node, net),
                 })
                 .collect(),
             priority: priorities[node],
+            healthy: priorities[node],
             advert,
             preempt,
+            preempt_delay: Duration::ZERO,
             version,
             password: None,
         })

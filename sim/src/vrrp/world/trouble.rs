@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use relevo_proto::track::Reading;
 use relevo_proto::vrrp::{Group, Input};
 
 use super::super::check::Violation;
 use super::super::faults::Fault;
+use super::super::health::TRACKERS;
 use super::super::node::Process;
-use super::{Mutant, NODES, Weather, World};
+use super::{Event, Mutant, NODES, Weather, World};
 
 impl World {
     pub(super) fn on_fault(&mut self, fault: Fault) -> Result<(), Violation> {
@@ -51,6 +53,10 @@ impl World {
                 self.weather = Weather { loss, twice, delay, jitter };
                 Ok(())
             }
+            Fault::Look { node, tracker, up } => {
+                self.nodes[node].watch.world[tracker] = if up { Reading::Up } else { Reading::Down };
+                self.look_at_trackers(node)
+            }
             Fault::Resign(node) => self.command(node, Input::Resign),
             Fault::Claim(node) => {
                 self.nodes[node].claimed_at = Some(self.nodes[node].local(self.now));
@@ -80,13 +86,62 @@ impl World {
         node.process = Process::Running;
         node.stopping = false;
         node.claimed_at = None;
-        node.quiet_until = local + node.own_down();
+        if self.watching {
+            node.watch.begin(local, node.settings.advert);
+            // The first looks take their time.
+            let first = self.now + node.settings.advert * 5;
+            self.schedule(first, Event::Judge { node: index });
+        }
+        let node = &mut self.nodes[index];
+        let standing = node.watch.news(local, node.settings.priority);
+        if let (Some(standing), Some(group)) = (standing, &mut node.group) {
+            group.handle_input(local, Input::Priority(standing.priority));
+        }
+        node.quiet_until = local + node.least_down();
         // The director removes what an earlier process left.
         if std::mem::take(&mut node.left_over) {
             node.lease_ends = None;
         }
         for net in 0..self.reach.len() {
             self.tell_link(index, net)?;
+        }
+        Ok(())
+    }
+
+    /// A running process looks at all that it watches.
+    pub(super) fn look_at_trackers(&mut self, index: usize) -> Result<(), Violation> {
+        if self.nodes[index].process != Process::Running {
+            return Ok(());
+        }
+        let local = self.nodes[index].local(self.now);
+        for place in 0..TRACKERS {
+            self.nodes[index].watch.look(local, place);
+        }
+        self.judge(index)
+    }
+
+    /// Tells the machine what the trackers say, if that is new.
+    pub(super) fn judge(&mut self, index: usize) -> Result<(), Violation> {
+        if self.nodes[index].process != Process::Running || !self.watching {
+            return Ok(());
+        }
+        let local = self.nodes[index].local(self.now);
+        for place in 0..TRACKERS {
+            self.nodes[index].watch.look(local, place);
+        }
+        let priority = self.nodes[index].settings.priority;
+        let before = self.nodes[index].is_troubled();
+        if let Some(standing) = self.nodes[index].watch.news(local, priority) {
+            self.tell(|| format!("node {index}: {standing:?}"));
+            let trouble = standing.fault.map(|_| "a tracker");
+            self.handle(index, |group, now| group.handle_input(now, Input::Priority(standing.priority)))?;
+            if before != trouble.is_some() {
+                self.handle(index, |group, now| group.handle_input(now, Input::Trouble(trouble)))?;
+            }
+        }
+        if let Some(due) = self.nodes[index].watch.due() {
+            let at = self.nodes[index].when(due).max(self.now);
+            self.schedule(at, Event::Judge { node: index });
         }
         Ok(())
     }
@@ -108,7 +163,7 @@ impl World {
         let node = &mut self.nodes[index];
         let slept = node.local(self.now).since(node.local(node.paused_at));
         if slept > node.own_down() {
-            node.quiet_until = node.local(self.now) + node.own_down();
+            node.quiet_until = node.local(self.now) + node.least_down();
         }
         if self.mutant == Mutant::BlindToPauses {
             node.hide(slept);
@@ -126,6 +181,7 @@ impl World {
         for net in 0..self.reach.len() {
             self.tell_link(index, net)?;
         }
+        self.look_at_trackers(index)?;
         self.handle(index, |group, now| group.handle_timeout(now))
     }
 
@@ -137,6 +193,14 @@ impl World {
             self.reach[net] = [[true; NODES]; NODES];
             for node in 0..NODES {
                 self.on_fault(Fault::Link { node, net, up: true })?;
+            }
+        }
+        // What is a fault is mended; what is only worse may stay so.
+        for node in 0..NODES {
+            self.on_fault(Fault::Look { node, tracker: 0, up: true })?;
+            if !self.ill {
+                self.on_fault(Fault::Look { node, tracker: 1, up: true })?;
+                self.on_fault(Fault::Look { node, tracker: 2, up: true })?;
             }
         }
         for node in 0..NODES {

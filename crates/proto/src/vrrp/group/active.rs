@@ -215,8 +215,8 @@ impl Group {
         }
     }
 
-    /// A link is down: the whole group gives up; the networks that still work are told.
-    pub(super) fn on_fault(&mut self, now: Time, down: usize) {
+    /// A link is down, or a tracker: the whole group gives up; the networks that still work are told.
+    pub(super) fn on_fault(&mut self, now: Time, why: String) {
         self.outputs.push_back(Output::Release);
         for index in 0..self.routers.len() {
             if self.routers[index].link == Some(true) {
@@ -224,8 +224,7 @@ impl Group {
             }
         }
         let shutdown = self.step_down();
-        let source = self.routers[down].settings.source;
-        self.change(now, State::Fault, format!("the link of {source} is down"));
+        self.change(now, State::Fault, why);
         if shutdown {
             self.finish(now);
         }

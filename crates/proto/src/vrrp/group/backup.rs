@@ -49,9 +49,9 @@ impl Group {
     }
 
     pub(super) fn on_backup_advert(&mut self, now: Time, index: usize, source: Ipv4Addr, advert: &Advert) {
-        let preempting = self.preempt && !self.behind;
         let (version, priority) = (self.version, self.priority);
         let claiming = matches!(self.claim, Some(Claim::Sent { .. }));
+        let preempts = advert.priority > 0 && self.preempts(now, index, source, advert);
         let router = &mut self.routers[index];
         if advert.priority == 0 {
             let believed = match router.seen {
@@ -71,7 +71,7 @@ impl Group {
         router.seen = Seen::Active { source, priority: advert.priority, at: now };
         router.yielded = false;
         // RFC 9568 section 6.4.2: without preemption, or if not lower, it is the active; otherwise it is discarded
-        if !preempting || advert.priority >= priority {
+        if !preempts {
             router.restart(now, version, priority, advert.interval);
         }
         let wins = (advert.priority, source) > (CLAIM, router.settings.source);
@@ -114,8 +114,20 @@ impl Group {
 
     fn takeover_reason(&self, now: Time) -> String {
         // The router that waited longest decided.
-        let last = self.routers.iter().max_by_key(|router| router.down_at);
-        match last.map(|router| router.seen) {
+        let last = self.routers.iter().enumerate().max_by_key(|(_, router)| router.down_at);
+        let index = last.map_or(0, |(index, _)| index);
+        let is_recent = |at: Time| now.since(at) <= self.advert * 3;
+        match last.map(|(_, router)| router.seen) {
+            Some(Seen::Active { source, priority, at })
+                if is_recent(at)
+                    && priority < self.priority
+                    && self.is_worse_off(index, source, priority) =>
+            {
+                format!(
+                    "took over from {source}, which is worse off: its priority is down to {priority}, ours is {}",
+                    self.priority
+                )
+            }
             Some(Seen::Active { source, priority, .. }) if priority < self.priority && self.preempt => {
                 format!("took over from {source}, whose priority {priority} is lower than {}", self.priority)
             }
@@ -159,6 +171,7 @@ impl Group {
         self.claimed = false;
         self.resign = None;
         self.earliest = now;
+        self.preempt_at = None;
         let interval = timer::on_the_wire(self.version, advert.interval);
         for router in &mut self.routers {
             router.listen(now, self.version, self.priority, interval);

@@ -3,6 +3,7 @@
 mod active;
 mod adopt;
 mod backup;
+mod health;
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -31,9 +32,13 @@ pub use adopt::Handed;
 #[derive(Clone, Debug)]
 pub struct Group {
     version: VrrpVersion,
+    /// As the trackers say.
     priority: u8,
+    /// When nothing is wrong.
+    healthy: u8,
     advert: Duration,
     preempt: bool,
+    preempt_delay: Duration,
     password: Option<[u8; 8]>,
     routers: Vec<Router>,
 
@@ -47,10 +52,15 @@ pub struct Group {
     last_run: Time,
     finished: bool,
 
+    /// Why this director cannot hold the addresses though the links are up.
+    trouble: Option<String>,
+
     /// Backup: do not take over before this, whatever was heard.
     earliest: Time,
     /// Backup: do not preempt the successor that we resigned for.
     behind: bool,
+    /// Backup: do not take over from a healthy active of lower priority before this.
+    preempt_at: Option<Time>,
     claim: Option<Claim>,
 
     /// Init: a former process was active until just now.
@@ -91,8 +101,10 @@ impl Group {
         Self {
             version: settings.version,
             priority: settings.priority.clamp(1, 254),
+            healthy: settings.healthy.clamp(1, 254),
             advert,
             preempt: settings.preempt,
+            preempt_delay: settings.preempt_delay,
             password,
             routers: settings.routers.into_iter().map(|router| Router::new(router, advert)).collect(),
             state: State::Init,
@@ -103,8 +115,10 @@ impl Group {
             outputs: VecDeque::new(),
             last_run: now,
             finished: false,
+            trouble: None,
             earliest: now,
             behind: false,
+            preempt_at: None,
             claim: None,
             adopted: None,
             claimed: false,
@@ -129,6 +143,8 @@ impl Group {
             Input::Link { router, up } => self.on_link(now, router, up),
             Input::Resign => self.on_resign(now, false),
             Input::Claim => self.on_claim(now),
+            Input::Priority(priority) => self.on_priority(now, priority),
+            Input::Trouble(trouble) => self.on_trouble(now, trouble),
             Input::Shutdown => self.on_resign(now, true),
         }
         self.check_invariants();
@@ -194,10 +210,13 @@ impl Group {
     /// Panics if the machine contradicts itself; does nothing in a release build. Every entry ends with it.
     pub fn check_invariants(&self) {
         let all_up = self.routers.iter().all(|router| router.link == Some(true));
-        let any_down = self.routers.iter().any(|router| router.link == Some(false));
+        let obstructed = self.obstacle().is_some();
         debug_assert!(self.state != State::Active || all_up, "active needs all links up");
         debug_assert!(self.state != State::Backup || all_up, "backup needs all links up");
-        debug_assert!(self.finished || (self.state == State::Fault) == any_down, "fault is a link down");
+        debug_assert!(
+            self.finished || (self.state == State::Fault) == obstructed,
+            "fault is a link down, or trouble"
+        );
         debug_assert!(self.resign.is_none() || self.state == State::Active, "only an active one resigns");
         debug_assert!(!self.claimed || self.state == State::Active, "only an active one has claimed");
         debug_assert!(self.claim.is_none() || self.state == State::Backup, "only a backup claims");
@@ -254,21 +273,7 @@ impl Group {
     fn on_link(&mut self, now: Time, index: usize, up: bool) {
         let Some(router) = self.routers.get_mut(index) else { return };
         router.link = Some(up);
-        let down = self.routers.iter().position(|router| router.link == Some(false));
-        let all_up = self.routers.iter().all(|router| router.link == Some(true));
-        match (self.state, down) {
-            (State::Fault, None) if all_up => self.listen(now, String::from("all links are up, listening")),
-            (State::Fault, None) => self.change(now, State::Init, String::from("waiting for the links")),
-            (State::Init, None) if all_up => self.begin(now),
-            (State::Active, Some(down)) => self.on_fault(now, down),
-            (State::Init | State::Backup, Some(down)) => {
-                self.claim = None;
-                self.forget_adopted();
-                let source = self.routers[down].settings.source;
-                self.change(now, State::Fault, format!("the link of {source} is down"));
-            }
-            (State::Init | State::Backup | State::Active, None) | (State::Fault, Some(_)) => {}
-        }
+        self.reconsider(now);
     }
 
     /// Goes to Backup as if newly started: nothing heard before counts, and nothing shortens it.
@@ -277,6 +282,7 @@ impl Group {
             router.listen(now, self.version, self.priority, self.advert);
         }
         self.earliest = now + self.own_down();
+        self.preempt_at = None;
         self.claim = None;
         if self.state == State::Backup {
             self.reason = reason;
@@ -330,7 +336,9 @@ impl Group {
     fn effective_priority(&self) -> u8 {
         match self.claim {
             Some(Claim::Sent { .. }) => CLAIM,
-            Some(Claim::Waiting { .. }) | None if self.claimed => self.priority.max(CLAIMED),
+            Some(Claim::Waiting { .. }) | None if self.claimed && self.priority >= self.healthy => {
+                self.priority.max(CLAIMED)
+            }
             Some(Claim::Waiting { .. }) | None => self.priority,
         }
     }

@@ -1,6 +1,7 @@
 //! Stories for the machine: what goes in, what comes out, section by section of RFC 9568.
 
 mod adopt;
+mod health;
 mod planned;
 
 use std::net::Ipv4Addr;
@@ -30,11 +31,14 @@ fn settings(nets: u8, preempt: bool) -> Settings {
                 vrid: 51 + net,
                 source: on(OWN, net),
                 addresses: vec![Ipv4Addr::new(10, 0, net, 254)],
+                peers: Vec::new(),
             })
             .collect(),
         priority: 100,
+        healthy: 100,
         advert: Duration::from_millis(100),
         preempt,
+        preempt_delay: Duration::ZERO,
         version: VrrpVersion::V3,
         password: None,
     }
