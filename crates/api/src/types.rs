@@ -1,6 +1,6 @@
 //! What the API says. Times are milliseconds since 1970-01-01 UTC.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use relevo_model::cluster::Mode;
@@ -96,7 +96,7 @@ pub struct AddressStatus {
     /// Its name.
     pub name: AddressName,
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Its network.
     pub network: NetworkName,
     /// The interface here; `None` while unknown.
@@ -138,7 +138,7 @@ pub struct ServiceStatus {
     /// The pool that answers unless a rule chooses another one.
     pub pool: PoolName,
     /// Where it listens.
-    pub listen: Vec<SocketAddrV4>,
+    pub listen: Vec<SocketAddr>,
     /// Client connections now.
     pub connections: u64,
     /// Requests (mode `http`) or connections (mode `tcp`) since the start.

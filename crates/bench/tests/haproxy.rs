@@ -26,7 +26,7 @@ fn pool(name: &str, servers: u16) -> Pool {
 
 fn service(name: &str, mode: Mode, pool: &str, port: u16) -> Service {
     let mut service = Service::new(ServiceName::new(name), mode, PoolName::new(pool));
-    service.listen.push(Listen::plain(at(port)));
+    service.listen.push(Listen::plain(at(port).into()));
     service
 }
 
@@ -200,7 +200,7 @@ fn everything() -> ClusterFile {
     cluster.users = vec![Users { name: UsersName::new("staff"), users: vec![user] }];
     cluster.log.target = LogTarget::Syslog(PathBuf::from("/dev/log"));
     cluster.stats = Some(Stats {
-        listen: vec![at(18_070)],
+        listen: vec![at(18_070).into()],
         users: UsersName::new("staff"),
         admins: Some(UsersName::new("staff")),
         refresh: Duration::from_secs(5),

@@ -1,7 +1,7 @@
 //! Draws a lab in the terminal: networks, switches, what is plugged into them, and who is active. Pure.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use relevo_model::ClusterFile;
 
@@ -65,7 +65,7 @@ fn draw_switch(
     let _ = writeln!(text, "{branch} [{}]{notes}{}", switch.name, links(cluster, seen, switch));
     let mut leaves: Vec<Leaf> = Vec::new();
     if let Some(host) = cluster.lab.host.as_ref().filter(|host| host.switch.as_str() == switch.name) {
-        leaves.push(Leaf::of("this machine", host.ip));
+        leaves.push(Leaf::of("this machine", host.ip.into()));
     }
     for plug in cluster.lab.plugs.iter().filter(|plug| plug.switch.as_str() == switch.name) {
         if let Some(node) = seen.node(&plug.node) {
@@ -131,18 +131,20 @@ struct Leaf {
 }
 
 impl Leaf {
-    fn of(name: &str, ip: Ipv4Addr) -> Self {
+    fn of(name: &str, ip: IpAddr) -> Self {
         Self { name: name.to_owned(), address: ip.to_string(), notes: String::new() }
     }
 }
 
 fn leaf(cluster: &ClusterFile, node: &NodeStatus, network: &str) -> Leaf {
-    let configured =
-        cluster.node(&node.name).and_then(|one| one.address_on(network)).map(|address| address.ip);
+    let configured = cluster
+        .node(&node.name)
+        .and_then(|one| one.address_on(network))
+        .map(|address| IpAddr::V4(address.ip));
     let client = cluster.lab.clients.iter().find(|client| client.name.as_str() == node.name);
-    let address = configured.or_else(|| client.map(|client| client.ip));
+    let address = configured.or_else(|| client.map(|client| IpAddr::V4(client.ip)));
     let mut notes = Vec::new();
-    let on_network = |ip: Ipv4Addr| {
+    let on_network = |ip: IpAddr| {
         cluster.addresses.iter().any(|address| address.ip == ip && address.network.as_str() == network)
     };
     let held = node.addresses.iter().filter(|held| held.is_virtual && on_network(held.ip));

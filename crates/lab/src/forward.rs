@@ -24,7 +24,7 @@ pub(crate) fn listen(cluster: &ClusterFile) -> io::Result<Option<TcpListener>> {
 }
 
 /// Where the first service listens, if the host has a leg at all.
-pub(crate) fn target(cluster: &ClusterFile) -> Option<SocketAddrV4> {
+pub(crate) fn target(cluster: &ClusterFile) -> Option<SocketAddr> {
     cluster.lab.host.as_ref()?;
     Some(cluster.services.first()?.listen.first()?.at)
 }
@@ -59,8 +59,8 @@ pub(crate) fn start(cluster: &ClusterFile) -> io::Result<()> {
 }
 
 /// Carries bytes both ways until both sides have ended.
-fn carry(client: &TcpStream, target: SocketAddrV4) -> io::Result<()> {
-    let server = TcpStream::connect_timeout(&SocketAddr::V4(target), CONNECT_WITHIN)?;
+fn carry(client: &TcpStream, target: SocketAddr) -> io::Result<()> {
+    let server = TcpStream::connect_timeout(&target, CONNECT_WITHIN)?;
     thread::scope(|scope| {
         scope.spawn(|| one_way(client, &server));
         one_way(&server, client);

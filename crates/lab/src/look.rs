@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub(crate) fn node_status(lab: &Lab, node: &str) -> Result<Status> {
 fn machine(lab: &Lab, inventory: &Inventory, name: &str, kind: NodeKind) -> NodeStatus {
     let proc = proc_of_keeper(lab.keeper.pid);
     let holder = lab.spaces.get(name).copied().unwrap_or_default();
-    let virtual_addresses: BTreeSet<Ipv4Addr> = lab.cluster().addresses.iter().map(|one| one.ip).collect();
+    let virtual_addresses: BTreeSet<IpAddr> = lab.cluster().addresses.iter().map(|one| one.ip).collect();
     let held = held_addresses(&proc.join(holder.to_string()));
     let plugs = lab.cluster().lab.plugs.iter().filter(|plug| plug.node.as_str() == name);
     let plug_status = |plug: &relevo_model::cluster::Plug| PlugStatus {
@@ -140,9 +140,18 @@ fn main_state<'a>(proc: &Path, mains: impl Iterator<Item = &'a MainReport>) -> M
 
 /// The addresses of a network, from the kernel's table of local addresses (`/proc/PID/net/fib_trie`): each address is
 /// a line `|-- ADDRESS` with a line `/32 host LOCAL` somewhere under it.
-fn held_addresses(process: &Path) -> Vec<Ipv4Addr> {
-    let text = fs::read_to_string(process.join("net/fib_trie")).unwrap_or_default();
-    parse_held(&text)
+/// IPv6 addresses are listed in `if_inet6`; those that every interface makes for itself (link-local) are left out.
+fn held_addresses(process: &Path) -> Vec<IpAddr> {
+    let read = |path: &str| fs::read_to_string(process.join(path)).unwrap_or_default();
+    let (held4, held6) = (parse_held(&read("net/fib_trie")), parse_held6(&read("net/if_inet6")));
+    held4.into_iter().map(IpAddr::V4).chain(held6.into_iter().map(IpAddr::V6)).collect()
+}
+
+fn parse_held6(text: &str) -> Vec<Ipv6Addr> {
+    let addresses =
+        text.lines().filter_map(|line| u128::from_str_radix(line.split_whitespace().next()?, 16).ok());
+    let held: BTreeSet<Ipv6Addr> = addresses.map(Ipv6Addr::from_bits).collect();
+    held.into_iter().filter(|ip| !ip.is_loopback() && !ip.is_unicast_link_local()).collect()
 }
 
 fn parse_held(text: &str) -> Vec<Ipv4Addr> {

@@ -8,7 +8,7 @@
 //! opens its socket and then leaves the node's namespaces: it is no process of the node any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,7 +29,7 @@ pub struct Options {
     /// What the node is called in the events.
     pub node: NodeName,
     /// The addresses of interest; others are not reported.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Leave the node's namespaces once the socket is open.
     pub leave: bool,
 }
@@ -52,15 +52,15 @@ pub fn watch(
     }
     let mut holders = Holders::new(options);
     for address in held {
-        holders.add(address.ip, address.index).iter().for_each(&mut sink);
+        holders.add(address.ip.into(), address.index).iter().for_each(&mut sink);
     }
     while !stopped() {
         match monitor.next(TICK)? {
             Some(Event::AddressAdded(address)) => {
-                holders.add(address.ip, address.index).iter().for_each(&mut sink)
+                holders.add(address.ip.into(), address.index).iter().for_each(&mut sink)
             }
             Some(Event::AddressRemoved(address)) => {
-                holders.remove(address.ip, address.index).iter().for_each(&mut sink);
+                holders.remove(address.ip.into(), address.index).iter().for_each(&mut sink);
             }
             Some(Event::Overrun) => {
                 anyhow::bail!("the kernel told more than could be read: events were lost")
@@ -74,7 +74,7 @@ pub fn watch(
 /// On which interfaces each address of interest is.
 struct Holders<'a> {
     options: &'a Options,
-    interfaces: BTreeMap<Ipv4Addr, BTreeSet<u32>>,
+    interfaces: BTreeMap<IpAddr, BTreeSet<u32>>,
 }
 
 impl<'a> Holders<'a> {
@@ -82,20 +82,20 @@ impl<'a> Holders<'a> {
         Self { options, interfaces: options.addresses.iter().map(|ip| (*ip, BTreeSet::new())).collect() }
     }
 
-    fn add(&mut self, ip: Ipv4Addr, interface: u32) -> Option<Holding> {
+    fn add(&mut self, ip: IpAddr, interface: u32) -> Option<Holding> {
         let interfaces = self.interfaces.get_mut(&ip)?;
         let first = interfaces.is_empty();
         interfaces.insert(interface);
         first.then(|| self.event(ip, true))
     }
 
-    fn remove(&mut self, ip: Ipv4Addr, interface: u32) -> Option<Holding> {
+    fn remove(&mut self, ip: IpAddr, interface: u32) -> Option<Holding> {
         let interfaces = self.interfaces.get_mut(&ip)?;
         let last = interfaces.remove(&interface) && interfaces.is_empty();
         last.then(|| self.event(ip, false))
     }
 
-    fn event(&self, ip: Ipv4Addr, held: bool) -> Holding {
+    fn event(&self, ip: IpAddr, held: bool) -> Holding {
         Holding { at: clock::now(), node: self.options.node.clone(), ip, held }
     }
 }
@@ -104,9 +104,9 @@ impl<'a> Holders<'a> {
 mod tests {
     use super::*;
 
-    const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 254);
+    const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 1, 254));
 
-    fn options(addresses: Vec<Ipv4Addr>) -> Options {
+    fn options(addresses: Vec<IpAddr>) -> Options {
         Options { node: "bal1".into(), addresses, leave: false }
     }
 
@@ -114,7 +114,7 @@ mod tests {
     fn refreshes_and_other_addresses_are_no_events() {
         let options = options(vec![VIP]);
         let mut holders = Holders::new(&options);
-        assert!(holders.add(Ipv4Addr::new(172, 16, 1, 250), 2).is_none());
+        assert!(holders.add(IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 1, 250)), 2).is_none());
         assert!(holders.add(VIP, 2).is_some_and(|event| event.held && event.ip == VIP));
         assert!(holders.add(VIP, 2).is_none());
         assert!(holders.remove(VIP, 2).is_some_and(|event| !event.held));
@@ -134,10 +134,15 @@ mod tests {
     #[test]
     fn what_is_held_at_the_beginning_is_told() {
         let mut events = Vec::new();
-        watch(&options(vec![Ipv4Addr::LOCALHOST, VIP]), |event| events.push(event.clone()), || true).unwrap();
+        watch(
+            &options(vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), VIP]),
+            |event| events.push(event.clone()),
+            || true,
+        )
+        .unwrap();
         assert_eq!(
             events.iter().map(|event| (event.ip, event.held)).collect::<Vec<_>>(),
-            [(Ipv4Addr::LOCALHOST, true)]
+            [(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), true)]
         );
     }
 }

@@ -1,6 +1,6 @@
 //! What can be seen of a running lab: words only; how it is seen is in [`crate::handle`].
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use relevo_api::types::{GroupState, Status};
 use serde::Serialize;
@@ -86,7 +86,7 @@ pub struct ProcessStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct HeldAddress {
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Whether it is one of the cluster's virtual addresses.
     pub is_virtual: bool,
 }
@@ -188,7 +188,7 @@ impl LabStatus {
     }
 
     /// The nodes that hold this address right now.
-    pub fn holders(&self, ip: Ipv4Addr) -> Vec<&str> {
+    pub fn holders(&self, ip: IpAddr) -> Vec<&str> {
         let holds = |node: &&NodeStatus| node.addresses.iter().any(|held| held.ip == ip);
         self.nodes.iter().filter(holds).map(|node| node.name.as_str()).collect()
     }

@@ -8,9 +8,9 @@ mod names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Role, Switch};
+use relevo_model::cluster::{Family, Role, Switch};
 
 use crate::faults::Damage;
 use crate::registry::KEEPER;
@@ -108,7 +108,7 @@ pub(crate) struct Topology {
     /// The cables.
     pub(crate) cables: Vec<Cable>,
     /// Addresses by namespace (`None`: the keeper's own) and interface.
-    addresses: Vec<(Option<String>, String, Ipv4Net)>,
+    addresses: Vec<(Option<String>, String, IpNet)>,
     switches: Vec<Switch>,
 }
 
@@ -173,6 +173,11 @@ impl Topology {
         text
     }
 
+    /// Whether a machine has an IPv6 address.
+    pub(crate) fn speaks_v6(&self) -> bool {
+        self.addresses.iter().any(|(.., net)| matches!(net, IpNet::V6(_)))
+    }
+
     /// Commands for `ip -batch` inside a namespace (`None`: the keeper's own): addresses, ports, everything up.
     pub(crate) fn commands_inside(&self, space: Option<&str>) -> String {
         let mut text = String::new();
@@ -184,7 +189,7 @@ impl Topology {
             }
         }
         for (_, interface, net) in self.addresses.iter().filter(|(at, ..)| at.as_deref() == space) {
-            let _ = writeln!(text, "address add {net} broadcast + dev {interface}");
+            let _ = writeln!(text, "{}", address_add(net, interface));
             let _ = writeln!(text, "link set dev {interface} up");
         }
         text
@@ -254,7 +259,7 @@ impl Topology {
             );
             let _ = writeln!(text, "link set dev {TUNNEL} master {BRIDGE}");
             for (_, interface, net) in self.addresses.iter().filter(|(at, ..)| at.as_deref() == Some(name)) {
-                let _ = writeln!(text, "address add {net} broadcast + dev {interface}");
+                let _ = writeln!(text, "{}", address_add(net, interface));
             }
         }
         if switch.stp {
@@ -313,12 +318,17 @@ impl Topology {
                     plug.switch
                 )));
             }
-            let (ip, wanted) = match (
+            let (ips, wanted) = match (
                 cluster.node(machine).and_then(|node| node.address_on(network)),
                 cluster.lab.clients.iter().find(|client| client.name == plug.node),
             ) {
-                (Some(address), _) => (address.ip, address.interface.as_deref().unwrap_or(network)),
-                (None, Some(client)) => (client.ip, network),
+                (Some(address), _) => {
+                    (address.all().collect::<Vec<_>>(), address.interface.as_deref().unwrap_or(network))
+                }
+                (None, Some(client)) => {
+                    let own = [Some(client.ip.into()), client.ip6.map(std::net::IpAddr::V6)];
+                    (own.into_iter().flatten().collect(), network)
+                }
                 (None, None) => {
                     return Err(LabError::wrong(format!(
                         "{machine} has a cable but no address on {network}"
@@ -326,7 +336,9 @@ impl Topology {
                 }
             };
             let a = names.end(Some(machine), plain(wanted)?);
-            self.addresses.push((a.space.clone(), a.interface.clone(), within(cluster, network, ip)));
+            for ip in ips {
+                self.addresses.push((a.space.clone(), a.interface.clone(), within(cluster, network, ip)));
+            }
             self.cables.push(Cable {
                 purpose: CableUse::Plug { network: network.to_owned() },
                 a,
@@ -348,7 +360,7 @@ impl Topology {
                 )));
             };
             let a = names.end(Some(&switch.name), UPLINK);
-            let net = within(cluster, &over.network, tunnel.ip);
+            let net = within(cluster, &over.network, tunnel.ip.into());
             self.addresses.push((a.space.clone(), a.interface.clone(), net));
             self.cables.push(Cable {
                 purpose: CableUse::Uplink,
@@ -364,7 +376,7 @@ impl Topology {
     fn plug_host(&mut self, cluster: &ClusterFile, names: &mut Names) {
         let Some(host) = &cluster.lab.host else { return };
         let a = names.end(None, &format!("relevo-{}", cluster.name));
-        self.addresses.push((None, a.interface.clone(), within(cluster, &host.network, host.ip)));
+        self.addresses.push((None, a.interface.clone(), within(cluster, &host.network, host.ip.into())));
         self.cables.push(Cable {
             purpose: CableUse::Host,
             a,
@@ -409,9 +421,17 @@ fn mtu_words(mtu: Option<u32>) -> String {
     mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default()
 }
 
-fn within(cluster: &ClusterFile, network: &str, ip: std::net::Ipv4Addr) -> Ipv4Net {
-    let prefix = cluster.network(network).map_or(32, |network| network.subnet.prefix_len());
-    Ipv4Net::new(ip, prefix).unwrap_or_else(|_| Ipv4Net::from(ip))
+fn address_add(net: &IpNet, interface: &str) -> String {
+    match net {
+        IpNet::V4(_) => format!("address add {net} broadcast + dev {interface}"),
+        // Usable at once: nobody else of the lab has it.
+        IpNet::V6(_) => format!("address add {net} dev {interface} nodad"),
+    }
+}
+
+fn within(cluster: &ClusterFile, network: &str, ip: std::net::IpAddr) -> IpNet {
+    let prefix = cluster.network(network).and_then(|network| network.prefix_len(Family::of(ip)));
+    prefix.and_then(|prefix| IpNet::new(ip, prefix).ok()).unwrap_or_else(|| IpNet::from(ip))
 }
 
 /// Whether a node runs `relevo node run`.

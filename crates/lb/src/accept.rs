@@ -99,7 +99,7 @@ fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr)
     let here = local.frontend.config.listen.get(listen);
     let (tls, is_proxied) = here.map_or((false, false), |listen| (listen.tls, listen.proxy_protocol));
     let mut presence = Presence::new(handle, tls);
-    let at = local.frontend.listen.get(listen).copied().map(SocketAddr::V4);
+    let at = local.frontend.listen.get(listen).copied();
     // Of an address that stands for all, the kernel knows which one it was.
     let at = at.filter(|at| !at.ip().is_unspecified()).or_else(|| stream.local_addr().ok());
     presence.set_ends(Ends { source: peer, destination: at.unwrap_or(peer) });

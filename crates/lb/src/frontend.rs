@@ -1,7 +1,7 @@
 //! A service as all threads see it: where clients come in, and their limits. Who answers is its pool, a
 //! [`crate::backend::Backend`].
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use relevo_model::cluster::Service;
@@ -33,7 +33,7 @@ pub(crate) struct Frontend {
     /// What is answered instead of a short sentence.
     pub(crate) pages: Pages,
     /// Where it really listens, in the order of its `listen`.
-    pub(crate) listen: Vec<SocketAddrV4>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// The Host for clients of HTTP/1.0 that send none.
     pub(crate) host: Vec<u8>,
     /// One for each worker.
@@ -70,7 +70,7 @@ impl Frontend {
         config: Service,
         pools: Places,
         rules: Option<Arc<RuleSet>>,
-        listen: Vec<SocketAddrV4>,
+        listen: Vec<SocketAddr>,
         tls: FrontendTls,
         former: Option<&Self>,
         workers: usize,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(crate) struct Generation {
 pub(crate) struct Door {
     pub(crate) place: Place,
     /// Where it really is.
-    at: SocketAddrV4,
+    at: SocketAddr,
     /// The place among the frontends.
     pub(crate) frontend: usize,
     /// The place in its `listen`.
@@ -54,7 +54,7 @@ pub(crate) struct Door {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// As wanted.
-    at: SocketAddrV4,
+    at: SocketAddr,
     /// Whether it is for datagrams.
     udp: bool,
     /// With port 0 the kernel chooses: then each wish is a place of its own.
@@ -83,7 +83,7 @@ pub enum ApplyError {
         /// The service that wanted it.
         service: ServiceName,
         /// The address and port.
-        at: SocketAddrV4,
+        at: SocketAddr,
     },
     /// The kernel refused to listen there.
     #[error("service {service}: cannot listen on {at}")]
@@ -91,7 +91,7 @@ pub enum ApplyError {
         /// The service.
         service: ServiceName,
         /// The address and port.
-        at: SocketAddrV4,
+        at: SocketAddr,
         /// What the kernel said.
         #[source]
         source: io::Error,
@@ -293,7 +293,7 @@ impl Builder<'_> {
                         .map_err(|source| refused(service, door.at, source))?,
                 };
                 // Port 0: the first socket's port is everyone's.
-                if let Ok(SocketAddr::V4(local)) = socket.local_addr() {
+                if let Ok(local) = socket.local_addr() {
                     door.at = local;
                 }
                 sockets.push((door.place.clone(), socket));
@@ -304,10 +304,11 @@ impl Builder<'_> {
 
     /// Whether one of our own sockets is in the way: on all addresses where one is wanted, or the other way round. It
     /// leaves with the former configuration, or the kernel gives each client to the more exact one.
-    fn overlaps(&self, at: SocketAddrV4, udp: bool) -> bool {
+    fn overlaps(&self, at: SocketAddr, udp: bool) -> bool {
         let in_the_way = |door: &Door| {
             door.place.udp == udp
                 && door.at.port() == at.port()
+                && door.at.is_ipv4() == at.is_ipv4()
                 && (door.at.ip().is_unspecified() || at.ip().is_unspecified())
         };
         self.former.doors.iter().any(in_the_way)
@@ -329,7 +330,7 @@ fn pool_tls(pool: &Pool) -> Result<BackendTls, TlsError> {
     Ok(BackendTls { traffic, checks })
 }
 
-fn refused(service: &Service, at: SocketAddrV4, source: io::Error) -> ApplyError {
+fn refused(service: &Service, at: SocketAddr, source: io::Error) -> ApplyError {
     let service = service.name.clone();
     if source.kind() == io::ErrorKind::AddrInUse {
         ApplyError::AddressInUse { service, at }

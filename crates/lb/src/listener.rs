@@ -1,7 +1,7 @@
 //! Listening sockets: one for each worker and address, so that the kernel spreads connections.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use socket2::{Domain, Protocol, Type};
@@ -22,16 +22,16 @@ const BACKLOG: i32 = 4096;
 
 /// Fails with `AddrInUse` if another program, or another service, listens there. Sockets that share a port by
 /// `SO_REUSEPORT` would otherwise take half of each other's connections without a word.
-pub(crate) fn ensure_free(at: SocketAddrV4, udp: bool) -> io::Result<()> {
+pub(crate) fn ensure_free(at: SocketAddr, udp: bool) -> io::Result<()> {
     if udp {
         return udp::socket::ensure_free(at);
     }
-    let socket = socket()?;
-    socket.bind(&SocketAddr::V4(at).into())
+    let socket = socket(at)?;
+    socket.bind(&at.into())
 }
 
 /// Listens, on an address that may not be on this machine yet. `udp`: for datagrams.
-pub(crate) fn listen(at: SocketAddrV4, udp: bool) -> io::Result<Socket> {
+pub(crate) fn listen(at: SocketAddr, udp: bool) -> io::Result<Socket> {
     Ok(if udp { Socket::Udp(udp::socket::listen(at)?) } else { Socket::Tcp(listen_tcp(at)?) })
 }
 
@@ -58,21 +58,33 @@ impl Socket {
     }
 }
 
-fn listen_tcp(at: SocketAddrV4) -> io::Result<TcpListener> {
-    let socket = socket()?;
+fn listen_tcp(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(at)?;
     socket.set_reuse_port(true)?;
     // Inherited by accepted connections: one system call less for each.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::V4(at).into())?;
+    socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-fn socket() -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn socket(at: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a former process may still be in TIME-WAIT.
     socket.set_reuse_address(true)?;
-    socket.set_freebind_v4(true)?;
+    free_bind(&socket, at)?;
     Ok(socket)
+}
+
+/// Lets a socket be on an address that this machine does not have yet. An IPv6 socket stays off IPv4: that is listened
+/// on where it is written.
+pub(crate) fn free_bind(socket: &socket2::Socket, at: SocketAddr) -> io::Result<()> {
+    match at {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true),
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What the engine tells about itself.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use relevo_model::cluster::{Balance, Mode};
@@ -29,7 +29,7 @@ pub struct ServiceSnapshot {
     /// The pool that answers unless a rule says otherwise.
     pub pool: PoolName,
     /// Where it listens; a port 0 of the file is the one that the kernel chose.
-    pub listen: Vec<SocketAddrV4>,
+    pub listen: Vec<SocketAddr>,
     /// Client connections now.
     pub connections: u64,
     /// Requests (mode `http`) or connections (mode `tcp`) since the start.

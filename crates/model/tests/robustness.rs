@@ -294,10 +294,10 @@ proptest! {
         prop_assert_eq!(&weights, &wish.weights);
         // Everybody is plugged in exactly once for each network, and nobody shares an address.
         prop_assert_eq!(cluster.lab.plugs.len(), usize::from(wish.directors) + wish.weights.len() + 1);
-        let mut ips: Vec<_> = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| address.ip).collect();
+        let mut ips: Vec<_> = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| std::net::IpAddr::V4(address.ip)).collect();
         ips.extend(cluster.addresses.iter().map(|address| address.ip));
-        ips.extend(cluster.lab.clients.iter().map(|client| client.ip));
-        ips.extend(cluster.lab.host.iter().map(|host| host.ip));
+        ips.extend(cluster.lab.clients.iter().map(|client| std::net::IpAddr::V4(client.ip)));
+        ips.extend(cluster.lab.host.iter().map(|host| std::net::IpAddr::V4(host.ip)));
         let all = ips.len();
         ips.sort();
         ips.dedup();

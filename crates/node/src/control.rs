@@ -1,6 +1,6 @@
 //! Answers the control API: asks the director and the balancer, and remembers what the operator wants.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
@@ -144,7 +144,7 @@ impl Node {
     pub(crate) fn serve_stats(
         &self,
         cluster: &ClusterFile,
-        inherited: Vec<(SocketAddrV4, OwnedFd)>,
+        inherited: Vec<(SocketAddr, OwnedFd)>,
     ) -> Result<(), stats::StatsError> {
         let wanted = cluster.stats.as_ref().map_or(&[][..], |stats| &stats.listen);
         let mut server = self.stats.lock().unwrap_or_else(PoisonError::into_inner);

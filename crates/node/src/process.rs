@@ -1,6 +1,6 @@
 //! The life of the process: everything that must be there is had or refused, then it runs until a signal.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -318,7 +318,7 @@ struct Places {
 #[derive(Default)]
 struct Remains {
     former: relevo_lb::Former,
-    stats: Vec<(SocketAddrV4, OwnedFd)>,
+    stats: Vec<(SocketAddr, OwnedFd)>,
 }
 
 impl Places {

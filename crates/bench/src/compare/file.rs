@@ -238,7 +238,7 @@ access = "stdout"
                 let name = service.name.as_str();
                 let moved = balancer::read(&scene(&text, name, &place).unwrap()).unwrap();
                 let [only] = moved.services.as_slice() else { panic!("one service") };
-                assert_eq!((only.listen[0].at, only.mode), (place.listen, service.mode));
+                assert_eq!((only.listen[0].at, only.mode), (place.listen.into(), service.mode));
                 let pool = moved.pool_of(only).unwrap();
                 let servers: Vec<SocketAddrV4> = pool.servers.iter().map(|server| server.at).collect();
                 assert_eq!(servers, place.servers);

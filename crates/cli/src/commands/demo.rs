@@ -106,7 +106,7 @@ fn crash(lab: &Lab, stopped: &AtomicBool) -> Result<Outcome, Failure> {
 
 fn holder(lab: &Lab, facts: &Facts) -> Result<String, Failure> {
     let status = lab.status().map_err(failure)?;
-    let holders = status.holders(*facts.target.ip());
+    let holders = status.holders(facts.target.ip());
     Ok(holders.first().map_or_else(|| "nobody".to_owned(), |name| (*name).to_owned()))
 }
 

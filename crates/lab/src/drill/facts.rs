@@ -1,6 +1,6 @@
 //! What a drill must know of a cluster before it starts: whom to ask, where from, and who may answer.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Mode, Pool, Role, Service};
@@ -11,13 +11,13 @@ use relevo_model::{NetworkName, NodeName, SwitchName};
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Where the service is asked.
-    pub target: SocketAddrV4,
+    pub target: SocketAddr,
     /// The network of the asked address.
     pub network: NetworkName,
     /// The group of addresses that moves.
     pub group: Group,
     /// All addresses of the group, the asked one among them.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// The service that is asked.
     pub service: Service,
     /// Who answers it.
@@ -48,7 +48,7 @@ impl Facts {
                 service.listen.iter().filter(|listen| !listen.tls && !listen.proxy_protocol).find_map(
                     |listen| {
                         let address =
-                            cluster.addresses.iter().find(|address| address.ip == *listen.at.ip())?;
+                            cluster.addresses.iter().find(|address| address.ip == listen.at.ip())?;
                         Some((service, listen.at, address))
                     },
                 )

@@ -1,7 +1,7 @@
 //! The eyes of a drill: a probe in a client and a watch in each director, collected while they look.
 
 use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,7 +128,7 @@ impl Observation {
     }
 
     /// Who holds an address right now, as far as the watches told.
-    pub(super) fn holders(&self, ip: Ipv4Addr) -> Vec<NodeName> {
+    pub(super) fn holders(&self, ip: IpAddr) -> Vec<NodeName> {
         let mut holders: Vec<NodeName> = Vec::new();
         for holding in self.lock().holdings.iter().filter(|holding| holding.ip == ip) {
             holders.retain(|node| *node != holding.node);

@@ -130,7 +130,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Nobody does, or more than one.
     pub fn active(&self) -> Result<NodeName, Stop> {
-        let ip = *self.facts.target.ip();
+        let ip = self.facts.target.ip();
         let holders = match &self.observation {
             Some(observation) => observation.holders(ip),
             None => self.status()?.holders(ip).into_iter().map(NodeName::new).collect(),
@@ -211,7 +211,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Not in time.
     pub fn wait_moved(&self, from: &str, within: Duration) -> Result<(), Stop> {
-        let ip = *self.facts.target.ip();
+        let ip = self.facts.target.ip();
         let what = format!("no other director took {ip} within {} s", within.as_secs());
         if self.observation.is_none() {
             return self.wait(within, LOOK_EVERY, &what, |stage| {
@@ -226,7 +226,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Not in time.
     pub fn wait_left(&self, node: &str, within: Duration) -> Result<(), Stop> {
-        let ip = *self.facts.target.ip();
+        let ip = self.facts.target.ip();
         let what = format!("{node} still held {ip} after {} s", within.as_secs());
         self.wait(within, LOOK_EVERY, &what, |stage| Ok(!stage.status()?.holders(ip).contains(&node)))
     }
@@ -296,7 +296,7 @@ impl<'a> Stage<'a> {
         let seen = self.observation.take()?.finish();
         let start = self.start.unwrap_or(end);
         Some(Record {
-            address: *self.facts.target.ip(),
+            address: self.facts.target.ip(),
             marks: Marks { start, fault: self.fault.unwrap_or(start), undone: self.undone, end },
             probes: seen.probes,
             holdings: seen.holdings,

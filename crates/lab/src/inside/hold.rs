@@ -35,7 +35,8 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     let [folder, name, kind] = arguments else { return report("hold: what?") };
     let name = name.to_string_lossy();
     let registry = Registry::at(PathBuf::from(folder));
-    if let Err(error) = prepare(&registry, &name, kind == "machine") {
+    if let Err(error) = prepare(&registry, &name, kind == "machine" || kind == "machine6", kind == "machine6")
+    {
         let _ = writeln!(io::stdout(), "{name}: {error:#}");
         return ExitCode::FAILURE;
     }
@@ -45,13 +46,15 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn prepare(registry: &Registry, name: &str, is_machine: bool) -> anyhow::Result<()> {
+fn prepare(registry: &Registry, name: &str, is_machine: bool, speaks_v6: bool) -> anyhow::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS)
         .context("cannot make its namespaces")?;
     sethostname(name).context("cannot set its host name")?;
-    // No IPv6 neighbours, routers and duplicate address detection in a lab that speaks IPv4 only.
+    // No IPv6 neighbours and routers in a lab that speaks IPv4 only; no duplicate address detection in any: nobody
+    // shares an address.
     for which in ["all", "default"] {
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
+        let set = |key: &str, value: &str| fs::write(format!("/proc/sys/net/ipv6/conf/{which}/{key}"), value);
+        let _ = if speaks_v6 { set("accept_dad", "0") } else { set("disable_ipv6", "1") };
     }
     // A `/sys` that shows this network. In some containers the kernel does not allow it; nothing depends on it but
     // the ports' states in `relevo lab status`.

@@ -86,6 +86,7 @@ fn hold(registry: &Registry, topology: &Topology) -> Result<BTreeMap<String, i32
     let mut children: Vec<(&str, Child)> = Vec::new();
     for space in &topology.spaces {
         let kind = match space.kind {
+            SpaceKind::Node | SpaceKind::Client if topology.speaks_v6() => "machine6",
             SpaceKind::Node | SpaceKind::Client => "machine",
             SpaceKind::Switch => "switch",
         };

@@ -1,6 +1,6 @@
 //! What was seen during one run, in the order it was seen. Probes and watches print these as JSON lines.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use relevo_model::{NodeName, Time};
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,7 @@ pub struct Holding {
     /// The node.
     pub node: NodeName,
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// `true`: it was put on; `false`: it left.
     pub held: bool,
 }
@@ -107,7 +107,7 @@ pub struct Marks {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The address that the client asked.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// When the drill did what.
     pub marks: Marks,
     /// What the client saw.

@@ -12,7 +12,7 @@
 //! - **two holders**: the longest time that two nodes had one address at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::{NodeName, Time};
@@ -141,7 +141,7 @@ fn moves(record: &Record) -> impl Iterator<Item = &Holding> {
     arrivals.into_iter()
 }
 
-fn holders_at(holdings: &[Holding], ip: Ipv4Addr, when: Time) -> BTreeSet<NodeName> {
+fn holders_at(holdings: &[Holding], ip: IpAddr, when: Time) -> BTreeSet<NodeName> {
     let mut ordered: Vec<&Holding> = holdings.iter().filter(|h| h.ip == ip && h.at <= when).collect();
     ordered.sort_by_key(|holding| holding.at);
     let mut holders = BTreeSet::new();
@@ -160,7 +160,7 @@ fn two_holders(holdings: &[Holding], end: Time) -> u64 {
     let mut ordered: Vec<&Holding> = holdings.iter().collect();
     // An address that leaves and one that comes at the same instant were never there together.
     ordered.sort_by_key(|holding| (holding.at, holding.held));
-    let mut holders: BTreeMap<Ipv4Addr, (BTreeSet<&NodeName>, Option<Time>)> = BTreeMap::new();
+    let mut holders: BTreeMap<IpAddr, (BTreeSet<&NodeName>, Option<Time>)> = BTreeMap::new();
     let mut longest = Duration::ZERO;
     for holding in ordered {
         let (nodes, doubled) = holders.entry(holding.ip).or_default();
@@ -199,8 +199,8 @@ mod tests {
     use super::*;
     use crate::report::event::CutReason;
 
-    const VIP: Ipv4Addr = Ipv4Addr::new(172, 16, 1, 254);
-    const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+    const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 1, 254));
+    const INSIDE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 254));
 
     fn ms(value: u64) -> Time {
         Time::from_millis(value)
@@ -214,7 +214,7 @@ mod tests {
         ProbeEvent::Lost { sent: ms(sent), at: ms(at), why }
     }
 
-    fn holding(at: u64, node: &str, ip: Ipv4Addr, held: bool) -> Holding {
+    fn holding(at: u64, node: &str, ip: IpAddr, held: bool) -> Holding {
         Holding { at: ms(at), node: NodeName::new(node), ip, held }
     }
 

@@ -93,7 +93,7 @@ fn holds(record: &Record, node: &str, when: Time) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
 
     use super::*;
     use crate::report::event::{Holding, LostReason, Marks};
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_crash_is_drawn() {
         let ms = Time::from_millis;
-        let ip = Ipv4Addr::new(172, 16, 1, 254);
+        let ip = IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 1, 254));
         let holding = |at, node: &str, held| Holding { at: ms(at), node: node.into(), ip, held };
         let answer =
             |n: u64| ProbeEvent::Answer { sent: ms(n * 10), at: ms(n * 10 + 1), status: 200, server: None };

@@ -100,7 +100,7 @@ fn what_stays_keeps_its_socket_its_state_and_its_connections() {
     let applied = rig.engine.apply(&cluster([next])).unwrap();
     assert_eq!((applied.opened, applied.closed), (0, 0));
     let snapshot = rig.engine.snapshot();
-    assert_eq!((snapshot.services[0].listen[0], snapshot.services[0].requests), (rig.at, 10));
+    assert_eq!((snapshot.services[0].listen[0], snapshot.services[0].requests), (rig.at.into(), 10));
     let [first, second, third] = &snapshot.pools[0].servers[..] else { panic!("{snapshot:?}") };
     assert_eq!((first.requests, first.weight, second.admin), (5, 5, Admin::Drain));
     assert_eq!((third.requests, third.admin), (0, Admin::Ready));

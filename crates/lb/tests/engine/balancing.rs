@@ -198,7 +198,7 @@ fn what_was_wanted_before_holds_from_the_first_request_on() {
         vec![wish("server1", Admin::Maint), wish("server2", Admin::Drain), wish("nobody", Admin::Maint)];
     let settings = Settings { workers: 2, admin, ..Settings::default() };
     let engine = Engine::start(settings, &cluster([service])).unwrap();
-    let rig = Rig { at: engine.snapshot().services[0].listen[0], engine };
+    let rig = Rig { at: crate::rig::v4(engine.snapshot().services[0].listen[0]), engine };
     for _ in 0..10 {
         assert_eq!(rig.get("/").body, "three");
     }
@@ -297,7 +297,7 @@ fn an_address_that_is_not_here_can_be_listened_on() {
     let server = Origin::named("one");
     let mut service = service(&[server.at]);
     // TEST-NET-1 (RFC 5737): no machine has it.
-    service.listen[0].at.set_ip(Ipv4Addr::new(192, 0, 2, 1));
+    service.listen[0].at.set_ip(Ipv4Addr::new(192, 0, 2, 1).into());
     Engine::start(
         Settings { workers: 1, cpu_pin: Some(vec![0]), ..Settings::default() },
         &cluster([service]),

@@ -25,7 +25,7 @@ impl Logged {
         let mut cluster = cluster([front]);
         cluster.log = AccessLog { target: LogTarget::File(path.clone()), format };
         let engine = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster).unwrap();
-        let at = engine.snapshot().services[0].listen[0];
+        let at = crate::rig::v4(engine.snapshot().services[0].listen[0]);
         Self { engine, cluster, at, path }
     }
 

@@ -259,8 +259,8 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) fn connect(at: SocketAddrV4) -> Self {
-        let stream = TcpStream::connect(at).unwrap();
+    pub(crate) fn connect(at: impl Into<SocketAddr>) -> Self {
+        let stream = TcpStream::connect(at.into()).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.set_write_timeout(Some(LONG)).unwrap();
@@ -351,7 +351,7 @@ pub(crate) fn service(servers: &[SocketAddrV4]) -> Front {
     pool.timeouts = PoolTimeouts { connect: LONG, server: LONG, queue: LONG };
     pool.servers = servers.iter().enumerate().map(server).collect();
     let mut service = Service::new("web".into(), Mode::Http, "web".into());
-    service.listen = vec![Listen::plain(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))];
+    service.listen = vec![Listen::plain(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))];
     service.timeouts = Timeouts { client: LONG, request: LONG, keep_alive: LONG, tunnel: None };
     service.limits.connections = 1000;
     Front { service, pool }
@@ -386,7 +386,7 @@ impl Rig {
     pub(crate) fn run(cluster: &ClusterFile) -> Self {
         let settings = Settings { workers: 2, ..Settings::default() };
         let engine = Engine::start(settings, cluster).unwrap();
-        let at = engine.snapshot().services[0].listen[0];
+        let at = v4(engine.snapshot().services[0].listen[0]);
         Self { engine, at }
     }
 
@@ -411,4 +411,10 @@ impl Rig {
     pub(crate) fn wait_health(&self, number: usize, health: Health) {
         wait_until(&format!("server {number} is {health:?}"), || self.server(number).health == health);
     }
+}
+
+/// An address that is IPv4's.
+pub(crate) fn v4(at: SocketAddr) -> SocketAddrV4 {
+    let SocketAddr::V4(at) = at else { panic!("{at} is not IPv4") };
+    at
 }

@@ -125,7 +125,7 @@ fn sessions_go_on_even_after_certificates_were_read_anew() {
     let front = with_tls(service(&[origin.at]), server_tls(&[&chain]));
     let cluster = cluster([front]);
     let engine = Engine::start(Settings { workers: 2, ..Settings::default() }, &cluster).unwrap();
-    let at = engine.snapshot().services[0].listen[0];
+    let at = crate::rig::v4(engine.snapshot().services[0].listen[0]);
     for version in ["-tls1_3", "-tls1_2"] {
         let session = authority.folder.0.join(version);
         let session = session.to_str().unwrap();
@@ -148,7 +148,7 @@ fn certificates_are_read_anew_without_a_break_and_their_ends_are_told() {
     let origin = Origin::named("a");
     let cluster = cluster([with_tls(service(&[origin.at]), server_tls(&[&chain]))]);
     let engine = Engine::start(Settings { workers: 2, ..Settings::default() }, &cluster).unwrap();
-    let at = engine.snapshot().services[0].listen[0];
+    let at = crate::rig::v4(engine.snapshot().services[0].listen[0]);
     assert!(curl(&authority.file, "old.org", at, "/", &[]).good);
     authority.issue("a.pem", &["new.org"]);
     engine.apply(&cluster).unwrap();

@@ -89,7 +89,7 @@ pub(crate) fn certificate(chain: &Path) -> Certificate {
 /// The service over TLS.
 pub(crate) fn with_tls(mut front: Front, tls: ServerTls) -> Front {
     let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-    front.listen = vec![Listen { tls: true, ..Listen::plain(at) }];
+    front.listen = vec![Listen { tls: true, ..Listen::plain(at.into()) }];
     front.service.tls = Some(tls);
     front
 }

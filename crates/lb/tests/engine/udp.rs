@@ -222,7 +222,8 @@ fn one_port_serves_datagrams_and_connections() {
         .find_map(|_| {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-            (front.service.listen, other.service.listen) = (vec![Listen::plain(at)], vec![Listen::plain(at)]);
+            (front.service.listen, other.service.listen) =
+                (vec![Listen::plain(at.into())], vec![Listen::plain(at.into())]);
             let settings = relevo_lb::Settings { workers: 2, ..relevo_lb::Settings::default() };
             let cluster = crate::rig::cluster([front.clone(), other.clone()]);
             relevo_lb::Engine::start(settings, &cluster).ok().map(|engine| (engine, at))

@@ -4,10 +4,10 @@
 //! in the world.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
@@ -24,6 +24,7 @@ mod rule;
 mod service;
 mod tls;
 mod track;
+mod vrrp;
 
 pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
 pub use dhcp::{Dhcp, DhcpHost, DhcpOption, Dns, DnsListen, DnsRecord, DnsTarget, Mac};
@@ -51,6 +52,7 @@ pub use tls::{Acme, Certificate, Challenge, ClientTls, ServerTls, TlsVersion, Ve
 pub use track::{
     Along, AtStart, LAST, MAIN_TABLE, MovingPolicy, MovingRoute, RouteInterface, Tracker, Watched,
 };
+pub use vrrp::{Announce, Family, Hmac, HmacMode, MacSource, Scope, Unicast};
 
 /// A whole cluster: everything that every node must agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -102,6 +104,8 @@ pub struct Network {
     pub subnet: Ipv4Net,
     /// The MTU of all that is on it, bytes; `None`: the file does not tell.
     pub mtu: Option<u32>,
+    /// Its IPv6 subnet, as in `2001:db8:1::/64`, if it has one.
+    pub subnet6: Option<Ipv6Net>,
 }
 
 /// What a node is for.
@@ -134,6 +138,8 @@ pub struct NodeAddress {
     pub network: NetworkName,
     /// The address.
     pub ip: Ipv4Addr,
+    /// The IPv6 address, if it has one there.
+    pub ip6: Option<Ipv6Addr>,
     /// The interface; `None`: the one that carries `ip`.
     pub interface: Option<String>,
 }
@@ -141,18 +147,18 @@ pub struct NodeAddress {
 /// The VRRP version on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum VrrpVersion {
-    /// RFC 3768, whole seconds.
+    /// RFC 3768, whole seconds, IPv4 only.
     V2,
     /// RFC 9568, hundredths of a second.
     V3,
 }
 
-/// Virtual addresses that move together, `[group.NAME]`: one VRRP router on each of their networks.
+/// Virtual addresses that move together, `[group.NAME]`: one VRRP router on each of their networks, and for each family there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Group {
     /// Its name.
     pub name: GroupName,
-    /// The virtual router id, 1 to 255, on each network that the group has addresses on.
+    /// The virtual router id, 1 to 255, on each network that the group has watched addresses on; for both families.
     pub vrids: BTreeMap<NetworkName, u8>,
     /// The directors that may hold the addresses with their priorities, 1 to 254 (255 is the address owner's, RFC 9568
     /// section 5.2.4), highest first.
@@ -177,6 +183,16 @@ pub struct Group {
     pub trackers: Vec<Tracker>,
     /// What moves along, and who is told.
     pub along: Along,
+    /// Adverts go to the other directors one by one; `None`: to the multicast group.
+    pub unicast: Option<Unicast>,
+    /// Adverts are signed; `None`: they are not.
+    pub hmac: Option<Hmac>,
+    /// Which hardware address the virtual addresses have.
+    pub mac: MacSource,
+    /// Whether this node answers connections to the addresses, RFC 9568's Accept_Mode. `false`: it only forwards.
+    pub accept: bool,
+    /// How neighbours are told of a takeover.
+    pub announce: Announce,
 }
 
 /// A virtual address, `[address.NAME]`.
@@ -189,9 +205,17 @@ pub struct Address {
     /// The network that it is on.
     pub network: NetworkName,
     /// The address.
-    pub ip: Ipv4Addr,
-    /// Its prefix length on the interface; 32 unless written.
+    pub ip: IpAddr,
+    /// Its prefix length on the interface; 32 or 128 unless written.
     pub prefix: u8,
+    /// The interface that it is put on; `None`: that of the node's own address on the network.
+    pub interface: Option<String>,
+    /// IPv4: the name that old tools show it under, as in `eth0:web`.
+    pub label: Option<String>,
+    /// IPv4: how far it is valid.
+    pub scope: Scope,
+    /// Whether it is in the adverts. `false`: it only moves along (keepalived's `virtual_ipaddress_excluded`).
+    pub watched: bool,
 }
 
 /// How the cluster is built out of network namespaces.
@@ -268,6 +292,8 @@ pub struct Client {
     pub network: NetworkName,
     /// Its address there.
     pub ip: Ipv4Addr,
+    /// Its IPv6 address there, if the network has such a subnet.
+    pub ip6: Option<Ipv6Addr>,
 }
 
 /// The leg of the machine that runs the lab, so that its browser opens the virtual address.

@@ -1,6 +1,6 @@
 //! What operators look at: the access log, the statistics page, who may see it.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub struct Users {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Where each director shows it: a virtual address, or its own.
-    pub listen: Vec<SocketAddrV4>,
+    pub listen: Vec<SocketAddr>,
     /// Who may see it.
     pub users: UsersName,
     /// Who may change servers there; `None`: nobody.

@@ -1,6 +1,6 @@
 //! A balanced service: where clients come in and how they are treated, `[service.NAME]`. Who answers is its pool.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub struct Listen {
     /// The virtual address's name, if it was given by name.
     pub address: Option<AddressName>,
     /// The address and port, resolved.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// Whether clients speak TLS here, with the service's `tls`.
     pub tls: bool,
     /// Whether each connection begins with a PROXY protocol header, version 1 or 2 (HAProxy's `accept-proxy`).
@@ -220,7 +220,7 @@ impl Service {
 
 impl Listen {
     /// Plain clients at an address and port.
-    pub const fn plain(at: SocketAddrV4) -> Self {
+    pub const fn plain(at: SocketAddr) -> Self {
         Self { address: None, at, tls: false, proxy_protocol: false }
     }
 }

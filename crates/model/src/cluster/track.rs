@@ -183,7 +183,7 @@ impl ClusterFile {
         }
         for service in &self.services {
             let is_ours = |listen: &super::Listen| {
-                self.addresses_of(&group.name).any(|address| address.ip == *listen.at.ip())
+                self.addresses_of(&group.name).any(|address| address.ip == listen.at.ip())
             };
             let is_watched = |tracker: &Tracker| match &tracker.what {
                 Watched::Service(name) => *name == service.name,

@@ -1,17 +1,18 @@
 //! `[address.NAME]`: virtual addresses.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::groups::DEFAULT_GROUP;
 use super::names::{Named, Names, named};
-use super::networks::Networks;
+use super::networks::{Networks, is_link_local};
+use super::nodes::interface;
 use super::suggest;
 use super::tree::Item;
-use crate::cluster::Address;
+use crate::cluster::{Address, Family, Scope};
 use crate::name::{AddressName, GroupName, NetworkName};
 use crate::reference;
 
@@ -43,16 +44,52 @@ pub(super) fn read<'a>(
         let group = group_of(findings, &fields, &span, groups, implied);
         let (Some((ip, prefix, at)), Some(network)) = (ip, network) else { continue };
         networks.claim(findings, network, ip, &at, &what);
-        let length = networks.find(network).map(|network| network.subnet.prefix_len());
-        if let Some(length) = length.filter(|length| prefix != 32 && prefix != *length) {
+        let (family, local) = (Family::of(ip), is_link_local(ip));
+        let length = networks.find(network).and_then(|network| network.prefix_len(family));
+        let length = if local { Some(LINK_LOCAL_PREFIX) } else { length };
+        if let Some(length) = length.filter(|length| prefix != family.bits() && prefix != *length) {
             let message = format!("the prefix length {prefix} is not network `{network}`'s {length}");
             findings.error(&at, message, format!("write \"{ip}\" or \"{ip}/{length}\""));
         }
+        let placement = placement(findings, &fields, family);
         let Some(group) = group else { continue };
         let (name, network) = (AddressName::new(name), NetworkName::new(network));
-        list.push(Address { name, group: GroupName::new(group), network, ip, prefix });
+        let (interface, label, scope, watched) = placement;
+        let group = GroupName::new(group);
+        list.push(Address { name, group, network, ip, prefix, interface, label, scope, watched });
     }
     (list, names)
+}
+
+/// How it is put on: interface, label, scope, and whether it is watched.
+fn placement(
+    findings: &mut Findings<'_>,
+    fields: &Fields<'_>,
+    family: Family,
+) -> (Option<String>, Option<String>, Scope, bool) {
+    for key in ["label", "scope"] {
+        if let (Family::V6, Some(item)) = (family, fields.find(key)) {
+            findings.error(&item.key, format!("an IPv6 address has no `{key}`"), "remove it");
+        }
+    }
+    let scopes =
+        [("global", Scope::Global), ("site", Scope::Site), ("link", Scope::Link), ("host", Scope::Host)];
+    let label = fields.find("label").and_then(|item| label(findings, item));
+    let scope = fields.word(findings, "scope", &scopes).unwrap_or_default();
+    let interface = fields.find("interface").and_then(|item| interface(findings, item));
+    (interface, label, scope, fields.flag(findings, "watched").unwrap_or(true))
+}
+
+/// `IFA_LABEL`: the kernel takes what fits into an interface's name.
+fn label(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<String> {
+    let text = item.text(findings, "\"eth0:web\"")?;
+    let wrong = |char: char| char == '/' || char.is_whitespace() || char.is_control();
+    if text.is_empty() || text.len() > 15 || text.contains(wrong) {
+        let hint = "a label has 1 to 15 bytes without spaces and `/`, as in \"eth0:web\"";
+        findings.value(&item.span, format!("`{text}` cannot be a label"), hint);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn group_of<'a>(
@@ -82,15 +119,28 @@ fn group_of<'a>(
     groups.resolve(findings, name, &item.span).then_some(name)
 }
 
-fn prefixed(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<(Ipv4Addr, u8, Span)> {
+fn prefixed(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<(IpAddr, u8, Span)> {
     let text = item.text(findings, "\"192.168.1.200\"")?;
-    if let Ok(net) = text.parse::<Ipv4Net>() {
-        return Some((net.addr(), net.prefix_len(), item.span.clone()));
-    }
-    if text.contains('/') && text.parse::<ipnet::Ipv6Net>().is_err() {
-        let hint = "write \"192.168.1.200\" or \"192.168.1.200/24\"";
-        findings.value(&item.span, format!("`{text}` is not an IPv4 address with a prefix length"), hint);
+    let (ip, prefix) = if let Ok(net) = text.parse::<IpNet>() {
+        (net.addr(), net.prefix_len())
+    } else if text.contains('/') {
+        let (family, example) =
+            if text.contains(':') { ("IPv6", "2001:db8:1::200") } else { ("IPv4", "192.168.1.200") };
+        let length = if text.contains(':') { 64 } else { 24 };
+        let hint = format!("write \"{example}\" or \"{example}/{length}\"");
+        findings.value(&item.span, format!("`{text}` is not an {family} address with a prefix length"), hint);
+        return None;
+    } else {
+        let ip = item.ip(findings)?;
+        (ip, Family::of(ip).bits())
+    };
+    if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
+        let hint = "write an address of the network, as in \"192.168.1.200\"";
+        findings.value(&item.span, format!("{ip} cannot be a virtual address"), hint);
         return None;
     }
-    item.ipv4(findings).map(|ip| (ip, 32, item.span.clone()))
+    Some((ip, prefix, item.span.clone()))
 }
+
+/// Of link-local addresses (RFC 4291 section 2.5.6).
+const LINK_LOCAL_PREFIX: u8 = 64;

@@ -84,11 +84,11 @@ pub(super) fn read<'a>(
             None => known.dns.map(|dns| dns.domain.clone()),
         };
         let options = fields.find("options").map(|item| options::read(findings, item)).unwrap_or_default();
-        let Some(server) = server else { continue };
+        let Some((server, at)) = server.and_then(|server| Some((server, server.ip4()?))) else { continue };
         list.push(Dhcp {
             network: NetworkName::new(name),
             group: server.group.clone(),
-            server: server.ip,
+            server: at,
             range,
             lease,
             router,
@@ -121,7 +121,7 @@ fn server<'x>(
     groups: &'x Groups,
 ) -> Option<&'x Address> {
     let there: Vec<&Address> =
-        groups.addresses.iter().filter(|address| address.network.as_str() == network).collect();
+        groups.addresses.iter().filter(|it| it.network.as_str() == network && it.ip4().is_some()).collect();
     if let Some(item) = fields.find("server") {
         let name = item.text(findings, "\"inside\"")?;
         if !groups.address_names.resolve(findings, name, &item.span) {
@@ -194,7 +194,7 @@ fn range(
         return None;
     }
     let mut all = (first.to_bits()..=last.to_bits()).map(Ipv4Addr::from_bits);
-    if all.all(|ip| networks.owner(ip).is_some()) {
+    if all.all(|ip| networks.owner(ip.into()).is_some()) {
         let message = "the file gives every address of the range to somebody: nothing is left for others";
         findings.error(&item.span, message, "write a larger one, or remove it");
     }
@@ -243,7 +243,7 @@ fn fixed(
         }
         let Some(item) = fields.require(findings, "ip", "\"10.0.0.9\"") else { continue };
         let Some(ip) = item.ipv4(findings) else { continue };
-        networks.claim(findings, network, ip, &item.span, &what);
+        networks.claim(findings, network, ip.into(), &item.span, &what);
         list.extend(mac.map(|mac| DhcpHost { name: NodeName::new(name), mac, ip }));
     }
     list
@@ -258,7 +258,12 @@ fn address(findings: &mut Findings<'_>, item: &Item<'_>, groups: &Groups) -> Opt
     if !groups.address_names.resolve(findings, text, &item.span) {
         return None;
     }
-    groups.addresses.iter().find(|address| address.name.as_str() == text).map(|address| address.ip)
+    let found = groups.addresses.iter().find(|address| address.name.as_str() == text)?;
+    if found.ip4().is_none() {
+        let message = format!("address `{text}` is not an IPv4 address: DHCP cannot tell it");
+        findings.error(&item.span, message, "name another address");
+    }
+    found.ip4()
 }
 
 /// A hardware address.

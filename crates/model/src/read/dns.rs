@@ -58,8 +58,12 @@ pub(super) fn read(
                 continue;
             }
             listening.claim(findings, &item.span, address.ip, PORT, "DNS");
-            listen.push(DnsListen { address: address.name.clone(), ip: address.ip.into() });
-            if let Some(network) = networks.find(&address.network).map(|network| IpNet::from(network.subnet))
+            listen.push(DnsListen { address: address.name.clone(), ip: address.ip });
+            if let Some(network) =
+                networks.find(&address.network).and_then(|network| match address.family() {
+                    crate::cluster::Family::V4 => Some(IpNet::from(network.subnet)),
+                    crate::cluster::Family::V6 => network.subnet6.map(IpNet::from),
+                })
                 && !nets.contains(&network)
             {
                 nets.push(network);

@@ -12,7 +12,8 @@ use super::networks::Networks;
 use super::nodes::Nodes;
 use super::peers;
 use super::tree::{Item, entries};
-use crate::cluster::{Address, Along, Bfd, Group, VrrpVersion};
+use super::vrrp::{self, Wire};
+use crate::cluster::{Address, Along, Bfd, Family, Group, Node, Role, VrrpVersion};
 use crate::name::{GroupName, NetworkName, NodeName};
 use crate::quantity::format_duration;
 use crate::reference;
@@ -65,8 +66,11 @@ pub(super) fn read<'a>(
             let used = groups.networks_of(DEFAULT_GROUP, networks);
             let vrids = (DEFAULT_VRID..).zip(&used).map(|(vrid, network)| (network.clone(), vrid)).collect();
             let priorities = members::all_directors(findings, nodes, &at);
-            members::check(findings, nodes, &priorities, &used, DEFAULT_GROUP, &at);
-            groups.push(DEFAULT_GROUP, at, vrids, priorities, Timing::default(), Watch::default());
+            let routers = groups.routers_of(DEFAULT_GROUP, networks);
+            members::check(findings, nodes, &priorities, &routers, DEFAULT_GROUP, &at);
+            groups.lonely(findings, networks, nodes, &priorities, DEFAULT_GROUP);
+            let (timing, wire) = (Timing::default(), Wire::default());
+            groups.push(DEFAULT_GROUP, at, vrids, priorities, timing, Watch::default(), wire);
         }
         return groups;
     }
@@ -79,14 +83,52 @@ pub(super) fn read<'a>(
 }
 
 impl Groups {
-    /// The networks that a group has addresses on, in the file's order.
-    fn networks_of(&self, group: &str, networks: &Networks) -> Vec<NetworkName> {
-        let has = |network: &str| {
-            self.addresses
-                .iter()
-                .any(|address| address.group.as_str() == group && address.network.as_str() == network)
+    fn of<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Address> {
+        self.addresses.iter().filter(move |address| address.group.as_str() == group)
+    }
+
+    /// The networks that a group has watched addresses on, in the file's order, with their families.
+    fn routers_of(&self, group: &str, networks: &Networks) -> Vec<(NetworkName, Family)> {
+        let has = |network: &str, family: Family| {
+            let mut own = self.of(group).filter(|address| address.watched);
+            own.any(|address| address.network.as_str() == network && address.family() == family)
         };
-        networks.names.iter().filter(|network| has(network)).map(NetworkName::new).collect()
+        let pairs = networks.names.iter().flat_map(|name| [(name, Family::V4), (name, Family::V6)]);
+        let used = pairs.filter(|(network, family)| has(network, *family));
+        used.map(|(network, family)| (NetworkName::new(network), family)).collect()
+    }
+
+    /// The same networks, each once.
+    fn networks_of(&self, group: &str, networks: &Networks) -> Vec<NetworkName> {
+        let mut used: Vec<NetworkName> =
+            self.routers_of(group, networks).into_iter().map(|(network, _)| network).collect();
+        used.dedup();
+        used
+    }
+
+    /// Addresses that only move along need an interface on every director.
+    fn lonely(
+        &self,
+        findings: &mut Findings<'_>,
+        networks: &Networks,
+        nodes: &Nodes,
+        priorities: &[(NodeName, u8)],
+        group: &str,
+    ) {
+        let watched = self.networks_of(group, networks);
+        for address in self.of(group).filter(|it| !it.watched && it.interface.is_none()) {
+            if watched.contains(&address.network) {
+                continue;
+            }
+            let members = priorities.iter().filter_map(|(name, _)| nodes.find(name));
+            let missing =
+                |node: &&Node| node.address_on(&address.network).is_none() && !nodes.is_doubtful(&node.name);
+            let Some(node) = members.filter(|node| node.is(Role::Director)).find(missing) else { continue };
+            let span = self.address_names.span(&address.name).cloned().unwrap_or_default();
+            let message = format!("director `{}` is not on network `{}`", node.name, address.network);
+            let hint = "write interface = \"eth0\", or give the director an address there";
+            findings.error(&span, message, hint);
+        }
     }
 
     fn push(
@@ -97,9 +139,11 @@ impl Groups {
         priorities: Vec<(NodeName, u8)>,
         timing: Timing,
         watch: Watch,
+        wire: Wire,
     ) {
         let name = GroupName::new(name);
         let Timing { advert, preempt, version, password } = timing;
+        let Wire { unicast, hmac, mac, no_accept, announce } = wire;
         self.adverts.insert(name.clone(), at);
         let Watch { bfd, heartbeat } = watch;
         self.list.push(Group {
@@ -116,6 +160,11 @@ impl Groups {
             track_services: true,
             trackers: Vec::new(),
             along: Along::default(),
+            unicast,
+            hmac,
+            mac,
+            accept: !no_accept,
+            announce,
         });
     }
 }
@@ -137,7 +186,11 @@ fn group<'a>(
     let all_read = !names.is_broken() && groups.addresses.len() == names.iter().count();
     if used.is_empty() && all_read {
         let hint = format!("add an [address.NAME] with group = \"{name}\", or remove the group");
-        findings.error(span, format!("{what} has no address"), hint);
+        let message = match groups.of(name).next() {
+            Some(_) => format!("{what} has no watched address: there is nothing to say in its adverts"),
+            None => format!("{what} has no address"),
+        };
+        findings.error(span, message, hint);
     }
     let vrids = vrids(findings, &fields, &used, networks, name, only);
     let priorities = match fields.find("priority") {
@@ -145,15 +198,25 @@ fn group<'a>(
         None => members::all_directors(findings, nodes, span),
     };
     let at = fields.find("priority").map_or(span, |item| &item.key);
-    members::check(findings, nodes, &priorities, &used, name, at);
+    let routers = groups.routers_of(name, networks);
+    members::check(findings, nodes, &priorities, &routers, name, at);
+    groups.lonely(findings, networks, nodes, &priorities, name);
     let timing = timing(findings, &fields);
+    let wire = vrrp::read(findings, &fields, timing.version);
+    if let (VrrpVersion::V2, Some((network, _))) =
+        (timing.version, routers.iter().find(|(_, family)| *family == Family::V6))
+    {
+        let at = fields.find("version").map_or(span, |item| &item.span);
+        let message = format!("version 2 has no IPv6, and {what} has such an address on network `{network}`");
+        findings.error(at, message, "write version = 3, or make it watched = false");
+    }
     let at = fields.find("advert").map_or(span, |item| &item.span).clone();
     let bfd = peers::bfd(findings, &fields);
     let heartbeat = peers::heartbeat(findings, &fields, &used, networks);
     if let Some(item) = fields.find("heartbeat") {
         groups.heartbeats.insert(GroupName::new(name), item.span.clone());
     }
-    groups.push(name, at, vrids, priorities, timing, Watch { bfd, heartbeat });
+    groups.push(name, at, vrids, priorities, timing, Watch { bfd, heartbeat }, wire);
 }
 
 fn vrids(

@@ -89,7 +89,8 @@ fn clients(
         let Some((network, ip, switch)) = leg(findings, &fields, &what, networks, switches) else { continue };
         let name = NodeName::new(name);
         lab.plugs.push(Plug { node: name.clone(), network: network.clone(), switch });
-        lab.clients.push(Client { name, network, ip });
+        let ip6 = networks.take6(&network, &what);
+        lab.clients.push(Client { name, network, ip, ip6 });
     }
 }
 
@@ -107,7 +108,7 @@ fn leg(
     let ip = fields.require(findings, "ip", "\"192.168.1.100\"");
     let ip = ip.and_then(|item| Some((item.ipv4(findings)?, item.span.clone())));
     if let (Some(network), Some((ip, span))) = (&name, &ip) {
-        networks.claim(findings, network, *ip, span, what);
+        networks.claim(findings, network, (*ip).into(), span, what);
     }
     let network = name?;
     let switch = match fields.find("switch") {
@@ -148,7 +149,8 @@ fn default_client(
     let Some(name) = std::iter::once("client".to_owned()).chain(numbered).find(free) else { return };
     let name = NodeName::new(&name);
     lab.plugs.push(Plug { node: name.clone(), network: network.clone(), switch: switch.name.clone() });
-    lab.clients.push(Client { name, network: network.clone(), ip });
+    let ip6 = networks.take6(network, "the lab's client");
+    lab.clients.push(Client { name, network: network.clone(), ip, ip6 });
 }
 
 fn default_host(networks: &mut Networks, switches: &Switches, network: &NetworkName) -> Option<HostLeg> {

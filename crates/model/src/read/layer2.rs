@@ -206,9 +206,8 @@ fn addresses_of(
             findings.value(&item.span, format!("`{text}` is not an address with a prefix length"), hint);
             continue;
         };
-        if let IpAddr::V4(ip) = net.addr()
-            && let Some(network) = networks.of(ip).map(|network| network.name.clone())
-        {
+        let ip = net.addr();
+        if let Some(network) = networks.of(ip).map(|network| network.name.clone()) {
             networks.claim(findings, &network, ip, &item.span, what);
         }
         list.push(net);

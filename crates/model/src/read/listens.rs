@@ -1,12 +1,12 @@
 //! Where services and the statistics page listen.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fields::Fields;
 use super::findings::{Findings, Span};
 use super::groups::Groups;
-use super::networks::Networks;
+use super::networks::{Networks, is_link_local};
 use super::suggest;
 use super::tree::Item;
 use super::value::endpoint;
@@ -23,7 +23,7 @@ pub(super) struct Listening<'x> {
     networks: &'x Networks,
     groups: &'x Groups,
     /// Datagrams and connections have ports of their own.
-    taken: BTreeMap<(bool, SocketAddrV4), (String, Span)>,
+    taken: BTreeMap<(bool, SocketAddr), (String, Span)>,
 }
 
 /// A place to listen, with where it is written.
@@ -81,7 +81,7 @@ impl<'x> Listening<'x> {
         };
         let (host, port, at) = endpoint(findings, item, "front:80")?;
         let (address, ip) = self.address(findings, host, &at)?;
-        let socket = SocketAddrV4::new(ip, port);
+        let socket = SocketAddr::new(ip, port);
         let place = (mode == Some(Mode::Udp), socket);
         if let Some((other, before)) = self.taken.get(&place) {
             let message = format!("{other} listens on {socket} already, line {}", findings.line_of(before));
@@ -97,12 +97,16 @@ impl<'x> Listening<'x> {
         &mut self,
         findings: &mut Findings<'_>,
         span: &Span,
-        ip: Ipv4Addr,
+        ip: IpAddr,
         port: u16,
         what: &str,
     ) {
-        let socket = SocketAddrV4::new(ip, port);
-        let anywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        let socket = SocketAddr::new(ip, port);
+        let anywhere = match ip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let anywhere = SocketAddr::new(anywhere, port);
         for datagrams in [false, true] {
             let taken = [socket, anywhere].into_iter().find_map(|at| self.taken.get(&(datagrams, at)));
             if let Some((other, before)) = taken {
@@ -120,12 +124,22 @@ impl<'x> Listening<'x> {
         findings: &mut Findings<'_>,
         host: &str,
         span: &Span,
-    ) -> Option<(Option<AddressName>, Ipv4Addr)> {
+    ) -> Option<(Option<AddressName>, IpAddr)> {
         let names = &self.groups.address_names;
-        let Ok(ip) = host.parse::<Ipv4Addr>() else {
+        let Ok(ip) = host.parse::<IpAddr>() else {
             let known = names.resolve(findings, host, span);
             let address =
                 self.groups.addresses.iter().find(|address| known && address.name.as_str() == host)?;
+            if is_link_local(address.ip) {
+                let hint = "listen at another address: clients of this one would have to name an interface";
+                findings.error(span, format!("address `{host}` is link-local"), hint);
+            }
+            if let Some(group) =
+                self.groups.list.iter().find(|group| group.name == address.group && !group.accept)
+            {
+                let message = format!("group `{}` accepts no connections to its addresses", group.name);
+                findings.error(span, message, "remove its accept = false, or listen elsewhere");
+            }
             return Some((Some(address.name.clone()), address.ip));
         };
         if !ip.is_unspecified() && !ip.is_loopback() && self.networks.owner(ip).is_none() {

@@ -6,7 +6,7 @@ use super::findings::{Findings, Span};
 use super::nodes::Nodes;
 use super::suggest;
 use super::tree::{Item, entries};
-use crate::cluster::Role;
+use crate::cluster::{Family, Role};
 use crate::name::{NetworkName, NodeName};
 
 /// Priorities of directors in the file's order, when the file says none.
@@ -70,7 +70,7 @@ pub(super) fn check(
     findings: &mut Findings<'_>,
     nodes: &Nodes,
     priorities: &[(NodeName, u8)],
-    networks: &[NetworkName],
+    routers: &[(NetworkName, Family)],
     group: &str,
     at: &Span,
 ) {
@@ -88,13 +88,26 @@ pub(super) fn check(
     }
     let members = priorities.iter().filter_map(|(name, _)| nodes.find(name));
     for node in members.filter(|node| node.is(Role::Director) && !nodes.is_doubtful(&node.name)) {
-        for network in networks.iter().filter(|network| node.address_on(network).is_none()) {
-            let message = format!(
-                "director `{}` is not on network `{network}`, where group `{group}` has an address",
-                node.name
-            );
+        for (network, family) in routers {
+            let address = node.address_on(network);
+            let (message, example) = match (address.map(|address| address.of(*family)), family) {
+                (Some(Some(_)), _) => continue,
+                (Some(None), _) => (
+                    format!("director `{}` has no IPv6 address on network `{network}`", node.name),
+                    "[\"...\", \"...\"]",
+                ),
+                (None, Family::V4) => {
+                    (format!("director `{}` is not on network `{network}`", node.name), "\"...\"")
+                }
+                // Told already, or to be told with the IPv4 address that it needs as well.
+                (None, Family::V6) if routers.contains(&(network.clone(), Family::V4)) => continue,
+                (None, Family::V6) => {
+                    (format!("director `{}` is not on network `{network}`", node.name), "[\"...\", \"...\"]")
+                }
+            };
+            let message = format!("{message}, where group `{group}` has an address");
             let hint = format!(
-                "add address.{network} = \"...\" to the node, or leave it out of the group's `priority`"
+                "add address.{network} = {example} to the node, or leave it out of the group's `priority`"
             );
             findings.error(&nodes.span(&node.name), message, hint);
         }

@@ -53,6 +53,7 @@ mod tree;
 mod used;
 mod users;
 mod value;
+mod vrrp;
 
 use toml::de::DeTable;
 

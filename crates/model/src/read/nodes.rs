@@ -1,6 +1,7 @@
 //! `[node.NAME]`: machines, their roles and addresses.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use toml::de::DeValue;
 
@@ -10,6 +11,7 @@ use super::findings::{Findings, Span};
 use super::names::{Named, Names, named};
 use super::networks::Networks;
 use super::tree::{Item, entries};
+use super::value::Placed;
 use crate::cluster::{Node, NodeAddress, Role};
 use crate::name::{NetworkName, NodeName};
 use crate::reference;
@@ -134,26 +136,29 @@ fn addresses_of(
         if !networks.names.resolve(findings, entry.name, &entry.key) {
             continue;
         }
-        let Some((ip, at, interface)) = address(findings, &entry, owner) else { continue };
-        networks.claim(findings, entry.name, ip, &at, owner);
-        addresses.push(NodeAddress { network: NetworkName::new(entry.name), ip, interface });
+        let Some(((ip, at), second, interface)) = address(findings, &entry, owner) else { continue };
+        networks.claim(findings, entry.name, ip.into(), &at, owner);
+        if let Some((ip, at)) = &second {
+            networks.claim(findings, entry.name, (*ip).into(), at, owner);
+        }
+        let ip6 = second.map(|(ip, _)| ip);
+        addresses.push(NodeAddress { network: NetworkName::new(entry.name), ip, ip6, interface });
     }
     addresses
 }
 
-fn address(
-    findings: &mut Findings<'_>,
-    item: &Item<'_>,
-    owner: &str,
-) -> Option<(std::net::Ipv4Addr, Span, Option<String>)> {
+/// A node's addresses on one network, with their places, and the interface.
+type Own = (Placed<Ipv4Addr>, Option<Placed<Ipv6Addr>>, Option<String>);
+
+fn address(findings: &mut Findings<'_>, item: &Item<'_>, owner: &str) -> Option<Own> {
     let DeValue::Table(table) = item.value else {
-        return item.ipv4(findings).map(|ip| (ip, item.span.clone(), None));
+        return item.both(findings).map(|(ip, ip6)| (ip, ip6, None));
     };
     let what = format!("the address of {owner} on `{}`", item.name);
     let fields = Fields::open(findings, table, &item.span, &what, &[&reference::INTERFACE]);
     let interface = fields.find("interface").and_then(|item| interface(findings, item));
-    let ip = fields.require(findings, "ip", "\"10.0.0.1\"")?;
-    Some((ip.ipv4(findings)?, ip.span.clone(), interface))
+    let (ip, ip6) = fields.require(findings, "ip", "\"10.0.0.1\"")?.both(findings)?;
+    Some((ip, ip6, interface))
 }
 
 /// An interface's name.

@@ -245,6 +245,10 @@ pub(super) fn resolve(
         }
         return Some((None, SocketAddrV4::new(ip, port)));
     }
+    if host.contains(':') {
+        findings.value(&span, "servers are reached over IPv4", "write a node's name or its IPv4 address");
+        return None;
+    }
     if !nodes.names.resolve(findings, host, &span) {
         return None;
     }

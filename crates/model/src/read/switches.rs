@@ -143,6 +143,6 @@ fn vxlan_of(
         findings.error(&over_item.span, message, "name a switch of another network");
     }
     let (ip, ip_item) = ip?;
-    networks.claim(findings, &carrier.network, ip, &ip_item.span, &what);
+    networks.claim(findings, &carrier.network, ip.into(), &ip_item.span, &what);
     Some(Vxlan { id: u32::try_from(id?).ok()?, over: SwitchName::new(over), ip })
 }

@@ -1,6 +1,6 @@
 //! Single values: their TOML type, their form and their range.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use super::findings::{Findings, Span};
 use super::suggest;
 use super::tree::Item;
 use crate::quantity::{format_duration, format_size, parse_duration, parse_size};
+
+/// A value with where it is written.
+pub(super) type Placed<T> = (T, Span);
 
 impl<'a> Item<'a> {
     /// A value that a list holds; it has the list's key.
@@ -126,6 +129,60 @@ impl<'a> Item<'a> {
         parse_ipv4(findings, &self.span, text)
     }
 
+    /// An IPv4 or IPv6 address.
+    pub(super) fn ip(&self, findings: &mut Findings<'_>) -> Option<IpAddr> {
+        let text = self.text(findings, "\"10.0.0.1\"")?;
+        if !text.contains(':') {
+            return parse_ipv4(findings, &self.span, text).map(IpAddr::V4);
+        }
+        let ip = text.parse().ok();
+        if ip.is_none() {
+            let hint = if text.contains('/') {
+                "write the address without its prefix length, as in \"2001:db8:1::1\""
+            } else if text.contains('%') {
+                "write it without its interface, as in \"fe80::1\""
+            } else {
+                "write up to eight groups of hexadecimal digits, as in \"2001:db8:1::1\""
+            };
+            findings.value(&self.span, format!("`{text}` is not an IPv6 address"), hint);
+        }
+        ip.map(IpAddr::V6)
+    }
+
+    /// One IPv4 address, or a list of it and one IPv6 address.
+    pub(super) fn both(
+        &self,
+        findings: &mut Findings<'_>,
+    ) -> Option<(Placed<Ipv4Addr>, Option<Placed<Ipv6Addr>>)> {
+        let Some(list) = self.value.as_array() else {
+            return match self.ip(findings)? {
+                IpAddr::V4(ip) => Some(((ip, self.span.clone()), None)),
+                IpAddr::V6(ip) => {
+                    let hint = format!("write {} = [\"10.0.0.1\", \"{ip}\"]", self.name);
+                    findings.value(&self.span, format!("{ip} comes beside an IPv4 address"), hint);
+                    None
+                }
+            };
+        };
+        let (mut ip4, mut ip6) = (None, None);
+        for value in list.iter() {
+            let entry = self.of_list(value);
+            let twice = match entry.ip(findings)? {
+                IpAddr::V4(ip) => ip4.replace((ip, entry.span.clone())).is_some(),
+                IpAddr::V6(ip) => ip6.replace((ip, entry.span.clone())).is_some(),
+            };
+            if twice {
+                let hint = "write one IPv4 address and at most one IPv6 address";
+                findings.value(&entry.span, "there is one of this family already", hint);
+            }
+        }
+        if ip4.is_none() {
+            let message = format!("`{}` has no IPv4 address", self.name);
+            findings.value(&self.span, message, "write one IPv4 address and at most one IPv6 address");
+        }
+        Some((ip4?, ip6))
+    }
+
     /// One of a few words.
     pub(super) fn word<T: Copy>(&self, findings: &mut Findings<'_>, words: &[(&str, T)]) -> Option<T> {
         let example = words.first().map_or_else(String::new, |(word, _)| format!("\"{word}\""));
@@ -160,7 +217,7 @@ pub(super) fn parse_ipv4(findings: &mut Findings<'_>, span: &Span, text: &str) -
     let ip = text.parse().ok();
     if ip.is_none() {
         let hint = if text.parse::<std::net::Ipv6Addr>().is_ok() {
-            "only IPv4 is supported, as in \"10.0.0.1\""
+            "it must be an IPv4 address here, as in \"10.0.0.1\""
         } else if text.contains('/') {
             "write the address without its prefix length, as in \"10.0.0.1\""
         } else {
@@ -194,19 +251,30 @@ pub(super) fn endpoint<'a>(
         return None;
     }
     let host_span = item.part(findings, text, 0..host.len());
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if let Some(bare) = bare.filter(|bare| bare.parse::<Ipv6Addr>().is_ok()) {
+        return port_of(findings, item, text, port).map(|port| (bare, port, host_span));
+    }
     if host.contains(':') {
-        findings.value(
-            &host_span,
-            format!("`{host}` is neither a name nor an IPv4 address"),
-            format!("write \"{example}\""),
-        );
+        let hint = if host.parse::<Ipv6Addr>().is_ok() {
+            format!("write \"[{host}]:{port}\"")
+        } else if text.parse::<Ipv6Addr>().is_ok() {
+            format!("write \"[{text}]:80\"")
+        } else {
+            format!("write \"{example}\"")
+        };
+        findings.value(&host_span, format!("`{host}` is neither a name nor an address"), hint);
         return None;
     }
+    port_of(findings, item, text, port).map(|port| (host, port, host_span))
+}
+
+fn port_of(findings: &mut Findings<'_>, item: &Item<'_>, text: &str, port: &str) -> Option<u16> {
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
-        Ok(number) if number > 0 && digits => Some((host, number, host_span)),
+        Ok(number) if number > 0 && digits => Some(number),
         Ok(_) | Err(_) => {
-            let span = item.part(findings, text, host.len() + 1..text.len());
+            let span = item.part(findings, text, text.len() - port.len()..text.len());
             findings.value(&span, format!("`{port}` is not a port"), "write a number from 1 to 65535");
             None
         }

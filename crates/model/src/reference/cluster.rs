@@ -38,8 +38,8 @@ At most 64. The lab calls interfaces after networks, by the first 15 characters,
     keys: &[
         Key::other(
             "subnet",
-            "`\"A.B.C.D/N\"`",
-            "Prefix length 8 to 30, no bits set after it, no overlap with another network.",
+            "`\"A.B.C.D/N\"`, or a list of it and `\"X:Y::/N\"`",
+            "One IPv4 subnet, prefix length 8 to 30, and at most one IPv6 subnet, 16 to 126. No bits set after the prefix, no overlap with another network.",
         )
         .required(),
         Key::integer("mtu", 68, 65_535, "The MTU of all that is on it, bytes. The lab sets it; `relevo net` checks it.")
@@ -62,7 +62,7 @@ pub(crate) const NODE: Table = Table {
         Key::other(
             "address",
             "`{ NETWORK = address or table }`",
-            "The node's own address on each of its networks, at least one; also written `address.NETWORK = \"10.0.0.1\"`.",
+            "The node's own address on each of its networks, at least one; also written `address.NETWORK = \"10.0.0.1\"`, with IPv6 `address.NETWORK = [\"10.0.0.1\", \"2001:db8:1::1\"]`.",
         )
         .required(),
         Key::other(
@@ -80,7 +80,7 @@ pub(crate) const INTERFACE: Table = Table {
     title: "### `address.NETWORK`",
     before: "An address, or a table such as `{ ip = \"10.0.0.1\", interface = \"eth0\" }`.",
     keys: &[
-        Key::other("ip", "address", "The address.").required(),
+        Key::other("ip", "address, or list of an IPv4 and an IPv6 address", "The address.").required(),
         Key::other("interface", "text, 1 to 15 bytes", "The interface.").or_told("the one that carries `ip`"),
     ],
     after: "",
@@ -90,13 +90,13 @@ pub(crate) const INTERFACE: Table = Table {
 pub(crate) const GROUP: Table = Table {
     title: "## `[group.NAME]`",
     before: "\
-Virtual addresses that move together: one VRRP router on each of their networks. A file without any group has one called
+Virtual addresses that move together: one VRRP router on each of their networks, and for IPv4 and IPv6 one each. A file without any group has one called
 `main` with the defaults below and all addresses. At most 255.",
     keys: &[
         Key::other(
             "vrid",
             "1 to 255, or `{ NETWORK = 51, ... }`",
-            "The virtual router id. No two groups have the same on one network.",
+            "The virtual router id, the same for IPv4 and IPv6. No two groups have the same on one network.",
         )
         .or_told("51, on each further network one more; **required** with several groups"),
         Key::other(
@@ -116,7 +116,7 @@ Virtual addresses that move together: one VRRP router on each of their networks.
             "Whether a director of higher priority takes the addresses back when it returns.",
         )
         .or("false"),
-        Key::other("version", "2 or 3", "VRRP on the wire: RFC 3768 or RFC 9568.").or("3"),
+        Key::other("version", "2 or 3", "VRRP on the wire: RFC 3768 (IPv4 only) or RFC 9568.").or("3"),
         Key::other(
             "password",
             "text, 1 to 8 bytes",
@@ -151,6 +151,22 @@ Virtual addresses that move together: one VRRP router on each of their networks.
             "Programs that are run, one after the other, at each change of state, with the words GROUP, `active`, `backup`, `fault` or `stop`, and the priority at the end.",
         )
         .or_told("none"),
+        Key::other("unicast", "`true`, `false` or table", "Adverts go to the other directors one by one, for networks without multicast.")
+            .or("false"),
+        Key::other("hmac", "path or table", "Adverts are signed. All directors of the group need it; no peer but Relevo understands it.")
+            .or_told("no signature"),
+        Key::words(
+            "mac",
+            &["interface", "virtual"],
+            "The hardware address that the virtual addresses answer with: the interface's, or `00:00:5e:00:01:VRID` (IPv6: `00:00:5e:00:02:VRID`) on a macvlan of their own.",
+        )
+        .or("\"interface\""),
+        Key::boolean(
+            "accept",
+            "Whether the active director answers connections to the addresses. `false`: it answers ARP and forwards, no more (RFC 9568 Accept_Mode).",
+        )
+        .or("true"),
+        Key::other("announce", "table", "How neighbours are told of a takeover.").or_told("the defaults below"),
     ],
     after: "The others take over after three adverts and a skew of `(256 - priority) / 256` adverts (version 2: seconds).",
 };
@@ -164,10 +180,25 @@ pub(crate) const ADDRESS: Table = Table {
         Key::other(
             "ip",
             "address, or with prefix length",
-            "Without a prefix length the interface gets `/32`; the network's own may be written.",
+            "IPv4 or IPv6. Without a prefix length the interface gets `/32` or `/128`; the network's own may be written. A link-local IPv6 address may be on several networks.",
         )
         .required(),
         Key::other("group", "group's name", "The group that it moves with.").or_told("the only group"),
+        Key::other("interface", "text, 1 to 15 bytes", "The interface that it is put on, on every director.")
+            .or_told("that of the director's own address on the network"),
+        Key::other("label", "text, 1 to 15 bytes", "IPv4 only: the name that old tools show it under, as in `\"eth0:web\"`.")
+            .or_told("none"),
+        Key::words(
+            "scope",
+            &["global", "site", "link", "host"],
+            "IPv4 only: how far it is valid. The kernel does not choose a `link` address as source of what goes further.",
+        )
+        .or("\"global\""),
+        Key::boolean(
+            "watched",
+            "Whether it is in the adverts. `false`: it moves along with the group, and the directors need not agree about it. A group needs one that is.",
+        )
+        .or("true"),
     ],
     after: "",
 };

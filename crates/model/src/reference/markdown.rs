@@ -15,7 +15,7 @@ prints a commented file to begin with. `examples/` holds them all. `relevo refer
 - **Duration**: text, a whole number and `ms`, `s`, `m`, `h` or `d`: `\"200ms\"`, `\"1s\"`, `\"2m\"`, `\"365d\"`.
 - **Size**: text, a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"16KiB\"`.
 - **Name**: 1 to 63 letters, digits, `-`, `_` or `.`; begins with a letter or digit; not an IPv4 address.
-- **Address**: IPv4. Nobody shares one: nodes, virtual addresses, and the lab's clients, host leg and tunnels.
+- **Address**: IPv4 unless it says otherwise. Nobody shares one: nodes, virtual addresses, and the lab's clients, host leg and tunnels.
 - **Path**: of a file on the director. It is opened when the configuration is loaded, not by `relevo check` elsewhere. Begin it with `/`: another is looked for from the node's working directory.
 - A file has at most 1 MiB. A key that is not listed here is a mistake.
 
@@ -50,6 +50,9 @@ pub fn document() -> &'static [Table] {
         DELAY,
         ROUTE,
         POLICY,
+        UNICAST,
+        HMAC,
+        ANNOUNCE,
         ADDRESS,
         SERVICE,
         LISTEN,

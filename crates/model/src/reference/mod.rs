@@ -17,6 +17,7 @@ mod rule;
 mod service;
 mod tls;
 mod track;
+mod vrrp;
 
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub(crate) use rule::{AUTH, CONDITION, RATE, REDIRECT, RETURN, RULE, TARPIT};
 pub(crate) use service::{CACHE, COMPRESS, LIMIT, LISTEN, SERVICE, SERVICE_LOG, SERVICE_TIMEOUT};
 pub(crate) use tls::{ACME, CERTIFICATE, CLIENT_TLS, SERVER_TLS};
 pub(crate) use track::{DELAY, POLICY, ROUTE, TRACK};
+pub(crate) use vrrp::{ANNOUNCE, HMAC, UNICAST};
 
 /// What a value looks like, with both ends of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

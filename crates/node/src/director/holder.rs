@@ -254,7 +254,7 @@ impl Holder {
         let leg = &self.legs[address.leg];
         AddressStatus {
             name: address.name.clone(),
-            ip: address.ip,
+            ip: address.ip.into(),
             network: leg.setup.network.clone(),
             interface: leg.name().map(ToOwned::to_owned),
         }

@@ -61,7 +61,8 @@ pub(super) fn members(cluster: &ClusterFile, node: &NodeName) -> Result<Vec<Memb
 }
 
 fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -> Result<Member, StartError> {
-    let own: Vec<&Address> = cluster.addresses_of(&group.name).collect();
+    let own: Vec<&Address> =
+        cluster.addresses_of(&group.name).filter(|address| address.ip4().is_some()).collect();
     // The order of the file, which is the same on all nodes: the machine decides ties on the first network.
     let networks = cluster.networks.iter().map(|network| &network.name);
     let networks: Vec<&NetworkName> =
@@ -87,7 +88,12 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
         .iter()
         .filter_map(|address| {
             let leg = legs.iter().position(|leg| leg.network == address.network)?;
-            Some(VirtualAddress { name: address.name.clone(), ip: address.ip, prefix: address.prefix, leg })
+            Some(VirtualAddress {
+                name: address.name.clone(),
+                ip: address.ip4()?,
+                prefix: address.prefix,
+                leg,
+            })
         })
         .collect();
     let routers = legs.iter().enumerate().map(|(index, leg)| RouterSettings {
@@ -177,7 +183,9 @@ impl Member {
 mod tests {
     use std::time::Duration;
 
-    use relevo_model::cluster::{Lab, Network, Node, NodeAddress, Role, VrrpVersion};
+    use relevo_model::cluster::{
+        Announce, Lab, MacSource, Network, Node, NodeAddress, Role, Scope, VrrpVersion,
+    };
 
     use super::*;
 
@@ -191,6 +199,7 @@ mod tests {
                 .map(|(net, network)| NodeAddress {
                     network: NetworkName::new(network),
                     ip: Ipv4Addr::new(10, 0, u8::try_from(net).unwrap(), last),
+                    ip6: None,
                     interface: None,
                 })
                 .collect(),
@@ -200,8 +209,12 @@ mod tests {
             name: AddressName::new(name),
             group: GroupName::new("web"),
             network: NetworkName::new(network),
-            ip: ip.into(),
+            ip: std::net::Ipv4Addr::from(ip).into(),
             prefix: 32,
+            interface: None,
+            label: None,
+            scope: Scope::Global,
+            watched: true,
         };
         ClusterFile {
             name: "test".to_owned(),
@@ -211,6 +224,7 @@ mod tests {
                     name: NetworkName::new(name),
                     subnet: subnet.parse().unwrap(),
                     mtu: None,
+                    subnet6: None,
                 })
                 .collect(),
             nodes: vec![node("bal1", 1), node("bal2", 2), node("bal3", 3)],
@@ -228,6 +242,11 @@ mod tests {
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),
+                unicast: None,
+                hmac: None,
+                mac: MacSource::Interface,
+                accept: true,
+                announce: Announce::default(),
             }],
             addresses: vec![
                 address("inside", "internal", [10, 0, 1, 254]),

@@ -1,7 +1,7 @@
 //! Which request gets which answer.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -44,7 +44,7 @@ impl Shared {
     }
 
     /// Answers.
-    pub(super) async fn answer(&self, from: Ipv4Addr, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
         let mut answer = self.route(from, request).await;
         let headers = answer.headers_mut();
         let fixed = [
@@ -63,7 +63,7 @@ impl Shared {
         answer
     }
 
-    async fn route(&self, from: Ipv4Addr, request: Request<Incoming>) -> Answer {
+    async fn route(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
         let cluster = self.source.cluster();
         let Some(stats) = cluster.stats.as_ref() else {
             return text(StatusCode::NOT_FOUND, "there is no statistics page any more\n");
@@ -137,13 +137,7 @@ impl Shared {
         )
     }
 
-    async fn post(
-        &self,
-        from: Ipv4Addr,
-        visitor: &Visitor,
-        query: &str,
-        request: Request<Incoming>,
-    ) -> Answer {
+    async fn post(&self, from: IpAddr, visitor: &Visitor, query: &str, request: Request<Incoming>) -> Answer {
         if !visitor.is_admin {
             return text(StatusCode::FORBIDDEN, "you may look, and change nothing\n");
         }

@@ -1,6 +1,6 @@
 //! What the statistics say, in whatever form: one moment of this node. Times are milliseconds since 1970-01-01 UTC.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 
 use relevo_lb::Figures;
 use relevo_model::cluster::Mode;
@@ -40,7 +40,7 @@ pub(crate) struct ServiceReport {
     pub(crate) mode: Mode,
     /// The pool that answers unless a rule says otherwise.
     pub(crate) pool: String,
-    pub(crate) listen: Vec<SocketAddrV4>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// Most client connections.
     pub(crate) limit: u64,
     pub(crate) figures: Figures,

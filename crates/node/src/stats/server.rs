@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -39,13 +39,13 @@ pub enum StatsError {
     #[error("statistics page: {at} is in use by another program; stop it or change `listen` in [stats]")]
     InUse {
         /// The address and port.
-        at: SocketAddrV4,
+        at: SocketAddr,
     },
     /// The kernel refused.
     #[error("statistics page: cannot listen on {at}")]
     Listen {
         /// The address and port.
-        at: SocketAddrV4,
+        at: SocketAddr,
         /// What the kernel said.
         #[source]
         source: io::Error,
@@ -60,9 +60,9 @@ pub(crate) struct Server {
     orders: Option<mpsc::UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
     /// Where it listens: as wanted, and as it is.
-    places: Mutex<BTreeMap<SocketAddrV4, Listening>>,
+    places: Mutex<BTreeMap<SocketAddr, Listening>>,
     /// Sockets of a former process that may be wanted.
-    inherited: Mutex<BTreeMap<SocketAddrV4, OwnedFd>>,
+    inherited: Mutex<BTreeMap<SocketAddr, OwnedFd>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -76,15 +76,15 @@ impl std::fmt::Debug for Server {
 struct Listening {
     /// Where it really is.
     #[cfg_attr(not(test), expect(dead_code, reason = "tests ask for port 0"))]
-    at: SocketAddrV4,
+    at: SocketAddr,
     /// For a process that takes over.
     copy: OwnedFd,
 }
 
 /// Listen there too, and on these alone.
 struct Order {
-    opened: Vec<(SocketAddrV4, TcpListener)>,
-    wanted: Vec<SocketAddrV4>,
+    opened: Vec<(SocketAddr, TcpListener)>,
+    wanted: Vec<SocketAddr>,
 }
 
 impl Server {
@@ -94,7 +94,7 @@ impl Server {
     /// When there is no thread, event loop or randomness to be had.
     pub(crate) fn start(
         source: Arc<dyn Source>,
-        inherited: Vec<(SocketAddrV4, OwnedFd)>,
+        inherited: Vec<(SocketAddr, OwnedFd)>,
     ) -> Result<Self, StatsError> {
         let mut key = [0; 32];
         let random = std::fs::File::open("/dev/urandom")
@@ -129,7 +129,7 @@ impl Server {
     ///
     /// # Errors
     /// When one cannot be listened on; then nothing was changed.
-    pub(crate) fn listen(&self, wanted: &[SocketAddrV4]) -> Result<(), StatsError> {
+    pub(crate) fn listen(&self, wanted: &[SocketAddr]) -> Result<(), StatsError> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let mut opened = Vec::new();
         for at in wanted.iter().filter(|at| !places.contains_key(at)) {
@@ -153,10 +153,7 @@ impl Server {
         self.inherited.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut listeners = Vec::new();
         for (at, listener, copy) in opened {
-            let real = match listener.local_addr() {
-                Ok(SocketAddr::V4(real)) => real,
-                Ok(SocketAddr::V6(_)) | Err(_) => at,
-            };
+            let real = listener.local_addr().unwrap_or(at);
             places.insert(at, Listening { at: real, copy });
             listeners.push((at, listener));
         }
@@ -170,14 +167,14 @@ impl Server {
     ///
     /// # Errors
     /// When there are too few descriptors.
-    pub(crate) fn copies(&self) -> io::Result<Vec<(SocketAddrV4, OwnedFd)>> {
+    pub(crate) fn copies(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.iter().map(|(at, one)| Ok((*at, one.copy.try_clone()?))).collect()
     }
 
     /// Where it listens; a port 0 is the one that the kernel chose.
     #[cfg(test)]
-    pub(super) fn places(&self) -> Vec<SocketAddrV4> {
+    pub(super) fn places(&self) -> Vec<SocketAddr> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner).values().map(|one| one.at).collect()
     }
 }
@@ -192,13 +189,19 @@ impl Drop for Server {
 }
 
 /// Listens on an address that may not be on this machine yet.
-fn open(at: SocketAddrV4) -> io::Result<TcpListener> {
+fn open(at: SocketAddr) -> io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_freebind_v4(true)?;
+    match at {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
     socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::V4(at).into())?;
+    socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -206,7 +209,7 @@ fn open(at: SocketAddrV4) -> io::Result<TcpListener> {
 async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
     let places =
         Arc::new(Places { all: Arc::new(Semaphore::new(MOST_CONNECTIONS)), of_one: Mutex::default() });
-    let mut listening: BTreeMap<SocketAddrV4, AbortHandle> = BTreeMap::new();
+    let mut listening: BTreeMap<SocketAddr, AbortHandle> = BTreeMap::new();
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -286,10 +289,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: 
             }
         };
         let Some(place) = Place::take(&places, peer.ip()) else { continue };
-        let from = match peer.ip() {
-            IpAddr::V4(from) => from,
-            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-        };
+        let from = peer.ip();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request| {

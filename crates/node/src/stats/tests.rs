@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ impl Source for Fake {
 struct Page {
     fake: Arc<Fake>,
     _server: Server,
-    at: SocketAddrV4,
+    at: SocketAddr,
 }
 
 impl Page {
@@ -454,7 +454,7 @@ fn json_is_the_same_in_names() {
 fn addresses_come_and_go() {
     let page = Page::start("");
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let std::net::SocketAddr::V4(taken) = other.local_addr().unwrap() else { panic!("not IPv4") };
+    let taken = other.local_addr().unwrap();
     let wanted = "127.0.0.1:0".parse().unwrap();
     let error = page._server.listen(&[wanted, taken]).unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
@@ -478,7 +478,7 @@ fn one_address_cannot_take_all_places() {
     // From another address of the loopback.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
-    socket.connect(&std::net::SocketAddr::V4(page.at).into()).unwrap();
+    socket.connect(&page.at.into()).unwrap();
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(b"GET /stats.css HTTP/1.0\r\n\r\n").unwrap();

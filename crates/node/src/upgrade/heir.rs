@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ impl Heir {
 #[derive(Debug)]
 pub(crate) struct Belongings {
     pub(crate) former: Former,
-    pub(crate) stats: Vec<(SocketAddrV4, OwnedFd)>,
+    pub(crate) stats: Vec<(SocketAddr, OwnedFd)>,
     pub(crate) control: OwnedFd,
     pub(crate) run: (File, Vec<PathBuf>),
     pub(crate) state: (File, Vec<PathBuf>),

@@ -18,7 +18,7 @@ mod heir;
 mod program;
 mod wire;
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ enum Place {
     /// The control socket.
     Control,
     /// A socket of the statistics page.
-    Stats(SocketAddrV4),
+    Stats(SocketAddr),
     /// One of the balancer.
     Balancer(String),
 }

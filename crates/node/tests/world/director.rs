@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use relevo_api::types::{GroupState, GroupStatus};
 use relevo_model::cluster::{
-    Address, ClusterFile, Group, Lab, Network, Node, NodeAddress, Role, VrrpVersion,
+    Address, Announce, ClusterFile, Group, Lab, MacSource, Network, Node, NodeAddress, Role, Scope,
+    VrrpVersion,
 };
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
 use relevo_node::director::Director;
@@ -57,6 +58,7 @@ impl Settings {
                 .map(|(network, net, ..)| NodeAddress {
                     network: NetworkName::new(network),
                     ip: Ipv4Addr::new(10, *net, 0, last),
+                    ip6: None,
                     interface: None,
                 })
                 .collect(),
@@ -73,6 +75,7 @@ impl Settings {
                     name: NetworkName::new(network),
                     subnet: format!("10.{net}.0.0/24").parse().unwrap(),
                     mtu: None,
+                    subnet6: None,
                 })
                 .collect(),
             nodes: vec![node("a", 1), node("b", 2)],
@@ -90,6 +93,11 @@ impl Settings {
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),
+                unicast: None,
+                hmac: None,
+                mac: MacSource::Interface,
+                accept: true,
+                announce: Announce::default(),
             }],
             addresses: used
                 .iter()
@@ -97,8 +105,12 @@ impl Settings {
                     name: AddressName::new(&format!("{network}-front")),
                     group: GroupName::new("web"),
                     network: NetworkName::new(network),
-                    ip: *ip,
+                    ip: (*ip).into(),
                     prefix: 32,
+                    interface: None,
+                    label: None,
+                    scope: Scope::Global,
+                    watched: true,
                 })
                 .collect(),
             services: Vec::new(),

@@ -2,7 +2,7 @@
 //! they end when their standard input ends, so that nothing of them outlives the drill.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,7 +66,7 @@ pub(super) struct WatchArgs {
     node: String,
     /// An address of interest; may be given again.
     #[arg(long, required = true, value_name = "IP")]
-    address: Vec<Ipv4Addr>,
+    address: Vec<IpAddr>,
     /// Stay a process of the node: for trying it by hand.
     #[arg(long)]
     stay: bool,
