@@ -10,6 +10,9 @@
 //! | [`arp`] | packet sockets, gratuitous ARP |
 //! | [`conflict`] | packet sockets, ARP probes and what others say |
 //! | [`nft`] | the program `nft`: one transaction each |
+//! | [`gateway`], [`firewall`] | texts for it, and nothing else |
+//! | [`conntrack`] | `ctnetlink`: connections that shall be forgotten |
+//! | [`forwarding`] | `net.ipv4.conf.*.forwarding` |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
 //! | [`realtime`] | `SCHED_FIFO` for the one thread that must not wait |
 
@@ -17,7 +20,11 @@ pub mod address;
 pub mod arp;
 pub mod clock;
 pub mod conflict;
+pub mod conntrack;
 mod error;
+pub mod firewall;
+pub mod forwarding;
+pub mod gateway;
 pub mod link;
 pub mod monitor;
 pub mod nft;

@@ -1,0 +1,147 @@
+//! The rules of nftables for a director that is the way from one network to another. Pure: words become a text for
+//! [`crate::nft::Nft::run`].
+//!
+//! The same rules stand on every director, active or not, and nobody takes them away when the address goes: who is the way
+//! is decided by who holds the addresses. A director without them that still got packets would let them out under the
+//! machines' own addresses.
+//!
+//! - Packets leave under the virtual address, by `snat`: `masquerade` would take the director's own address, which the next
+//!   active director does not have. The kernel keeps a connection's port where it can, so that the next one, which
+//!   has never seen the connection, finds the same translation for it when the machine inside sends its next packet.
+//! - Until then the other side's packets reach a director that knows nothing of them. Its kernel would answer with a reset
+//!   and end the connection: those resets are kept back.
+//! - Connections from outside to the machines inside are not forwarded, unless nothing is translated.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+/// The table, of the family `inet`.
+pub const TABLE: &str = "relevo-gateway";
+
+/// A way from one network to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// What the operator calls it.
+    pub name: String,
+    /// The director's interface on the network whose machines use it.
+    pub from: String,
+    /// That network.
+    pub subnet: Ipv4Net,
+    /// The director's interface on the network that they get to.
+    pub to: String,
+    /// The virtual address that packets leave under; `None`: their own.
+    pub source: Option<Ipv4Addr>,
+    /// TCP ports from 1024 on at which this director itself serves on `source`.
+    pub served: Vec<u16>,
+}
+
+/// A transaction that replaces the table by one for these ways, or removes it when there is none. `None`: the name of an
+/// interface cannot be written in rules.
+pub fn rules(ways: &[Way]) -> Option<String> {
+    let mut text = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
+    if ways.is_empty() {
+        return Some(text);
+    }
+    let (mut forward, mut postrouting, mut output) = (String::new(), String::new(), String::new());
+    for way in ways {
+        let (from, to, subnet) = (quoted(&way.from)?, quoted(&way.to)?, way.subnet);
+        // Writing to a String cannot fail.
+        let _ = writeln!(forward, "\t\t# {}: {subnet} to {}", plain(&way.name), plain(&way.to));
+        let Some(source) = way.source else {
+            let _ = writeln!(forward, "\t\tiifname {from} oifname {to} ip saddr {subnet} counter accept");
+            continue;
+        };
+        let _ = writeln!(
+            forward,
+            "\t\tiifname {from} oifname {to} ip saddr {subnet} ct state invalid counter drop\n\
+             \t\tiifname {to} oifname {from} ip daddr {subnet} ct state {{ invalid, new }} counter drop\n\
+             \t\tiifname {from} oifname {to} ip saddr {subnet} tcp flags syn tcp option maxseg size set rt mtu\n\
+             \t\tiifname {to} oifname {from} ip daddr {subnet} tcp flags syn tcp option maxseg size set rt mtu"
+        );
+        let _ = writeln!(
+            postrouting,
+            "\t\tip saddr {subnet} ip daddr != {subnet} oifname {to} counter snat ip to {source}"
+        );
+        let served: Vec<String> = way.served.iter().map(u16::to_string).collect();
+        let besides = if served.is_empty() {
+            String::new()
+        } else {
+            format!(" tcp sport != {{ {} }}", served.join(", "))
+        };
+        let _ = writeln!(
+            output,
+            "\t\tip saddr {source} tcp sport 1024-65535{besides} tcp flags & (fin | syn | rst | ack) == rst counter drop"
+        );
+    }
+    let _ = writeln!(text, "table inet {TABLE} {{");
+    let _ = writeln!(
+        text,
+        "\tchain forward {{\n\t\ttype filter hook forward priority filter - 5; policy accept;\n{forward}\t}}"
+    );
+    if !postrouting.is_empty() {
+        // Before other people's rules of source translation: the first one that fits is taken.
+        let _ = writeln!(
+            text,
+            "\tchain postrouting {{\n\t\ttype nat hook postrouting priority srcnat - 5; policy accept;\n{postrouting}\t}}"
+        );
+        let _ = writeln!(
+            text,
+            "\tchain output {{\n\t\ttype filter hook output priority filter - 5; policy accept;\n{output}\t}}"
+        );
+    }
+    text.push_str("}\n");
+    Some(text)
+}
+
+/// An interface's name in rules. There are no escapes between nft's quotes, and a star at the end stands for anything.
+pub(crate) fn quoted(name: &str) -> Option<String> {
+    let fits = !name.is_empty() && !name.contains(['"', '*', '\\']) && !name.chars().any(char::is_control);
+    fits.then(|| format!("\"{name}\""))
+}
+
+/// A name in a comment.
+pub(crate) fn plain(name: &str) -> String {
+    name.chars().filter(|letter| !letter.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way() -> Way {
+        Way {
+            name: "main".to_owned(),
+            from: "internal".to_owned(),
+            subnet: "10.0.10.0/24".parse().unwrap(),
+            to: "external".to_owned(),
+            source: Some(Ipv4Addr::new(192, 168, 1, 200)),
+            served: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_way_is_a_table_of_its_own() {
+        insta::assert_snapshot!(rules(&[way()]).unwrap());
+    }
+
+    #[test]
+    fn a_way_without_translation_and_one_beside_a_service() {
+        let routed = Way { name: "lab".to_owned(), to: "lab".to_owned(), source: None, ..way() };
+        let served = Way { served: vec![8000, 9000], ..way() };
+        insta::assert_snapshot!(rules(&[routed, served]).unwrap());
+    }
+
+    #[test]
+    fn no_way_is_no_table() {
+        assert_eq!(rules(&[]).unwrap(), "table inet relevo-gateway\ndelete table inet relevo-gateway\n");
+    }
+
+    #[test]
+    fn an_interface_cannot_become_another_rule() {
+        for name in ["eth*", "a\"b", "", "a\nb", "a\\"] {
+            assert_eq!(rules(&[Way { from: name.to_owned(), ..way() }]), None, "{name:?}");
+        }
+    }
+}
