@@ -144,13 +144,15 @@ fn address_on(
     item: &Item<'_>,
     why: &str,
 ) -> Option<AddressName> {
-    let fits = |address: &&Address| address.group == group.name && address.network == *network;
+    let fits = |address: &&Address| {
+        address.group == group.name && address.network == *network && address.ip.is_ipv4()
+    };
     let found = groups.addresses.iter().find(fits);
     // An address that could not be read may have been this one.
     let names = &groups.address_names;
     let all_read = !names.is_broken() && groups.addresses.len() == names.iter().count();
     if found.is_none() && all_read {
-        let message = format!("group `{}` has no address on network `{network}`", group.name);
+        let message = format!("group `{}` has no IPv4 address on network `{network}`", group.name);
         findings.error(&item.span, message, format!("add an [address.NAME] there: it {why}"));
     }
     found.map(|address| address.name.clone())
@@ -168,8 +170,9 @@ fn source_of(
         return None;
     }
     let address = groups.addresses.iter().find(|address| address.name.as_str() == name)?;
-    if address.group != group.name || address.network != *to {
-        let message = format!("address `{name}` is not one of group `{}` on network `{to}`", group.name);
+    if address.group != group.name || address.network != *to || !address.ip.is_ipv4() {
+        let message =
+            format!("address `{name}` is not an IPv4 address of group `{}` on network `{to}`", group.name);
         findings.error(&item.span, message, "name one that is, or remove `source`");
         return None;
     }
