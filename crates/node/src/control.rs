@@ -12,9 +12,10 @@ use relevo_api::types::{
     Switchover, Upgraded,
 };
 use relevo_lb::Engine;
-use relevo_model::{ClusterFile, NodeName};
+use relevo_model::{ClusterFile, GroupName, NodeName};
 
 use crate::director::{Director, SwitchoverError};
+use crate::duty::Duties;
 use crate::peers::Peers;
 use crate::process::{Event, wall_ms};
 use crate::reload::Loaded;
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) director: RwLock<Option<Director>>,
     /// The channel to the other directors; empty: it has not begun, or the cluster file wants none.
     pub(crate) peers: OnceLock<Arc<Peers>>,
+    /// What goes with the groups that are active here.
+    pub(crate) duties: Duties,
     pub(crate) balancer: RwLock<Balancer>,
     /// The statistics page; `None`: there was none yet, or it has been stopped.
     pub(crate) stats: Mutex<Option<stats::Server>>,
@@ -85,6 +88,8 @@ impl Control for Node {
         };
         let to = wish.to.as_ref().map_or_else(|| "whoever is next".to_owned(), ToString::to_string);
         tracing::info!(%group, "the operator asks: switch {group} over to {to}");
+        let stays = wish.to.as_ref() == Some(&self.name);
+        let _aside = (!stays).then(|| self.duties.aside(&GroupName::new(group)));
         director.switchover(group, wish.to.as_ref()).map_err(|error| {
             tracing::warn!(%group, "not switched over: {error}");
             refusal(error)

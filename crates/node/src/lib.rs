@@ -14,6 +14,7 @@ mod acme;
 mod changes;
 mod control;
 pub mod director;
+mod duty;
 pub mod explain;
 pub mod file;
 mod folder;

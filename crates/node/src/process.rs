@@ -20,6 +20,7 @@ use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 use crate::acme::{self, Orderer};
 use crate::control::{Balancer, Node, listed};
 use crate::director::{self, Director, Prepared};
+use crate::duty::{Duties, Leaving};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
 use crate::logging::{self, Log, LogError};
@@ -141,6 +142,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     // Addresses come when all else is there.
     if let Some(director) = director {
         let director = director.go_on(&handed)?;
+        node.duties.watch(&director);
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
     }
     if let Some(peers) = peers {
@@ -358,6 +360,8 @@ fn start(
     // Nobody who connects from now on shall miss them.
     acme::show_kept(&settings.desk, &cluster, state.folder());
     let balancer = Engine::take_over(settings, &cluster, remains.former)?;
+    let duties = Duties::start(Vec::new())
+        .map_err(|source| RunError::System { what: "the duties of a director", source })?;
     let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),
         reloading: Mutex::new(()),
@@ -367,6 +371,7 @@ fn start(
         wishes_changed: Condvar::new(),
         director: RwLock::new(None),
         peers: OnceLock::new(),
+        duties,
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
         frozen: AtomicBool::new(false),
@@ -401,6 +406,7 @@ fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(PoolName, ServerName
 
 /// Gives the addresses away while the balancer still answers, then lets requests in progress end.
 fn stop(node: &Node, grace: Duration) {
+    node.duties.rest(Leaving::Planned);
     let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(director) = director {
         director.shutdown();

@@ -72,6 +72,7 @@ impl Node {
         }
         let next = Loaded::new(cluster, &before.path, &text);
         let file = next.status();
+        self.duties.follow(&next.cluster);
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = next;
         tracing::info!(file = %path, hash = file.hash, "reloaded: {}", words(&changes));
         Ok(Reloaded { changes, details, file })

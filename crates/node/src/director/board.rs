@@ -1,16 +1,20 @@
 //! What the director's thread tells everybody else in the process.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use relevo_api::types::GroupStatus;
 use relevo_proto::vrrp::Handed;
+
+use crate::duty::Bell;
 
 /// The newest status of every group, with a bell for those who wait for a change.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     content: Mutex<Content>,
     changed: Condvar,
+    /// Who else is told of each change.
+    bell: OnceLock<Bell>,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +34,19 @@ impl Board {
             content.groups.clear();
             content.groups.extend_from_slice(groups);
             drop(content);
-            self.changed.notify_all();
+            self.tell();
+        }
+    }
+
+    /// Rings this bell too from now on; the first one stays.
+    pub(super) fn listen(&self, bell: Bell) {
+        let _ = self.bell.set(bell);
+    }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        if let Some(bell) = self.bell.get() {
+            bell.ring();
         }
     }
 
@@ -47,7 +63,7 @@ impl Board {
     /// Says that the thread is gone; the first reason stays.
     pub(super) fn stop(&self, reason: &str) {
         self.lock().stopped.get_or_insert_with(|| reason.to_owned());
-        self.changed.notify_all();
+        self.tell();
     }
 
     /// The newest status.

@@ -34,6 +34,7 @@ mod leg;
 mod setup;
 mod worker;
 
+use crate::duty::Bell;
 use board::Board;
 pub use error::{StartError, SwitchoverError};
 use holder::{Holder, Kernel};
@@ -92,6 +93,16 @@ impl Director {
             }
         }
         groups
+    }
+
+    /// Rings this bell on each change of the status; only one can be there.
+    pub(crate) fn listen(&self, bell: Bell) {
+        self.board.listen(bell);
+    }
+
+    /// The status, for those who listen.
+    pub(crate) fn view(&self) -> View {
+        View(Arc::clone(&self.board))
     }
 
     /// Moves a group, and waits until it has moved, at most 5 s. To this node: it claims the group. Otherwise this node
@@ -238,6 +249,17 @@ impl Director {
     }
 }
 
+/// What a director says of its groups, as long as it runs.
+#[derive(Debug)]
+pub(crate) struct View(Arc<Board>);
+
+impl View {
+    /// The newest status of every group; none when the director has ended.
+    pub(crate) fn groups(&self) -> Vec<GroupStatus> {
+        if self.0.stopped().is_some() { Vec::new() } else { self.0.groups() }
+    }
+}
+
 /// Ends a director at once; see [`Director::brake`].
 pub struct Brake {
     commands: Sender<Command>,
@@ -367,3 +389,39 @@ fn chain(error: &dyn std::error::Error) -> String {
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a [`Brake`] waits for the thread, which has some requests to the kernel to make.
 const BRAKING: Duration = Duration::from_millis(500);
+
+/// A stage for those who follow a director.
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A status that says as little as possible.
+    pub(crate) fn status() -> GroupStatus {
+        serde_json::from_str(
+            r#"{"name":"web","state":"init","active":null,"since":0,"reason":"","priority":100,"transitions":0,"dropped":0,"addresses":[]}"#,
+        )
+        .unwrap()
+    }
+
+    /// A director that says what the test wants.
+    #[derive(Debug, Default)]
+    pub(crate) struct Stage(Arc<Board>);
+
+    impl Stage {
+        pub(crate) fn listen(&self, bell: Bell) {
+            self.0.listen(bell);
+        }
+
+        pub(crate) fn view(&self) -> View {
+            View(Arc::clone(&self.0))
+        }
+
+        pub(crate) fn publish(&self, groups: &[GroupStatus]) {
+            self.0.publish(groups);
+        }
+
+        pub(crate) fn stop(&self, reason: &str) {
+            self.0.stop(reason);
+        }
+    }
+}

@@ -15,6 +15,7 @@ use relevo_api::types::Upgraded;
 use super::{Answer, Estate, Groups, LANGUAGE, PATIENCE, Place, Program, VARIABLE, wire};
 use crate::control::{Balancer, Node};
 use crate::director::Director;
+use crate::duty::Leaving;
 use crate::folder::Folder;
 
 /// Most that is kept of what the next process writes on its standard error, bytes.
@@ -107,6 +108,7 @@ impl Giver<'_> {
         if let Some(peers) = peers {
             peers.pause();
         }
+        node.duties.rest(Leaving::HandedOver);
         let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
         let had_one = director.is_some();
         let handed = director.map(Director::hand_over).unwrap_or_default();
@@ -126,6 +128,8 @@ impl Giver<'_> {
             let cluster = node.loaded().cluster;
             match Director::prepare(&cluster, &node.name).and_then(|prepared| prepared.go_on(&handed)) {
                 Ok(again) => {
+                    node.duties.watch(&again);
+                    node.duties.resume();
                     *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(again);
                 }
                 Err(error) => tracing::error!(%error, "the director cannot go on; restart this node"),
