@@ -6,6 +6,7 @@
     reason = "a test reads its files, and fails by panicking"
 )]
 
+use relevo_model::cluster::Mode;
 use relevo_model::quantity::format_size;
 use relevo_model::reference::{self, Key, Kind, Otherwise};
 use relevo_model::{Reading, diagnostic, read};
@@ -99,7 +100,11 @@ const PLACES: &[(&str, &str)] = &[
 
 /// A file with `KEY = VALUE` at its place, or without. A value that replaces one that is there takes its line.
 fn file(place: &str, key: &Key, value: Option<&str>) -> String {
-    let mode = if key.name == "mode" { "" } else { "mode = \"http\"" };
+    let mode = match key.name {
+        "mode" => "",
+        _ if key.modes.contains(&Mode::Http) => "mode = \"http\"",
+        _ => "mode = \"tcp\"",
+    };
     let own = if place.contains("pool = ") { "" } else { "servers = [\"web1:80\"]\n" };
     let service = format!("[service.web]\nlisten = \"front:80\"\nmode = \"http\"\n{own}");
     let here = value.map(|value| format!("{} = {value}", key.name)).unwrap_or_default();

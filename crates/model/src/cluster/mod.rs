@@ -17,6 +17,7 @@ mod dhcp;
 mod gateway;
 mod layer2;
 mod operation;
+mod path;
 mod peers;
 mod persistence;
 mod pool;
@@ -34,6 +35,7 @@ pub use layer2::{
     underlay_mtu, vxlan_overhead,
 };
 pub use operation::{AccessLog, LogFormat, LogTarget, Stats, User, Users};
+pub use path::{Forward, Path};
 pub use peers::{Bfd, Peers};
 pub use persistence::{Affinity, AffinityKey, Cookie, CookieMode, SameSite};
 pub use pool::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rule, ServerTls};
+use super::{Forward, Path, Rule, ServerTls};
 use crate::name::{AddressName, PoolName, ServiceName};
 
 /// How a service looks at the traffic.
@@ -179,6 +179,10 @@ pub struct Service {
     pub monitor: Option<String>,
     /// What is logged.
     pub log: ServiceLog,
+    /// Which way its packets take (modes `tcp` and `udp`).
+    pub path: Path,
+    /// How the kernel's way leads to servers.
+    pub forward: Forward,
 }
 
 impl Service {
@@ -214,6 +218,8 @@ impl Service {
             error_pages: Vec::new(),
             monitor: None,
             log: ServiceLog::default(),
+            path: Path::Auto,
+            forward: Forward::Nat,
         }
     }
 }

@@ -32,6 +32,7 @@ mod networks;
 mod nodes;
 mod operation;
 mod options;
+mod paths;
 mod patterns;
 mod peers;
 mod persistence;
@@ -127,8 +128,8 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
     timing::check(findings, &groups, &services, &pools);
     let Groups { list: groups, addresses, .. } = groups;
     let (networks, nodes) = (networks.list, nodes.list);
-    let (services, pools) = (services.list, pools.list);
-    Some(ClusterFile {
+    let (services, pools, kernel) = (services.list, pools.list, services.kernel);
+    let cluster = ClusterFile {
         name: name?,
         networks,
         nodes,
@@ -147,7 +148,9 @@ fn cluster(findings: &mut Findings<'_>, table: &DeTable<'_>) -> Option<ClusterFi
         firewall,
         interfaces,
         lab,
-    })
+    };
+    paths::check(findings, &cluster, &kernel);
+    Some(cluster)
 }
 
 /// Whether there is something to do, and everybody has something to do.

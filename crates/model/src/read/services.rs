@@ -8,6 +8,7 @@ use super::limits;
 use super::listens::Listening;
 use super::names::{Named, Names};
 use super::nodes::Nodes;
+use super::paths;
 use super::pools::{Pools, Users, strangers};
 use super::rules;
 use super::texts::path;
@@ -31,6 +32,8 @@ pub(super) struct Services {
     pub(super) list: Vec<Service>,
     /// Where their names are.
     pub(super) spans: BTreeMap<ServiceName, Span>,
+    /// Where the kernel's path is asked for.
+    pub(super) kernel: BTreeMap<ServiceName, Span>,
 }
 
 /// Reads all services, and the pools that they have for themselves.
@@ -44,7 +47,8 @@ pub(super) fn read(
     let mut services = Services::default();
     let mut used: BTreeMap<PoolName, Users> = BTreeMap::new();
     for named in tables {
-        let (service, mode) = service(findings, named, known, listening, pools);
+        let (service, mode, kernel) = service(findings, named, known, listening, pools);
+        services.kernel.extend(kernel.map(|span| (service.name.clone(), span)));
         // In an unknown mode everything may have a meaning.
         let modes = mode.map_or_else(|| vec![Mode::Tcp, Mode::Http, Mode::Udp], |mode| vec![mode]);
         let actions = service.rules.iter().flat_map(|rule| &rule.actions);
@@ -68,7 +72,7 @@ fn service(
     known: &Known<'_>,
     listening: &mut Listening<'_>,
     pools: &mut Pools,
-) -> (Service, Option<Mode>) {
+) -> (Service, Option<Mode>, Option<Span>) {
     let Named { name, span, header, table } = named;
     let what = format!("service `{name}`");
     let fields = Fields::open(findings, table, header, &what, &[&SERVICE, &POOL]);
@@ -103,7 +107,8 @@ fn service(
         let answered = service.rules.iter().any(rules::always_ends);
         pools.add(findings, name, span, &fields, timeout.as_ref(), known.nodes, answered);
     }
-    (service, written)
+    let kernel = paths::read(findings, &fields, &mut service);
+    (service, written, kernel)
 }
 
 /// Everything that is only about this service.

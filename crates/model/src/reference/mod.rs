@@ -127,6 +127,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 const ALL: &[Mode] = &[Mode::Tcp, Mode::Http, Mode::Udp];
+const LAYER_4: &[Mode] = &[Mode::Tcp, Mode::Udp];
 const STREAMS: &[Mode] = &[Mode::Tcp, Mode::Http];
 
 impl Key {
@@ -175,6 +176,11 @@ impl Key {
     /// It has a meaning in mode `http` only.
     const fn http(self) -> Self {
         Self { modes: &[Mode::Http], ..self }
+    }
+
+    /// It has no meaning in mode `http`.
+    const fn layer_4(self) -> Self {
+        Self { modes: LAYER_4, ..self }
     }
 
     /// It has no meaning in mode `udp`.

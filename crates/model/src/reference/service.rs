@@ -90,6 +90,20 @@ Where clients come in and how they are treated. Every director runs all services
             "Which requests go to the access log of `[log]`.",
         )
         .or("\"all\""),
+        Key::words(
+            "path",
+            &["auto", "kernel", "userspace"],
+            "Which way packets take. `kernel`: the director's kernel translates them, and connections live on when the director dies; `relevo check` tells what of a service it cannot do. `userspace`: the balancer's own engine. `auto`: the kernel where it can, where it may, and where the file says that servers answer through the director (`[gateway]` from their network).",
+        )
+        .or("\"auto\"")
+        .layer_4(),
+        Key::words(
+            "forward",
+            &["nat", "direct"],
+            "How the kernel's way leads to servers. `nat`: addresses and ports are translated, there and back. `direct` (servers answer clients by themselves) is not in this version.",
+        )
+        .or("\"nat\"")
+        .layer_4(),
     ],
     after: "",
 };

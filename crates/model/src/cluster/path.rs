@@ -1,0 +1,170 @@
+//! Which way a service's packets take: through the kernel alone, or through the userspace engine. Only what the cluster
+//! file says; whether a machine's kernel permits it is not known here.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Balance, ClusterFile, Hash, HashKey, LogChoice, LogTarget, Mode, Network, OnMarkedDown, Pool, Role, Service,
+};
+
+/// Which way the packets of a service of mode `tcp` or `udp` take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// The kernel's, where it can and may and where the file says that servers answer through the director; else the
+    /// userspace engine's.
+    #[default]
+    Auto,
+    /// The kernel's: connections live on when their director dies.
+    Kernel,
+    /// The userspace engine's.
+    Userspace,
+}
+
+/// How the kernel's way leads to servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forward {
+    /// Addresses and ports are translated, there and back.
+    #[default]
+    Nat,
+}
+
+/// Client connections that a service has unless the file says another number.
+const DEFAULT_CONNECTIONS: usize = 10_000;
+
+impl ClusterFile {
+    /// For each service, in the file's order: `Ok` if its packets shall take the kernel's way, or why not, in words.
+    pub fn kernel_paths(&self) -> Vec<Result<(), String>> {
+        let mut taken: BTreeSet<(bool, SocketAddr)> = BTreeSet::new();
+        let one = |service: &Service| {
+            match service.path {
+                _ if service.mode == Mode::Http => return Err("its mode is http".to_owned()),
+                Path::Userspace => return Err("the cluster file says so".to_owned()),
+                Path::Auto | Path::Kernel => {}
+            }
+            let pool = self.pool_of(service).ok_or_else(|| "it has no pool".to_owned())?;
+            if let Some(why) = self.obstacle(service, pool) {
+                return Err(why);
+            }
+            if service.path == Path::Auto
+                && let Some(why) = self.answers_elsewhere(service, pool)
+            {
+                return Err(why);
+            }
+            let udp = service.mode == Mode::Udp;
+            let places = pool.servers.iter().map(|server| (udp, SocketAddr::from(server.at)));
+            if let Some((_, at)) = places.clone().find(|place| taken.contains(place)) {
+                return Err(format!("another service that takes the kernel's path has the server {at}"));
+            }
+            taken.extend(places);
+            Ok(())
+        };
+        self.services.iter().map(one).collect()
+    }
+
+    /// What of a service the kernel cannot do.
+    fn obstacle(&self, service: &Service, pool: &Pool) -> Option<String> {
+        self.obstacle_of_service(service).or_else(|| self.obstacle_of_pool(pool)).or_else(|| {
+            let v4 = SocketAddr::from(service.listen.first()?.at).is_ipv4();
+            let other = pool.servers.iter().find(|server| SocketAddr::from(server.at).is_ipv4() != v4)?;
+            Some(format!("server {} is of another address family than `listen`", other.name))
+        })
+    }
+
+    fn obstacle_of_service(&self, service: &Service) -> Option<String> {
+        let why = match service.listen.as_slice() {
+            [] => "it listens nowhere",
+            [listen] if listen.tls => "it speaks TLS",
+            [listen] if listen.proxy_protocol => "its clients begin with the PROXY protocol",
+            [listen] if !self.is_virtual(SocketAddr::from(listen.at).ip()) => {
+                "it listens at an address that is not a virtual one"
+            }
+            [_] => "",
+            [_, _, ..] => "it listens at several places, and an answer would not tell which one",
+        };
+        if !why.is_empty() {
+            return Some(why.to_owned());
+        }
+        let logged = self.log.target != LogTarget::None && service.log.what != LogChoice::None;
+        let obstacles = [
+            (!service.rules.is_empty(), "it has rules"),
+            (service.limits.connections != DEFAULT_CONNECTIONS, "it has `max_connections`"),
+            (service.limits.connections_per_source.is_some(), "it has `connections_per_source`"),
+            (logged, "its connections are logged (`log = \"none\"` in the service changes that)"),
+        ];
+        obstacles.into_iter().find(|(is, _)| *is).map(|(_, why)| why.to_owned())
+    }
+
+    fn obstacle_of_pool(&self, pool: &Pool) -> Option<String> {
+        let balance = match &pool.balance {
+            Balance::RoundRobin | Balance::StaticRr | Balance::Random => None,
+            Balance::Hash(Hash { key: HashKey::Source, bound: None, .. }) => None,
+            Balance::Hash(Hash { bound: Some(_), .. }) => Some("its `balance` has a bound"),
+            Balance::LeastConn => Some("its `balance` is leastconn"),
+            Balance::First => Some("its `balance` is first"),
+            Balance::Hash(_) => Some("its `balance` looks into requests"),
+        };
+        let obstacles = [
+            (pool.affinity.is_some(), "its pool has `affinity`"),
+            (pool.observe.is_some(), "its pool has `observe`"),
+            (pool.on_marked_down == OnMarkedDown::ShutdownSessions, "its pool has `on_marked_down`"),
+            (pool.max_queue.is_some(), "its pool has `max_queue`"),
+            (pool.tls.is_some(), "its pool has `server_tls`"),
+            (pool.proxy_protocol.is_some(), "its pool has `send_proxy`"),
+            (pool.servers.is_empty(), "its pool has no server"),
+        ];
+        let first = balance.or_else(|| obstacles.into_iter().find(|(is, _)| *is).map(|(_, why)| why));
+        if let Some(why) = first {
+            return Some(why.to_owned());
+        }
+        pool.servers.iter().enumerate().find_map(|(place, server)| {
+            let at = SocketAddr::from(server.at);
+            let twin =
+                pool.servers.iter().take(place).any(|other| SocketAddr::from(other.at).ip() == at.ip());
+            if server.max_connections.is_some() {
+                Some(format!("server {} has `max_connections`", server.name))
+            } else if twin {
+                Some(format!("several of its servers are at {}", at.ip()))
+            } else if at.ip().is_loopback() || self.is_directors(at.ip()) {
+                Some(format!("server {} runs on a director", server.name))
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Why it is not known that servers answer through the director that holds the service's address.
+    fn answers_elsewhere(&self, service: &Service, pool: &Pool) -> Option<String> {
+        let front = SocketAddr::from(service.listen.first()?.at).ip();
+        let group = &self.addresses.iter().find(|address| IpAddr::from(address.ip) == front)?.group;
+        let mut servers = pool.servers.iter();
+        let lost = servers.find(|server| {
+            let Some(network) = self.network_of(SocketAddr::from(server.at).ip()) else { return true };
+            !self.gateways.iter().any(|gateway| gateway.from == network.name && gateway.group == *group)
+        })?;
+        Some(format!(
+            "the file does not say that server {} answers through the director that has {front} ([gateway])",
+            lost.name
+        ))
+    }
+
+    /// The network that an address is on, if the file has it.
+    fn network_of(&self, ip: IpAddr) -> Option<&Network> {
+        self.networks.iter().find(|network| IpNet::from(network.subnet).contains(&ip))
+    }
+
+    fn is_virtual(&self, ip: IpAddr) -> bool {
+        self.addresses.iter().any(|address| IpAddr::from(address.ip) == ip)
+    }
+
+    fn is_directors(&self, ip: IpAddr) -> bool {
+        let directors = self.nodes.iter().filter(|node| node.is(Role::Director));
+        let mut own = directors.flat_map(|node| &node.addresses);
+        own.any(|address| IpAddr::from(address.ip) == ip) || self.is_virtual(ip)
+    }
+}
