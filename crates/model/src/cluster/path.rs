@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Balance, ClusterFile, Hash, HashKey, LogChoice, LogTarget, Mode, Network, OnMarkedDown, Pool, Role, Service,
+    Balance, ClusterFile, Hash, HashKey, LogChoice, LogTarget, Mode, Network, OnMarkedDown, Pool, Role,
+    Service,
 };
 
 /// Which way the packets of a service of mode `tcp` or `udp` take.
