@@ -14,7 +14,7 @@ use nix::sys::signal::SigSet;
 use crate::keeper;
 
 pub(crate) use enter::{EnterFrom, enter_command, path_with};
-pub(crate) use hold::{CLUSTER_FILE, PEERS_KEY, PEERS_KEY_FILE, STATE_FOLDER};
+pub(crate) use hold::{CLUSTER_FILE, NOTIFY_SOCKET, PEERS_KEY, PEERS_KEY_FILE, STATE_FOLDER};
 
 /// What comes before a stage's own arguments on the command line.
 const STAGE_ARGUMENTS: [&str; 2] = ["lab", "inside"];

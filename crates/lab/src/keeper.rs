@@ -10,6 +10,7 @@
 mod build;
 mod control;
 mod jobs;
+mod notify;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};

@@ -196,6 +196,11 @@ impl Registry {
         self.log_file(KEEPER)
     }
 
+    /// Where directors tell the keeper that another process goes on (sd_notify(3)).
+    pub(crate) fn notify_socket(&self) -> PathBuf {
+        self.folder.join("notify.sock")
+    }
+
     /// The keeper's control socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("keeper.sock")

@@ -4,7 +4,7 @@
 //! with the cluster's names, and a `/sys` that shows its own network. Everything else is the machine's.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use nix::libc::O_PATH;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{pause, sethostname};
@@ -27,6 +28,8 @@ pub(crate) const STATE_FOLDER: &str = "/run/relevo/state";
 pub(crate) const PEERS_KEY: &str = "peers.key";
 /// Where a node of the lab finds it.
 pub(crate) const PEERS_KEY_FILE: &str = "/run/relevo/peers.key";
+/// Where a director of the lab tells the keeper that another process goes on.
+pub(crate) const NOTIFY_SOCKET: &str = "/run/relevo/notify";
 /// Where an installed Relevo has its state: hidden in the lab, if it is there.
 const SYSTEM_STATE_FOLDER: &str = "/var/lib/relevo";
 
@@ -67,6 +70,7 @@ fn own_files(registry: &Registry, name: &str) -> anyhow::Result<()> {
     fs::create_dir_all(&state).context("cannot make its state folder")?;
     // The registry may lie in /run, which is about to be covered: hold on to what is needed from it.
     let state = File::open(&state)?;
+    let notify = OpenOptions::new().read(true).custom_flags(O_PATH).open(registry.notify_socket())?;
     let cluster = fs::read(registry.cluster_file())?;
     let hosts = fs::read(registry.folder().join("hosts"))?;
     let key = fs::read(registry.folder().join(PEERS_KEY))?;
@@ -82,6 +86,8 @@ fn own_files(registry: &Registry, name: &str) -> anyhow::Result<()> {
     if Path::new(SYSTEM_STATE_FOLDER).is_dir() {
         bind(&state, SYSTEM_STATE_FOLDER)?;
     }
+    fs::write(NOTIFY_SOCKET, "")?;
+    bind(&format!("/proc/self/fd/{}", notify.as_raw_fd()), NOTIFY_SOCKET)?;
     if Path::new("/etc/hosts").exists() {
         bind("/run/relevo/hosts", "/etc/hosts")?;
     }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 use relevo_model::ClusterFile;
 
 use super::jobs::Jobs;
+use super::notify::Notify;
 use super::{PROGRESS, say};
 use crate::faults::Damage;
 use crate::inside::{EnterFrom, PEERS_KEY, enter_command, stage};
@@ -44,6 +45,7 @@ pub(super) fn build(registry: &Registry, settings: &Settings) -> Result<Built> {
     }
     let count = topology.spaces.len();
     say(&format!("{PROGRESS}making {count} namespaces"))?;
+    let notify = Notify::listen(registry)?;
     let pids = hold(registry, &topology)?;
     registry.write_spaces(&pids)?;
     say(&format!("{PROGRESS}laying {} cables", topology.cables.len()))?;
@@ -52,7 +54,7 @@ pub(super) fn build(registry: &Registry, settings: &Settings) -> Result<Built> {
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
     }
     configure(&topology, &pids)?;
-    let jobs = Jobs::new(&cluster, registry, settings, &pids)?;
+    let jobs = Jobs::new(&cluster, registry, settings, &pids, notify)?;
     let mut built = Built { cluster, topology, pids, jobs, damage: Damage::default() };
     let nodes = built.jobs.nodes();
     say(&format!("{PROGRESS}starting {} nodes", nodes.len()))?;

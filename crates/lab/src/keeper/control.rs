@@ -232,7 +232,8 @@ fn signal_all(built: &Built, node: &str, signal: Signal) -> Result<()> {
 fn signal_jobs(built: &mut Built, node: &str, signal: Signal) -> Result<()> {
     jobs_exist(built, node)?;
     built.jobs.reap();
-    built.jobs.of(node).filter_map(|job| job.pid).try_for_each(|pid| send(pid, signal))
+    let pids = built.jobs.of(node).flat_map(|job| job.pid.iter().chain(&job.formers));
+    pids.copied().try_for_each(|pid| send(pid, signal))
 }
 
 /// Stops the server at one port of a node, and nothing else on it: its process group, which is its own.

@@ -14,8 +14,11 @@ use nix::unistd::Pid;
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{Node, Role};
 
+use super::notify::Notify;
 use crate::Result;
-use crate::inside::{CLUSTER_FILE, EnterFrom, PEERS_KEY_FILE, STATE_FOLDER, enter_command, path_with};
+use crate::inside::{
+    CLUSTER_FILE, EnterFrom, NOTIFY_SOCKET, PEERS_KEY_FILE, STATE_FOLDER, enter_command, path_with,
+};
 use crate::registry::{Registry, Settings};
 
 /// A process that a node is for.
@@ -30,6 +33,8 @@ pub(super) struct Job {
     environment: Vec<(String, String)>,
     /// Its process id while it runs.
     pub(super) pid: Option<i32>,
+    /// Its processes before this one, as long as they finish their connections (`relevo upgrade`).
+    pub(super) formers: Vec<i32>,
     /// Whether it was told to end and has not yet.
     pub(super) is_stopping: bool,
     /// How it ended last.
@@ -43,6 +48,7 @@ pub(super) struct Jobs {
     registry: Registry,
     folder: PathBuf,
     program: PathBuf,
+    notify: Notify,
 }
 
 impl Jobs {
@@ -52,6 +58,7 @@ impl Jobs {
         registry: &Registry,
         settings: &Settings,
         pids: &BTreeMap<String, i32>,
+        notify: Notify,
     ) -> Result<Self> {
         let program = own_program();
         let mut jobs = Vec::new();
@@ -70,15 +77,16 @@ impl Jobs {
                     port,
                     holder,
                     arguments,
-                    environment: environment(node, port, several),
+                    environment: environment(node, role, port, several),
                     pid: None,
+                    formers: Vec::new(),
                     is_stopping: false,
                     how: String::from("not started"),
                 }));
             }
         }
         let (folder, program) = (settings.folder.clone(), settings.program.clone());
-        Ok(Self { jobs, registry: registry.clone(), folder, program })
+        Ok(Self { jobs, registry: registry.clone(), folder, program, notify })
     }
 
     /// The nodes that have jobs, each once.
@@ -135,6 +143,7 @@ impl Jobs {
 
     /// Collects every process that ended: PID 1 is the parent of all orphans. Remembers how jobs ended.
     pub(super) fn reap(&mut self) {
+        self.follow();
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => self.ended(pid, format!("exit code {code}")),
@@ -150,12 +159,25 @@ impl Jobs {
         }
     }
 
+    /// Takes the next process of those that have handed over for the job's.
+    fn follow(&mut self) {
+        while let Some((from, to)) = self.notify.heir() {
+            if let Some(job) = self.jobs.iter_mut().find(|job| job.pid == Some(from)) {
+                job.pid = Some(to);
+                job.formers.push(from);
+            }
+        }
+    }
+
     fn ended(&mut self, pid: Pid, how: String) {
+        // It may have said so just before it ended.
+        self.follow();
         if let Some(job) = self.jobs.iter_mut().find(|job| job.pid == Some(pid.as_raw())) {
             job.pid = None;
             job.is_stopping = false;
             job.how = how;
         }
+        self.jobs.iter_mut().for_each(|job| job.formers.retain(|former| *former != pid.as_raw()));
     }
 }
 
@@ -228,11 +250,14 @@ fn server_name(node: &Node, port: Option<u16>) -> String {
 }
 
 /// What a command on a server learns about its node and its server.
-fn environment(node: &Node, port: Option<u16>, several: bool) -> Vec<(String, String)> {
+fn environment(node: &Node, role: Role, port: Option<u16>, several: bool) -> Vec<(String, String)> {
     let name = server_name(node, port.filter(|_| several));
     let mut environment =
         vec![(String::from("RELEVO_NODE"), node.name.to_string()), (String::from("RELEVO_SERVER"), name)];
     environment.extend(port.map(|port| (String::from("RELEVO_PORT"), port.to_string())));
+    if role == Role::Director {
+        environment.push((String::from("NOTIFY_SOCKET"), NOTIFY_SOCKET.to_owned()));
+    }
     for (index, address) in node.addresses.iter().enumerate() {
         if index == 0 {
             environment.push((String::from("RELEVO_ADDRESS"), address.ip.to_string()));
