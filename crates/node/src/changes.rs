@@ -56,6 +56,10 @@ pub(crate) fn done(old: &ClusterFile, new: &ClusterFile) -> Vec<String> {
         (Some(before), Some(dns)) if before != dns => list.push(format!("dns: {}", keys(before, dns))),
         (None | Some(_), None | Some(_)) => {}
     }
+    list.extend(named("gateway", &old.gateways, &new.gateways, |gateway| &gateway.name));
+    if old.firewall != new.firewall {
+        list.push(format!("firewall: {}", keys(&old.firewall, &new.firewall)));
+    }
     if old.log != new.log {
         list.push(format!("log: {}", keys(&old.log, &new.log)));
     }

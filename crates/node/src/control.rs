@@ -16,6 +16,7 @@ use relevo_model::{ClusterFile, GroupName, NodeName};
 
 use crate::director::{Director, SwitchoverError};
 use crate::duty::Duties;
+use crate::gateway::Rules;
 use crate::peers::Peers;
 use crate::process::{Event, wall_ms};
 use crate::reload::Loaded;
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) peers: OnceLock<Arc<Peers>>,
     /// What goes with the groups that are active here.
     pub(crate) duties: Duties,
+    /// The rules that stand in the kernel.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) balancer: RwLock<Balancer>,
     /// The statistics page; `None`: there was none yet, or it has been stopped.
     pub(crate) stats: Mutex<Option<stats::Server>>,

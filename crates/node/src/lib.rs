@@ -18,6 +18,7 @@ mod duty;
 pub mod explain;
 pub mod file;
 mod folder;
+mod gateway;
 pub mod logging;
 mod notify;
 mod panics;
@@ -31,6 +32,7 @@ mod upgrade;
 mod wishes;
 mod words;
 
+pub use gateway::GatewayError;
 pub use peers::{PeersError, new_key};
 pub use process::{Options, RunError, run};
 pub use stats::StatsError;

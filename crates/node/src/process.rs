@@ -23,6 +23,7 @@ use crate::director::{self, Director, Prepared};
 use crate::duty::{Duties, Leaving};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
+use crate::gateway::{Forgetting, GatewayError, Rules};
 use crate::logging::{self, Log, LogError};
 use crate::peers::{Peers, PeersError};
 use crate::reload::Loaded;
@@ -96,6 +97,9 @@ pub enum RunError {
     /// The statistics page cannot be served.
     #[error(transparent)]
     Stats(#[from] StatsError),
+    /// The rules of the gateway or the firewall cannot be set up.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The director cannot start.
     #[error(transparent)]
     Director(#[from] director::StartError),
@@ -137,7 +141,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         Places::own_or_inherit(options, belongings)?;
     let state = State::open(&state_folder)?;
     let peers = Peers::prepare(cluster, &name, state_folder.path(), options.peers_key.as_deref())?;
-    let (node, director) = start(loaded.clone(), name, state, options, remains)?;
+    let (node, director) = start(loaded.clone(), name, state, options, remains, voice.is_some())?;
     let handed = voice.as_ref().map_or_else(|| Ok(Vec::new()), |voice| voice.ready())?;
     // Addresses come when all else is there.
     if let Some(director) = director {
@@ -347,6 +351,7 @@ fn start(
     state: State,
     options: &Options,
     remains: Remains,
+    is_heir: bool,
 ) -> Result<(Arc<Node>, Option<Prepared>), RunError> {
     let since = wall_ms();
     let cluster = Arc::clone(&loaded.cluster);
@@ -360,7 +365,8 @@ fn start(
     // Nobody who connects from now on shall miss them.
     acme::show_kept(&settings.desk, &cluster, state.folder());
     let balancer = Engine::take_over(settings, &cluster, remains.former)?;
-    let duties = Duties::start(Vec::new())
+    let rules = Arc::new(Rules::new(&name, state.folder()));
+    let duties = Duties::start(vec![Box::new(Forgetting::new(Arc::clone(&rules)))])
         .map_err(|source| RunError::System { what: "the duties of a director", source })?;
     let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),
@@ -372,6 +378,7 @@ fn start(
         director: RwLock::new(None),
         peers: OnceLock::new(),
         duties,
+        rules: Arc::clone(&rules),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
         frozen: AtomicBool::new(false),
@@ -379,6 +386,8 @@ fn start(
         itself: Weak::clone(itself),
     });
     node.serve_stats(&cluster, remains.stats)?;
+    // Last: of all that can fail it alone changes something that outlives the process.
+    rules.stand(&cluster, is_heir)?;
     Ok((node, director))
 }
 

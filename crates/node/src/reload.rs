@@ -60,12 +60,19 @@ impl Node {
         self.serve_stats(&cluster, Vec::new()).map_err(|error| Refusal::Conflict(in_full(&error)))?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).folder().to_owned();
         acme::show_kept(&engine.acme(), &cluster, &state);
-        if let Err(error) = engine.apply(&cluster) {
+        let applied = match self.rules.follow(&cluster) {
+            Ok(()) => engine.apply(&cluster).map_err(|error| in_full(&error)),
+            Err(error) => Err(in_full(&error)),
+        };
+        if let Err(error) = applied {
             // All of it, or nothing.
+            if let Err(error) = self.rules.follow(&before.cluster) {
+                tracing::error!("{}", in_full(&error));
+            }
             if let Err(error) = self.serve_stats(&before.cluster, Vec::new()) {
                 tracing::error!("{}", in_full(&error));
             }
-            return Err(Refusal::Conflict(in_full(&error)));
+            return Err(Refusal::Conflict(error));
         }
         if let Some(Err(error)) = self.peers.get().map(|peers| peers.read_key_again()) {
             tracing::warn!("the channel between directors keeps its keys: {}", in_full(&error));

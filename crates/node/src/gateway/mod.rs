@@ -1,0 +1,160 @@
+//! The rules of nftables that stand on this node, whether it is active or not: the gateway's and the firewall's.
+//!
+//! ```text
+//!   cluster file ──► wanted ──► net::gateway, net::firewall ──► nft          when the node starts, and on a reload
+//!   duty: a group left ──► net::conntrack forgets its connections            once nobody uses this director any more
+//! ```
+//! What moves with the addresses is decided by the addresses alone. The rules stay when the node stops: taking them away
+//! while machines still send here would let packets out under their own addresses. What was set up is in the state
+//! folder, so that a file without a gateway takes it back.
+
+mod duty;
+mod wanted;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use relevo_model::{ClusterFile, NodeName};
+use relevo_net::nft::{Nft, NftError};
+use relevo_net::{firewall, forwarding, gateway};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use duty::Forgetting;
+pub(crate) use wanted::Path as Way;
+
+use crate::state;
+
+/// Why the rules do not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The rules cannot be had.
+    #[error("the rules of {what} cannot be set up")]
+    Rules {
+        /// Whose.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: NftError,
+    },
+    /// An interface, or whether it forwards.
+    #[error("the gateway cannot be set up")]
+    Net(#[from] relevo_net::Error),
+    /// An interface has a name that rules cannot have.
+    #[error(
+        "an interface has a name that nftables cannot have: rename it (no quotes, backslashes and stars)"
+    )]
+    Name,
+    /// What was set up cannot be written down.
+    #[error("cannot write {path}")]
+    State {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What was set up in the kernel, over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Done {
+    gateway: bool,
+    firewall: bool,
+    /// Interfaces that this program made forward packets.
+    forwarding: Vec<String>,
+}
+
+/// The rules of this node.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    node: NodeName,
+    path: PathBuf,
+    nft: Nft,
+    /// What stands.
+    ways: Mutex<Vec<Way>>,
+}
+
+impl Rules {
+    /// Those of a node; `folder`: the state folder. Nothing is set up yet.
+    pub(crate) fn new(node: &NodeName, folder: &Path) -> Self {
+        let path = folder.join("rules.json");
+        Self { node: node.clone(), path, nft: Nft::new(), ways: Mutex::default() }
+    }
+
+    /// Sets up what the file wants when the node starts. Connections that an earlier process left are forgotten, unless it
+    /// hands over.
+    ///
+    /// # Errors
+    /// As [`Rules::follow`].
+    pub(crate) fn stand(&self, cluster: &ClusterFile, is_heir: bool) -> Result<(), GatewayError> {
+        self.follow(cluster)?;
+        if !is_heir {
+            duty::forget(&self.ways());
+        }
+        Ok(())
+    }
+
+    /// The ways that stand.
+    pub(crate) fn ways(&self) -> Vec<Way> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets up what the file wants and takes back what it does not want any more. Interfaces must be there.
+    ///
+    /// # Errors
+    /// See [`GatewayError`]. What stood before still stands, but for a gateway whose firewall fails.
+    pub(crate) fn follow(&self, cluster: &ClusterFile) -> Result<(), GatewayError> {
+        let before: Done = state::read(&self.path)
+            .map_err(|source| GatewayError::State { path: self.path.clone(), source })?;
+        let wants = !cluster.gateways.is_empty() || cluster.firewall.cluster_ports;
+        if !wants && before == Done::default() {
+            return Ok(());
+        }
+        let ways = wanted::ways(cluster, &self.node)?;
+        let doors = wanted::doors(cluster, &self.node)?;
+        let plain: Vec<gateway::Way> = ways.iter().map(|path| path.way.clone()).collect();
+        let gateway = gateway::rules(&plain).ok_or(GatewayError::Name)?;
+        let firewall = firewall::rules(doors.as_ref()).ok_or(GatewayError::Name)?;
+        // First written down, then done: a process that is killed in between still takes it back one day.
+        let mut done = Done {
+            gateway: before.gateway || !ways.is_empty(),
+            firewall: before.firewall || doors.is_some(),
+            forwarding: before.forwarding.clone(),
+        };
+        self.write(&done)?;
+        let used = |name: &str| plain.iter().any(|way| way.from == name || way.to == name);
+        // An interface that nobody needs any more stops before its rules go.
+        for name in before.forwarding.iter().filter(|name| !used(name)) {
+            // It may be gone itself.
+            if let Err(error) = forwarding::set(name, false) {
+                tracing::warn!("{error}");
+            }
+        }
+        done.forwarding.retain(|name| used(name));
+        let refused = |what| move |source| GatewayError::Rules { what, source };
+        if done.gateway {
+            self.nft.run(&gateway).map_err(refused("the gateway"))?;
+        }
+        if done.firewall {
+            self.nft.run(&firewall).map_err(refused("the firewall"))?;
+        }
+        for name in plain.iter().flat_map(|way| [&way.from, &way.to]) {
+            if !done.forwarding.contains(name) && !forwarding::is_on(name)? {
+                done.forwarding.push(name.clone());
+                self.write(&done)?;
+                forwarding::set(name, true)?;
+                tracing::info!(interface = name, "the interface forwards packets now");
+            }
+        }
+        (done.gateway, done.firewall) = (!ways.is_empty(), doors.is_some());
+        self.write(&done)?;
+        *self.ways.lock().unwrap_or_else(PoisonError::into_inner) = ways;
+        Ok(())
+    }
+
+    fn write(&self, done: &Done) -> Result<(), GatewayError> {
+        state::replace(&self.path, done)
+            .map_err(|source| GatewayError::State { path: self.path.clone(), source })
+    }
+}

@@ -1,0 +1,107 @@
+//! What rules a cluster file wants on a node, in the words of the net room.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use relevo_model::cluster::{ClusterFile, Role};
+use relevo_model::{GroupName, NetworkName, NodeName};
+use relevo_net::Error;
+use relevo_net::firewall::Doors;
+use relevo_net::gateway;
+use relevo_net::route::Route;
+
+/// A way, and whose addresses decide about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// The group.
+    pub(crate) group: GroupName,
+    /// The network whose machines use it.
+    pub(crate) from: NetworkName,
+    /// The network that they get to.
+    pub(crate) to: NetworkName,
+    /// The virtual address that they have as their router.
+    pub(crate) router: Option<Ipv4Addr>,
+    /// The rules.
+    pub(crate) way: gateway::Way,
+}
+
+/// The ways through `node`.
+pub(super) fn ways(cluster: &ClusterFile, node: &NodeName) -> Result<Vec<Path>, Error> {
+    let mut list = Vec::new();
+    for wish in &cluster.gateways {
+        let is_member = cluster.group(&wish.group).is_some_and(|group| group.priority_of(node).is_some());
+        let network = cluster.network(&wish.from);
+        let (Some(network), true) = (network, is_member) else { continue };
+        let ip_of = |name: &str| {
+            let address = cluster.addresses.iter().find(|address| address.name.as_str() == name)?;
+            if let IpAddr::V4(ip) = address.ip { Some(ip) } else { None }
+        };
+        let source = wish.source.as_ref().and_then(|name| ip_of(name));
+        let way = gateway::Way {
+            name: wish.name.to_string(),
+            from: interface(cluster, node, &wish.from)?,
+            subnet: network.subnet,
+            to: interface(cluster, node, &wish.to)?,
+            source,
+            served: source.map(|source| served(cluster, source)).unwrap_or_default(),
+        };
+        list.push(Path {
+            group: wish.group.clone(),
+            from: wish.from.clone(),
+            to: wish.to.clone(),
+            router: ip_of(&wish.router),
+            way,
+        });
+    }
+    Ok(list)
+}
+
+/// The ports from 1024 on at which the balancer or the statistics page serves on an address.
+fn served(cluster: &ClusterFile, ip: Ipv4Addr) -> Vec<u16> {
+    let services = cluster.services.iter().flat_map(|service| &service.listen).map(|listen| listen.at);
+    let pages = cluster.stats.iter().flat_map(|stats| stats.listen.iter().copied());
+    let here = services.chain(pages).filter(|at| at.ip() == ip || at.ip().is_unspecified());
+    let ports: BTreeSet<u16> = here.map(|at| at.port()).filter(|port| *port >= 1024).collect();
+    ports.into_iter().collect()
+}
+
+/// What is only for whom; `None`: the file does not want to know.
+pub(super) fn doors(cluster: &ClusterFile, node: &NodeName) -> Result<Option<Doors>, Error> {
+    if !cluster.firewall.cluster_ports {
+        return Ok(None);
+    }
+    let directors = cluster.nodes.iter().filter(|node| node.is(Role::Director));
+    let own = directors.flat_map(|node| &node.addresses);
+    let directors =
+        own.flat_map(|address| [Some(IpAddr::V4(address.ip)), address.ip6.map(IpAddr::V6)]).flatten();
+    let dhcp = match cluster.dhcp.as_slice() {
+        [] => None,
+        list => {
+            let on_it = list.iter().map(|dhcp| &dhcp.network).filter(|network| on(cluster, node, network));
+            let names: Result<Vec<String>, Error> =
+                on_it.map(|network| interface(cluster, node, network)).collect();
+            Some(names?)
+        }
+    };
+    let dns = cluster.dns.as_ref();
+    Ok(Some(Doors {
+        directors: directors.collect(),
+        peers: cluster.peers.as_ref().map(|peers| peers.port),
+        bfd: cluster.groups.iter().any(|group| group.bfd.is_some()),
+        dhcp,
+        dns: dns.map(|dns| dns.listen.iter().map(|listen| listen.ip).collect()).unwrap_or_default(),
+        dns_for: dns.map(|dns| dns.allow.clone()).unwrap_or_default(),
+    }))
+}
+
+fn on(cluster: &ClusterFile, node: &NodeName, network: &NetworkName) -> bool {
+    cluster.node(node).is_some_and(|node| node.address_on(network).is_some())
+}
+
+/// The interface that carries the node's own address on a network.
+fn interface(cluster: &ClusterFile, node: &NodeName, network: &NetworkName) -> Result<String, Error> {
+    let address = cluster.node(node).and_then(|node| node.address_on(network));
+    let (ip, name) =
+        address.map_or((Ipv4Addr::UNSPECIFIED, None), |address| (address.ip, address.interface.as_deref()));
+    Ok(Route::open()?.interface(ip, name)?.link.name)
+}
