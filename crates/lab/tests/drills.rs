@@ -14,7 +14,7 @@ use support::{Guard, Machine, example, need_root, program};
 
 /// Plays a drill once and shows its report, so that a failure can be understood.
 fn play(lab: &Lab, name: &str) -> DrillReport {
-    let options = RunOptions { repeat: 1, program: program() };
+    let options = RunOptions::new(program());
     let outcome =
         run(lab, find(name).unwrap(), &options, &AtomicBool::new(false), |_, run| println!("{run:?}"));
     let outcome = outcome.unwrap();

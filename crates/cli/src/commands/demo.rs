@@ -96,12 +96,10 @@ fn crash(lab: &Lab, stopped: &AtomicBool) -> Result<Outcome, Failure> {
     let program = std::env::current_exe().context("cannot find the running program")?;
     let mut progress = Progress::new();
     progress.show("  the client is asking");
-    drill::run(lab, crash, &RunOptions { repeat: 1, program }, stopped, |_, _| {}).map_err(
-        |stop| match stop {
-            Stop::Interrupted => Failure::Failed(anyhow!("interrupted; everything was undone")),
-            Stop::Problem(problem) => Failure::Failed(anyhow!(problem)),
-        },
-    )
+    drill::run(lab, crash, &RunOptions::new(program), stopped, |_, _| {}).map_err(|stop| match stop {
+        Stop::Interrupted => Failure::Failed(anyhow!("interrupted; everything was undone")),
+        Stop::Problem(problem) => Failure::Failed(anyhow!(problem)),
+    })
 }
 
 fn holder(lab: &Lab, facts: &Facts) -> Result<String, Failure> {

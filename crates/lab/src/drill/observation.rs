@@ -24,6 +24,12 @@ const CROWD_PATH: &str = "/slow/50";
 /// How many connections the probe keeps.
 pub(super) const KEPT: u64 = 4;
 
+/// Milliseconds from one new connection to the next, and how many come at once, for so many in a second.
+fn pace(rate: u32) -> (u32, u32) {
+    let rate = rate.max(1);
+    if rate <= 1000 { (1000 / rate, 1) } else { (1, rate / 1000) }
+}
+
 /// A running observation. Dropping it ends it.
 #[derive(Debug)]
 pub struct Observation {
@@ -52,7 +58,7 @@ impl Observation {
     ///
     /// # Errors
     /// A process cannot be started.
-    pub fn start(lab: &Lab, program: &Path, facts: &Facts) -> Result<Self, LabError> {
+    pub fn start(lab: &Lab, program: &Path, facts: &Facts, rate: u32) -> Result<Self, LabError> {
         let mut observation = Self { seen: Arc::default(), eyes: Vec::new() };
         let program = program.to_string_lossy();
         for director in &facts.directors {
@@ -65,6 +71,8 @@ impl Observation {
         let client = facts.clients.first().map_or("", |client| client.name.as_str());
         let mut argv = words(&[&program, "drill", "probe", "--target", &facts.target.to_string()]);
         argv.extend(words(&["--keepalive", &KEPT.to_string()]));
+        let (interval_ms, at_once) = pace(rate);
+        argv.extend(words(&["--interval-ms", &interval_ms.to_string(), "--at-once", &at_once.to_string()]));
         observation.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
         Ok(observation)
     }

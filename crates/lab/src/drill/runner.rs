@@ -14,8 +14,17 @@ use crate::report::{DrillReport, Record, Run, measure};
 pub struct RunOptions {
     /// How often; at least once.
     pub repeat: u32,
+    /// New connections in a second that the client opens, 1 to 5000.
+    pub rate: u32,
     /// The `relevo` program that probes and watches run; it must be visible inside the lab.
     pub program: PathBuf,
+}
+
+impl RunOptions {
+    /// Once, with the usual 100 new connections in a second.
+    pub const fn new(program: PathBuf) -> Self {
+        Self { repeat: 1, rate: 100, program }
+    }
 }
 
 /// A drill's report, and what was seen in its last run.
@@ -68,7 +77,7 @@ fn once(
     stopped: &AtomicBool,
     facts: Facts,
 ) -> Result<(Run, Option<Record>), Stop> {
-    let mut stage = Stage::new(lab, &options.program, stopped, facts);
+    let mut stage = Stage::new(lab, options, stopped, facts);
     let played = stage.heal().and_then(|()| drill.play(&mut stage));
     let record = stage.finish();
     let mut run = record.as_ref().map(measure).unwrap_or_default();

@@ -12,6 +12,7 @@ use relevo_net::clock;
 
 use super::facts::Facts;
 use super::observation::Observation;
+use super::runner::RunOptions;
 use crate::ready::{Readiness, readiness};
 use crate::report::{Marks, Record};
 use crate::{Fault, Lab, LabError, LabStatus, MainState};
@@ -50,6 +51,7 @@ impl From<LabError> for Stop {
 pub struct Stage<'a> {
     lab: &'a Lab,
     program: &'a Path,
+    rate: u32,
     stopped: &'a AtomicBool,
     facts: Facts,
     observation: Option<Observation>,
@@ -60,11 +62,12 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// A stage on a running lab; `program` is run for probes and watches; `stopped` ends every wait.
-    pub const fn new(lab: &'a Lab, program: &'a Path, stopped: &'a AtomicBool, facts: Facts) -> Self {
+    /// A stage on a running lab; the program of `options` is run for probes and watches; `stopped` ends every wait.
+    pub fn new(lab: &'a Lab, options: &'a RunOptions, stopped: &'a AtomicBool, facts: Facts) -> Self {
         Self {
             lab,
-            program,
+            program: &options.program,
+            rate: options.rate,
             stopped,
             facts,
             observation: None,
@@ -116,7 +119,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// It does not answer.
     pub fn observe(&mut self) -> Result<(), Stop> {
-        self.observation = Some(Observation::start(self.lab, self.program, &self.facts)?);
+        self.observation = Some(Observation::start(self.lab, self.program, &self.facts, self.rate)?);
         let began = clock::now();
         let what = format!("the service at {} did not answer before the fault", self.facts.target);
         self.wait_seen(STEADY_WITHIN, &what, |seen| seen.answers_since(began) >= STEADY_ANSWERS)?;

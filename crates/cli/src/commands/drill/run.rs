@@ -30,6 +30,10 @@ pub(super) struct Args {
     /// How often each is run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     repeat: u32,
+    /// New connections that the client opens in a second. More are for planned moves: while nobody answers, each waits
+    /// for two seconds.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    rate: u32,
     /// The running lab; not needed if there is one.
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     lab: Option<String>,
@@ -47,7 +51,7 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         (None, None) if Lab::running().map_err(failure)?.is_empty() => (bring_up(example::S4)?, false),
         (None, name) => (Lab::open(name.as_deref()).map_err(failure)?, true),
     };
-    let played = play(&lab, &drills, args.repeat, json, &mut progress);
+    let played = play(&lab, &drills, &args, json, &mut progress);
     if !borrowed {
         progress.show("taking the lab down");
         lab.down().map_err(failure)?;
@@ -85,12 +89,13 @@ fn chosen(args: &Args) -> Result<Vec<&'static Drill>, Failure> {
 fn play(
     lab: &Lab,
     drills: &[&Drill],
-    repeat: u32,
+    args: &Args,
     json: bool,
     progress: &mut Progress,
 ) -> Result<Vec<DrillReport>, Failure> {
     let program = std::env::current_exe().context("cannot find the running program")?;
-    let options = RunOptions { repeat, program };
+    let repeat = args.repeat;
+    let options = RunOptions { repeat, rate: args.rate, ..RunOptions::new(program) };
     let stopped = crate::interrupt::flag()?;
     let mut reports = Vec::new();
     for drill in drills {
