@@ -11,6 +11,7 @@ pub mod authority;
 pub mod balance;
 pub mod cache;
 pub mod coding;
+pub mod dhcp;
 pub mod head;
 pub mod health;
 pub mod hello;
