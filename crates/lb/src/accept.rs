@@ -14,6 +14,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::crew::{Admission, Visitor};
+use crate::generation::Place;
 use crate::local::{Handle, Presence, Refused};
 use crate::stream::Client;
 use crate::{handshake, http, http2, proxied, tcp};
@@ -33,6 +35,7 @@ pub(crate) struct Target {
 /// Accepts until it is told to stop; then what the kernel has accepted is served, and the socket is closed.
 pub(crate) async fn run(
     target: Rc<RefCell<Target>>,
+    place: Place,
     listener: AsyncFd<TcpListener>,
     mut stop: watch::Receiver<()>,
 ) {
@@ -52,7 +55,9 @@ pub(crate) async fn run(
                 let (handle, listen) = now(&target);
                 // One connection more than allowed is taken, and waits here; the others wait in the kernel.
                 handle.gate.admit().await;
-                start(handle, listen, stream, peer);
+                if let Some(stream) = hand_over(&handle, &place, stream, peer) {
+                    start(handle, listen, stream, peer);
+                }
                 // Clients that come one after the other must not keep it from stopping.
                 if !matches!(stop.has_changed(), Ok(false)) {
                     break;
@@ -93,12 +98,42 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     Ok((TcpStream::from(stream), peer.ok_or(io::ErrorKind::ConnectionAborted)?))
 }
 
+/// Gives a connection that was admitted to a worker with fewer clients; `Some`: there is none.
+fn hand_over(handle: &Handle, place: &Place, stream: TcpStream, peer: SocketAddr) -> Option<TcpStream> {
+    let local = handle.current();
+    let worker = &local.worker;
+    let Some(lighter) = worker.lighter() else { return Some(stream) };
+    let admission = Admission::of(&handle.gate);
+    let visitor = Visitor::new(stream, peer, place.clone(), admission, worker.number);
+    let Visitor { stream, admission, .. } = worker.crew.hand_over(lighter, visitor)?;
+    admission.transfer(&handle.gate);
+    Some(stream)
+}
+
+/// Serves a connection that another worker has accepted.
+pub(crate) fn receive(target: &Target, visitor: Visitor) {
+    let (handle, listen) = (Rc::clone(&target.handle), target.listen);
+    // The seat that was kept for it is given up when it has one of its own.
+    let Visitor { stream, peer, admission, seat, .. } = visitor;
+    if admission.transfer(&handle.gate) {
+        start(handle, listen, stream, peer);
+        return drop(seat);
+    }
+    // The place has gone over to another service meanwhile.
+    drop(tokio::task::spawn_local(async move {
+        handle.gate.admit().await;
+        start(handle, listen, stream, peer);
+        drop(seat);
+    }));
+}
+
 /// Serves a connection that was admitted. `listen`: which of its service's addresses it came to.
 fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr) {
     let local = handle.current();
     let here = local.frontend.config.listen.get(listen);
     let (tls, is_proxied) = here.map_or((false, false), |listen| (listen.tls, listen.proxy_protocol));
     let mut presence = Presence::new(handle, tls);
+    presence.take_seat();
     let at = local.frontend.listen.get(listen).copied();
     // Of an address that stands for all, the kernel knows which one it was.
     let at = at.filter(|at| !at.ip().is_unspecified()).or_else(|| stream.local_addr().ok());

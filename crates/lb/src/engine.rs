@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::backend::Backend;
 use crate::check::{self, Order};
+use crate::crew::Crew;
 use crate::former::{Former, Known};
 use crate::generation::{ApplyError, Builder, Generation, Inherited, Wishes};
 use crate::log::{AccessLog, TargetError};
@@ -65,6 +66,7 @@ pub struct Engine {
     ids: AtomicU64,
     desk: Arc<AcmeDesk>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
+    crew: Arc<Crew>,
     orders: mpsc::UnboundedSender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -127,6 +129,9 @@ impl Engine {
         let wishes = settings.admin.into_iter().map(|(pool, server, admin)| ((pool, server), admin));
         let (hints, hints_out) = mpsc::channel(256);
         let (orders, orders_out) = mpsc::unbounded_channel();
+        let (commands, commands_out): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let crew = Arc::new(Crew::new(&commands));
         let mut engine = Self {
             current: Mutex::new(Current {
                 generation: Arc::default(),
@@ -136,16 +141,16 @@ impl Engine {
             }),
             ids: AtomicU64::new(1),
             desk: settings.desk,
-            workers: Vec::new(),
+            workers: commands,
+            crew,
             orders,
             threads: Vec::new(),
         };
         let population = Population::new(workers);
-        for number in 0..workers {
-            let (commands, commands_out) = mpsc::unbounded_channel();
-            engine.workers.push(commands);
+        for (number, commands) in commands_out.into_iter().enumerate() {
             let (hints, drain, population) = (hints.clone(), settings.drain, population.clone());
-            let parts = worker::Parts { number, drain, hints, commands: commands_out, population };
+            let crew = Arc::clone(&engine.crew);
+            let parts = worker::Parts { number, drain, hints, commands, population, crew };
             let cpu =
                 settings.cpu_pin.as_ref().and_then(|cpus| cpus.get(number.checked_rem(cpus.len())?).copied());
             engine
@@ -246,6 +251,7 @@ impl Engine {
         Snapshot {
             services: generation.frontends.iter().map(|frontend| frontend.snapshot()).collect(),
             pools: generation.backends.iter().map(|backend| backend.snapshot()).collect(),
+            workers: self.crew.snapshot(),
             lost_lines: self.current().log.as_ref().map_or(0, |(log, _)| log.lost()),
         }
     }
@@ -339,6 +345,7 @@ impl Engine {
 
     fn end(&mut self, how: impl Fn(Instant) -> Command, grace: Duration) {
         let until = Instant::now() + grace;
+        self.crew.close();
         let _ = self.orders.send(Order::Stop);
         for worker in &self.workers {
             let _ = worker.send(how(until));

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::accept::{self, Target};
 use crate::backend::Backend;
+use crate::crew::Visitor;
 use crate::generation::{Generation, Place, Sockets};
 use crate::listener::Socket;
 use crate::local::{Handle, Life, Local, LocalPool, LocalServer};
@@ -99,6 +100,14 @@ impl House {
             }
         }
         Ok(copies)
+    }
+
+    /// Serves a connection that another worker has accepted.
+    pub(crate) fn take(&self, visitor: Visitor) {
+        match self.doors.get(&visitor.place) {
+            Some(door) => accept::receive(&door.target.borrow(), visitor),
+            None => visitor.go_back(),
+        }
     }
 
     fn adopt_pools(&mut self, backends: &[Arc<Backend>]) -> Rc<[Rc<LocalPool>]> {
@@ -190,7 +199,9 @@ impl House {
                 let target = Rc::new(RefCell::new(target));
                 let (stop, stopped) = watch::channel(());
                 let copy = socket.copy();
-                match copy.and_then(|copy| listen(socket, Rc::clone(&target), stopped, tasks).map(|()| copy))
+                let place = &wanted.place;
+                match copy
+                    .and_then(|copy| listen(socket, place, Rc::clone(&target), stopped, tasks).map(|()| copy))
                 {
                     Ok(copy) => {
                         let door = Door { target, stop, copy: RefCell::new(Some(copy)) };
@@ -216,12 +227,15 @@ impl House {
 /// Begins to take in clients.
 fn listen(
     socket: Socket,
+    place: &Place,
     target: Rc<RefCell<Target>>,
     stopped: watch::Receiver<()>,
     tasks: &mut JoinSet<()>,
 ) -> io::Result<()> {
     match socket {
-        Socket::Tcp(socket) => tasks.spawn_local(accept::run(target, accept::watch(socket)?, stopped)),
+        Socket::Tcp(socket) => {
+            tasks.spawn_local(accept::run(target, place.clone(), accept::watch(socket)?, stopped))
+        }
         Socket::Udp(socket) => tasks.spawn_local(udp::run(target, udp::watch(socket)?, stopped)),
     };
     Ok(())

@@ -21,6 +21,7 @@ mod check;
 mod clock;
 mod connect;
 mod counters;
+mod crew;
 mod engine;
 mod figures;
 mod former;
@@ -55,6 +56,7 @@ mod trace;
 mod udp;
 mod worker;
 
+pub use crew::WorkerSnapshot;
 pub use engine::{Applied, Engine, Settings, StartError};
 pub use figures::{Averages, Figures, RESPONSE_BOUNDS};
 pub use former::{Former, Known};

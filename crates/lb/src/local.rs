@@ -223,6 +223,8 @@ pub(crate) struct Presence {
     handle: Rc<Handle>,
     /// Whether the gate has counted it.
     counted: bool,
+    /// Whether it counts among the clients of the worker.
+    seated: bool,
     tls: bool,
     /// Whether another proxy has said who the client is.
     introduced: bool,
@@ -238,7 +240,17 @@ impl Presence {
         let local = handle.current();
         let slot = local.worker.slots.open(handle.id);
         local.counters().connections.add();
-        Self { local, slot, handle, counted: true, tls, introduced: false, ends: None, source: None }
+        Self {
+            local,
+            slot,
+            handle,
+            counted: true,
+            seated: false,
+            tls,
+            introduced: false,
+            ends: None,
+            source: None,
+        }
     }
 
     /// For another request of the same client at the same time.
@@ -250,11 +262,19 @@ impl Presence {
             slot,
             handle: Rc::clone(&self.handle),
             counted: false,
+            seated: false,
             tls: self.tls,
             introduced: self.introduced,
             ends: self.ends,
             source: None,
         }
+    }
+
+    /// Counts it among the clients of the worker.
+    pub(crate) fn take_seat(&mut self) {
+        let worker = &self.local.worker;
+        worker.crew.enter(worker.number);
+        self.seated = true;
     }
 
     /// Notes its place among the connections of its source.
@@ -313,6 +333,10 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.local.worker.slots.close(&self.slot);
+        if self.seated {
+            let worker = &self.local.worker;
+            worker.crew.leave(worker.number);
+        }
         if self.counted {
             self.handle.gate.release();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use relevo_model::cluster::{Balance, Mode};
 use relevo_model::{PoolName, ServerName, ServiceName, Time};
 
-use crate::{Admin, CertificateSnapshot, Figures, Health};
+use crate::{Admin, CertificateSnapshot, Figures, Health, WorkerSnapshot};
 
 /// Everything at one moment, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Snapshot {
     pub services: Vec<ServiceSnapshot>,
     /// The pools.
     pub pools: Vec<PoolSnapshot>,
+    /// The worker threads.
+    pub workers: Vec<WorkerSnapshot>,
     /// Lines of the access log that could not be written since it is there.
     pub lost_lines: u64,
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::crew::{Crew, MOST_IN_A_TICK, Visitor};
 use crate::generation::{Generation, Sockets};
 use crate::house::House;
 use crate::http::coder::Coders;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
         /// To whom uses it.
         signal: Signal,
     },
+    /// Serve a connection that another worker has accepted.
+    Take(Box<Visitor>),
     /// Give copies of all listening sockets.
     Copies(std::sync::mpsc::Sender<io::Result<Vec<(String, OwnedFd)>>>),
     /// Stop: accept nothing more, and end when all is done or at this time.
@@ -95,6 +98,11 @@ pub(crate) struct Worker {
     /// What must be added to milliseconds since boot for those since 1970 UTC.
     wall: Cell<u64>,
     population: Population,
+    pub(crate) crew: Arc<Crew>,
+    /// Connections that may still be handed over in this tick.
+    may_hand: Cell<u32>,
+    /// Whom to look at next.
+    turn: Cell<usize>,
     /// Requests that got a number.
     numbers: Cell<u64>,
 }
@@ -116,11 +124,12 @@ pub(crate) struct Parts {
     pub(crate) hints: mpsc::Sender<Hint>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     pub(crate) population: Population,
+    pub(crate) crew: Arc<Crew>,
 }
 
 /// Runs until it is told to stop. Must be called inside the worker's runtime.
 pub(crate) async fn run(parts: Parts) -> io::Result<()> {
-    let Parts { number, drain, hints, mut commands, population } = parts;
+    let Parts { number, drain, hints, mut commands, population, crew } = parts;
     let worker = Rc::new(Worker {
         number,
         scratch: RefCell::new(vec![0; SCRATCH].into()),
@@ -135,6 +144,9 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         measured: Cell::new(false),
         wall: Cell::new(0),
         population,
+        crew,
+        may_hand: Cell::new(MOST_IN_A_TICK),
+        turn: Cell::default(),
         numbers: Cell::default(),
     });
     worker.tick();
@@ -174,6 +186,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
                     server.idle.borrow_mut().clear();
                 }
             }
+            Some(Command::Take(visitor)) => house.take(*visitor),
             Some(Command::Copies(to)) => {
                 let _ = to.send(house.copies());
             }
@@ -190,7 +203,16 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         worker.slots.signal_all(Signal::Closing);
     }
     let _ = tokio::time::timeout_at(until, house.close()).await;
-    while worker.slots.len() > 0 && Instant::now() < until {
+    loop {
+        while let Ok(command) = commands.try_recv() {
+            if let Command::Take(visitor) = command {
+                house.take(*visitor);
+            }
+        }
+        let is_done = worker.slots.len() == 0 && worker.crew.clients(number) == 0;
+        if is_done || Instant::now() >= until {
+            break;
+        }
         // Somebody may just have sent the next request over a connection that is closed as idle. Who has another process
         // to go to is told in an answer instead, as far as it asks in time.
         if close_idle.is_some_and(|at| at <= Instant::now()) {
@@ -210,6 +232,7 @@ impl Worker {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.wall.set(u64::try_from(wall).unwrap_or(u64::MAX).wrapping_sub(now));
         self.population.note(self.number, self.slots.len());
+        self.may_hand.set(MOST_IN_A_TICK);
         if let Some(journal) = &mut *self.journal.borrow_mut() {
             journal.hand_over();
         }
@@ -219,6 +242,16 @@ impl Worker {
     /// Milliseconds since 1970 UTC of a moment since boot.
     pub(crate) fn wall_ms(&self, at: Time) -> u64 {
         at.as_millis().wrapping_add(self.wall.get())
+    }
+
+    /// A worker that shall have the connection that was just accepted, since it has fewer clients.
+    pub(crate) fn lighter(&self) -> Option<usize> {
+        if self.may_hand.get() == 0 || self.closing.get() {
+            return None;
+        }
+        let found = self.crew.lighter(self.number, &self.turn)?;
+        self.may_hand.set(self.may_hand.get() - 1);
+        Some(found)
     }
 
     /// What time it is, for answers that are kept.

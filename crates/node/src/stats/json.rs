@@ -1,6 +1,6 @@
 //! The statistics as JSON: the same figures by plain names.
 
-use relevo_lb::{Figures, RESPONSE_BOUNDS};
+use relevo_lb::{Figures, RESPONSE_BOUNDS, WorkerSnapshot};
 use serde_json::{Value, json};
 
 use super::report::{PoolReport, Rate, Report, ServerReport, ServiceReport, mode_word};
@@ -17,9 +17,14 @@ pub(super) fn render(report: &Report) -> Value {
         "now": report.now,
         "groups": report.groups.iter().map(group).collect::<Vec<_>>(),
         "access_log_lost_lines": report.lost_lines,
+        "workers": report.workers.iter().map(worker).collect::<Vec<_>>(),
         "services": report.services.iter().map(service).collect::<Vec<_>>(),
         "pools": report.pools.iter().map(pool).collect::<Vec<_>>(),
     })
+}
+
+fn worker(worker: &WorkerSnapshot) -> Value {
+    json!({ "clients": worker.clients, "handed_over": worker.handed })
 }
 
 fn service(service: &ServiceReport) -> Value {

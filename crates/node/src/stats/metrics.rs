@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use relevo_lb::{Figures, RESPONSE_BOUNDS};
+use relevo_lb::{Figures, RESPONSE_BOUNDS, WorkerSnapshot};
 
 use super::report::{Look, Report, mode_word};
 
@@ -76,6 +76,25 @@ pub(super) fn render(report: &Report) -> String {
         "counter",
         "Lines that could not be written.",
         [(node.clone(), lost)],
+    );
+    let numbered = |value: fn(&WorkerSnapshot) -> u64| {
+        let workers = report.workers.iter().enumerate();
+        let node = node.clone();
+        workers.map(move |(number, worker)| {
+            (format!("{node},{}", label("worker", &number.to_string())), value(worker) as f64)
+        })
+    };
+    out.family(
+        "relevo_worker_clients",
+        "gauge",
+        "Client connections that a thread of the balancer has.",
+        numbered(|worker| worker.clients),
+    );
+    out.family(
+        "relevo_worker_handed_over_total",
+        "counter",
+        "Connections that it gave to a thread that had fewer.",
+        numbered(|worker| worker.handed),
     );
     let groups = report.groups.iter();
     let groups = groups

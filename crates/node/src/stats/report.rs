@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 
-use relevo_lb::Figures;
+use relevo_lb::{Figures, WorkerSnapshot};
 use relevo_model::cluster::Mode;
 
 /// One moment of this node.
@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) pools: Vec<PoolReport>,
     /// Lines of the access log that could not be written.
     pub(crate) lost_lines: u64,
+    /// The balancer's threads.
+    pub(crate) workers: Vec<WorkerSnapshot>,
 }
 
 /// How many came in a second.

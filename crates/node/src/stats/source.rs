@@ -55,6 +55,7 @@ impl Source for Node {
             services: services.collect(),
             pools,
             lost_lines: snapshot.lost_lines,
+            workers: snapshot.workers,
         }
     }
 

@@ -106,6 +106,7 @@ impl Source for Fake {
             services: vec![service],
             pools: vec![pool],
             lost_lines: 0,
+            workers: vec![relevo_lb::WorkerSnapshot { clients: 3, handed: 1 }],
         }
     }
 
