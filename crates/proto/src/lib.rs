@@ -15,6 +15,7 @@ pub mod dhcp;
 pub mod head;
 pub mod health;
 pub mod hello;
+pub mod ownership;
 pub mod password;
 pub mod peers;
 pub mod persistence;

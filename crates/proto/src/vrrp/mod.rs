@@ -53,6 +53,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed};
+pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed, Told};
 pub use packet::{Advert, DropReason};
 pub use words::{Input, Output, Peer, RouterSettings, Settings, State, Status};

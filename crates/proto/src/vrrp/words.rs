@@ -96,6 +96,8 @@ pub enum Input<'a> {
     Claim,
     /// As [`Input::Resign`] when active, but ends in [`Output::Finished`] in any case.
     Shutdown,
+    /// Something is known beside adverts.
+    Told(super::Told),
 }
 
 /// Something to do. Outputs must be done in order and at once: a `Send` that is done long after it came out is a

@@ -231,7 +231,7 @@ impl Group {
     }
 
     /// Forgets what belongs to an active one; whether a shutdown was under way. Who was resigning stays behind.
-    fn step_down(&mut self) -> bool {
+    pub(super) fn step_down(&mut self) -> bool {
         self.claimed = false;
         let resign = self.resign.take();
         self.behind |= resign.is_some();

@@ -62,6 +62,7 @@ impl Group {
                 router.seen = Seen::Resigned { source };
                 router.yielded = true;
                 router.shorten(now, version, priority);
+                self.proven = Time::ZERO;
             }
             if claiming && self.routers.iter().all(|router| router.yielded) {
                 self.become_active(now, format!("claimed, {source} gave way"));
@@ -109,7 +110,7 @@ impl Group {
 
     /// When the last of the Active_Down timers runs out.
     fn takeover_at(&self) -> Time {
-        self.routers.iter().map(|router| router.down_at).fold(self.earliest, Time::max)
+        self.routers.iter().map(|router| router.down_at).fold(self.earliest.max(self.proven()), Time::max)
     }
 
     fn takeover_reason(&self, now: Time) -> String {
@@ -144,6 +145,7 @@ impl Group {
         self.claimed = self.claim.is_some();
         self.claim = None;
         self.behind = false;
+        (self.proven, self.lost) = (Time::ZERO, None);
         self.resign = None;
         for router in &mut self.routers {
             router.rival = None;

@@ -4,6 +4,7 @@ mod active;
 mod adopt;
 mod backup;
 mod health;
+mod told;
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -27,6 +28,7 @@ pub const CLAIM_GRACE: Duration = Duration::from_millis(50);
 
 use adopt::Adopted;
 pub use adopt::Handed;
+pub use told::Told;
 
 /// A group of VRRP routers that move together; starts in Init.
 #[derive(Clone, Debug)]
@@ -61,6 +63,10 @@ pub struct Group {
     behind: bool,
     /// Backup: do not take over from a healthy active of lower priority before this.
     preempt_at: Option<Time>,
+    /// Backup: the active one has proven that it holds until then.
+    proven: Time,
+    /// Backup: when the active one was told to be lost.
+    lost: Option<Time>,
     claim: Option<Claim>,
 
     /// Init: a former process was active until just now.
@@ -119,6 +125,8 @@ impl Group {
             earliest: now,
             behind: false,
             preempt_at: None,
+            proven: Time::ZERO,
+            lost: None,
             claim: None,
             adopted: None,
             claimed: false,
@@ -146,6 +154,7 @@ impl Group {
             Input::Priority(priority) => self.on_priority(now, priority),
             Input::Trouble(trouble) => self.on_trouble(now, trouble),
             Input::Shutdown => self.on_resign(now, true),
+            Input::Told(told) => self.on_told(now, told),
         }
         self.check_invariants();
     }

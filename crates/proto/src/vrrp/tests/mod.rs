@@ -3,6 +3,7 @@
 mod adopt;
 mod health;
 mod planned;
+mod told;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
