@@ -230,6 +230,7 @@ mod tests {
                 groups: Vec::new(),
                 services: Vec::new(),
                 pools: Vec::new(),
+                paths: Vec::new(),
             }
         }
 

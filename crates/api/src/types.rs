@@ -28,6 +28,9 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// The pools of servers that answer them.
     pub pools: Vec<PoolStatus>,
+    /// The ways to the other directors; empty without a channel between them.
+    #[serde(default)]
+    pub paths: Vec<PathStatus>,
 }
 
 impl Status {
@@ -88,6 +91,51 @@ pub struct GroupStatus {
     pub dropped: u64,
     /// The addresses that move together.
     pub addresses: Vec<AddressStatus>,
+    /// What the other directors say; empty without a channel between them.
+    #[serde(default)]
+    pub opinions: Vec<Opinion>,
+    /// Why this director does not take over though it hears no adverts, in words.
+    #[serde(default)]
+    pub held_back: Option<String>,
+}
+
+/// What another director says of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// Who.
+    pub node: NodeName,
+    /// What it is for the group; `None`: unknown, it is not heard.
+    pub state: Option<GroupState>,
+    /// Who is active as it sees it; `None`: it does not know, or is not heard.
+    pub active: Option<NodeName>,
+    /// Whether it sees the same active one as this node; `None`: unknown.
+    pub agrees: Option<bool>,
+    /// Networks on which it hears the adverts of this node, which is active.
+    pub hears_adverts: Vec<NetworkName>,
+    /// What it found when it asked the addresses.
+    pub answers: Vec<Answer>,
+}
+
+/// Who answers for an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The address.
+    pub address: AddressName,
+    /// `right`: the active one's hardware address; `silent`; `unknown`; or the wrong hardware address.
+    pub answers: String,
+}
+
+/// A way to another director.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// The other director.
+    pub node: NodeName,
+    /// The network.
+    pub network: NetworkName,
+    /// Whether it is heard here; `None`: unknown.
+    pub hears: Option<bool>,
+    /// Whether it hears this node; `None`: unknown.
+    pub heard: Option<bool>,
 }
 
 /// One virtual address.

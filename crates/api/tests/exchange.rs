@@ -35,6 +35,7 @@ impl Control for Fake {
             groups: Vec::new(),
             services: Vec::new(),
             pools: Vec::new(),
+            paths: Vec::new(),
         }
     }
 

@@ -49,6 +49,7 @@ enum Command {
     /// Say what would happen, and why.
     #[command(subcommand)]
     Explain(commands::explain::Args),
+    Incidents(commands::incidents::Args),
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
     Reload(commands::reload::Args),
@@ -76,6 +77,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Node(args) => commands::node::run(args, json),
         Command::Explain(args) => commands::explain::run(args, json),
         Command::Status(args) => commands::status::run(args, json),
+        Command::Incidents(args) => commands::incidents::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
         Command::Reload(args) => commands::reload::run(args, json),
         Command::Upgrade(args) => commands::upgrade::run(args, json),

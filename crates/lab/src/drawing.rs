@@ -214,6 +214,8 @@ mod tests {
             priority: 100,
             transitions: 0,
             dropped: 0,
+            opinions: Vec::new(),
+            held_back: None,
             addresses: Vec::new(),
         };
         Some(Status {
@@ -230,6 +232,7 @@ mod tests {
             },
             services: Vec::new(),
             pools: Vec::new(),
+            paths: Vec::new(),
         })
     }
 

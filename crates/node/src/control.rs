@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
@@ -17,6 +17,7 @@ use relevo_model::{ClusterFile, GroupName, NodeName};
 use crate::director::{Director, SwitchoverError};
 use crate::duty::Duties;
 use crate::gateway::Rules;
+use crate::ownership::Truth;
 use crate::peers::Peers;
 use crate::process::{Event, wall_ms};
 use crate::reload::Loaded;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) director: RwLock<Option<Director>>,
     /// The channel to the other directors; empty: it has not begun, or the cluster file wants none.
     pub(crate) peers: OnceLock<Arc<Peers>>,
+    /// What is known of them; `None`: there is no channel, or it has been stopped.
+    pub(crate) truth: Mutex<Option<Truth>>,
     /// What goes with the groups that are active here.
     pub(crate) duties: Duties,
     /// The rules that stand in the kernel.
@@ -76,6 +79,7 @@ impl Control for Node {
             groups: self.groups(),
             services,
             pools,
+            paths: self.truth().as_ref().map_or_else(Vec::new, Truth::paths),
         }
     }
 
@@ -120,10 +124,19 @@ impl Control for Node {
 impl Node {
     pub(crate) fn groups(&self) -> Vec<GroupStatus> {
         let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
-        match director.as_ref() {
+        let mut groups = match director.as_ref() {
             Some(director) => director.status(),
             None => self.stopped_groups(),
+        };
+        drop(director);
+        if let Some(truth) = &*self.truth() {
+            groups.iter_mut().for_each(|group| truth.add_to(group));
         }
+        groups
+    }
+
+    pub(crate) fn truth(&self) -> MutexGuard<'_, Option<Truth>> {
+        self.truth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The groups of a node whose director has been stopped.
@@ -140,6 +153,8 @@ impl Node {
             priority,
             transitions: 0,
             dropped: 0,
+            opinions: Vec::new(),
+            held_back: None,
             addresses: cluster.addresses_of(&group.name).map(words::address).collect(),
         })
         .collect()

@@ -19,10 +19,11 @@ pub mod explain;
 pub mod file;
 mod folder;
 mod gateway;
+pub mod incidents;
 pub mod logging;
 mod notify;
+mod ownership;
 mod panics;
-#[allow(dead_code, reason = "those who speak over it come next")]
 mod peers;
 mod process;
 mod reload;

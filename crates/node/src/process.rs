@@ -25,12 +25,13 @@ use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
 use crate::gateway::{Forgetting, GatewayError, Rules};
 use crate::logging::{self, Log, LogError};
+use crate::ownership::Truth;
 use crate::peers::{Peers, PeersError};
 use crate::reload::Loaded;
 use crate::state::{Start, State};
 use crate::stats::StatsError;
 use crate::upgrade::{Belongings, Giver, Heir, HeirError, Program};
-use crate::{notify, words};
+use crate::{incidents, notify, words};
 
 /// How to run a node.
 #[derive(Clone, Debug)]
@@ -140,6 +141,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let Places { mut run_folder, mut state_folder, mut socket, remains } =
         Places::own_or_inherit(options, belongings)?;
     let state = State::open(&state_folder)?;
+    incidents::start(state_folder.path())
+        .map_err(|source| RunError::System { what: "the incident log", source })?;
     let peers = Peers::prepare(cluster, &name, state_folder.path(), options.peers_key.as_deref())?;
     let (node, director) = start(loaded.clone(), name, state, options, remains, voice.is_some())?;
     let handed = voice.as_ref().map_or_else(|| Ok(Vec::new()), |voice| voice.ready())?;
@@ -150,8 +153,10 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
     }
     if let Some(peers) = peers {
-        // Nobody else sets it.
-        let _ = node.peers.set(Arc::new(peers.start()?));
+        let peers = Arc::new(peers.start()?);
+        let peers = node.peers.get_or_init(|| peers);
+        let truth = Truth::start(&node, peers);
+        *node.truth() = Some(truth.map_err(PeersError::Thread)?);
     }
     let former = voice.as_ref().map(|voice| voice.pid);
     if let Some(voice) = voice {
@@ -237,6 +242,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         run_folder.leave();
         state_folder.leave();
         server.leave();
+        drop(node.truth().take());
         if let Some(peers) = node.peers.get() {
             peers.stop();
         }
@@ -377,6 +383,7 @@ fn start(
         wishes_changed: Condvar::new(),
         director: RwLock::new(None),
         peers: OnceLock::new(),
+        truth: Mutex::new(None),
         duties,
         rules: Arc::clone(&rules),
         balancer: RwLock::new(Balancer::Running(balancer)),
@@ -421,6 +428,7 @@ fn stop(node: &Node, grace: Duration) {
         director.shutdown();
         tracing::info!("the addresses are given away");
     }
+    drop(node.truth().take());
     if let Some(peers) = node.peers.get() {
         peers.stop();
     }

@@ -9,7 +9,7 @@ use relevo_api::types::{
 };
 use relevo_model::cluster::Mode;
 
-use crate::commands::ask;
+use crate::commands::{ask, ownership};
 use crate::failure::Failure;
 use crate::printer::{self, BAD, Cell, DOUBT, GOOD, TITLE, ago, cell, paint, styled, table};
 
@@ -102,6 +102,7 @@ fn words(status: &Status, now: u64) -> String {
         let rows: Vec<_> = status.groups.iter().map(|group| group_row(group, now)).collect();
         text.push_str(&format!("\n{}", table(0, &titles, &rows)));
     }
+    text.push_str(&ownership::words(status));
     let is_own = |pool: &PoolStatus| {
         let mut users = status.services.iter().filter(|service| service.pool == pool.name);
         users.next().is_some_and(|only| *only.name == *pool.name) && users.next().is_none()

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use relevo_api::types::GroupStatus;
+use relevo_proto::ownership::Own;
 use relevo_proto::vrrp::Handed;
 
 use crate::duty::Bell;
@@ -20,6 +21,8 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct Content {
     groups: Vec<GroupStatus>,
+    /// What the other directors are told of each.
+    owns: Vec<Own>,
     /// What another process needs to go on.
     handed: Vec<Handed>,
     /// Why the thread is gone.
@@ -36,6 +39,16 @@ impl Board {
             drop(content);
             self.tell();
         }
+    }
+
+    /// Replaces what the other directors are told. Rings nothing: they are told several times a second.
+    pub(super) fn show(&self, owns: Vec<Own>) {
+        self.lock().owns = owns;
+    }
+
+    /// What the other directors are told of each group.
+    pub(super) fn owns(&self) -> Vec<Own> {
+        self.lock().owns.clone()
     }
 
     /// Rings this bell too from now on; the first one stays.

@@ -30,7 +30,7 @@ pub(super) struct Kernel {
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) member: Member,
-    machine: Group,
+    pub(super) machine: Group,
     pub(super) legs: Vec<Leg>,
     /// What the machine was last told about each leg.
     told: Vec<Option<bool>>,
@@ -217,6 +217,8 @@ impl Holder {
             priority: self.member.settings.priority,
             transitions: status.transitions,
             dropped: status.dropped,
+            opinions: Vec::new(),
+            held_back: None,
             addresses: self.member.addresses.iter().map(|address| self.address_status(address)).collect(),
         }
     }
@@ -235,6 +237,12 @@ impl Holder {
     fn log_change(&self, from: State, to: State, reason: &str) {
         let group = &self.member.name;
         let reason = self.reason(to, reason);
+        let kind = match to {
+            State::Active => "active",
+            State::Backup => "backup",
+            State::Fault => "fault",
+            State::Init => "ended",
+        };
         let now = match to {
             State::Active if from == State::Active => "stays active",
             State::Active => "is active now",
@@ -242,6 +250,10 @@ impl Holder {
             State::Fault => "is in fault now",
             State::Init => "is not taking part now",
         };
+        if [from, to].iter().any(|state| matches!(state, State::Active | State::Fault)) {
+            let fields = [("group", group.to_string()), ("from", from.to_string()), ("to", to.to_string())];
+            crate::incidents::note(kind, &format!("{group} {now}: {reason}"), &fields);
+        }
         match to {
             State::Fault => warn!(%group, %from, %to, "{group} {now}: {reason}"),
             State::Init | State::Backup | State::Active => {

@@ -32,6 +32,7 @@ mod error;
 mod holder;
 mod leg;
 mod setup;
+mod truth;
 mod worker;
 
 use crate::duty::Bell;

@@ -17,7 +17,7 @@ use nix::sys::time::TimeSpec;
 use relevo_model::Time;
 use relevo_net::monitor::{Event, Monitor};
 use relevo_net::{clock, realtime};
-use relevo_proto::vrrp::Input;
+use relevo_proto::vrrp::{Input, Told};
 use tracing::{debug, error, warn};
 
 use super::board::Board;
@@ -28,6 +28,8 @@ use super::holder::{Holder, Kernel};
 pub(super) enum Command {
     Claim(usize),
     Resign(usize),
+    /// Something is known beside adverts.
+    Told(usize, Told),
     /// End now, and leave what is held to another process.
     HandOver,
     /// Give everything away, then end.
@@ -112,6 +114,7 @@ impl Worker {
     pub(super) fn publish(&mut self) {
         let groups: Vec<_> = self.holders.iter_mut().map(Holder::status).collect();
         self.board.publish(&groups);
+        self.board.show(self.holders.iter().map(Holder::own).collect());
     }
 
     /// Sleeps until something is readable or the next deadline has come.
@@ -149,6 +152,7 @@ impl Worker {
             let (index, input) = match self.commands.try_recv() {
                 Ok(Command::Claim(index)) => (index, Input::Claim),
                 Ok(Command::Resign(index)) => (index, Input::Resign),
+                Ok(Command::Told(index, told)) => (index, Input::Told(told)),
                 Ok(Command::Shutdown) => {
                     self.shutdown(now);
                     continue;

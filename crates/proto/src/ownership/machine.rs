@@ -327,7 +327,9 @@ impl Ownership {
         let fresh = self.fresh();
         for (node, address) in settings.directors.iter().filter(|(node, _)| *node != self.settings.own) {
             let claim = self.peers.get(node).and_then(|peer| peer.groups.get(&group));
-            let rival = claim.filter(|claim| claim.holds() && now.since(claim.at) < fresh);
+            // One that said so before we took over may be gone since.
+            let both = |claim: &&Claim| own.is_some_and(|own| claim.at > own.since);
+            let rival = claim.filter(|claim| claim.holds() && now.since(claim.at) < fresh).filter(both);
             let doubles = &mut self.groups[group].doubles;
             let (Some(own), Some(rival)) = (own, rival) else {
                 // One that is not heard any more has not yielded.
@@ -350,7 +352,7 @@ impl Ownership {
             let theirs_wins =
                 (rival.priority, Some(*address)) > (own.priority, ours.map(|(_, address)| *address));
             let patience = settings.active_down + self.settings.period * 2;
-            let lasted = now.since(double.since);
+            let lasted = rival.at.since(double.since);
             // In a planned move both are active for a moment.
             let both_old = now.since(own.since) > SETTLED && now.since(rival.since) > SETTLED;
             if !double.told && (both_old || lasted > patience) {

@@ -186,6 +186,17 @@ fn of_two_actives_the_lower_one_yields_and_the_other_announces() {
 }
 
 #[test]
+fn a_dead_one_is_no_rival() {
+    let (mut a, mut b) = (machine("a"), machine("b"));
+    a.handle_own(at(0), 0, own(State::Active, 0, 150, Some("a")));
+    b.handle_own(at(0), 0, own(State::Backup, 0, 100, Some("a")));
+    talk(&mut a, &mut b, 0, 3000, &["lan"], &["lan"]);
+    b.handle_own(at(3300), 0, own(State::Active, 3300, 100, Some("b")));
+    let (_, of_b) = talk(&mut a, &mut b, 3300, 8000, &[], &[]);
+    assert!(!events(&of_b).iter().any(|text| text.contains("active here and on")), "{of_b:?}");
+}
+
+#[test]
 fn a_planned_move_is_not_two_actives() {
     let (mut a, mut b) = (machine("a"), machine("b"));
     a.handle_own(at(0), 0, own(State::Active, 0, 150, Some("a")));

@@ -62,6 +62,11 @@ impl Channel {
         Self { own, boot: boot.max(1), keys, number: 0, peers }
     }
 
+    /// The number of this run.
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
     /// Follows a key file that was changed.
     pub fn set_keys(&mut self, keys: Keys) {
         self.keys = keys;

@@ -181,6 +181,8 @@ mod tests {
             priority: 100,
             transitions: 0,
             dropped: 0,
+            opinions: Vec::new(),
+            held_back: None,
             addresses: Vec::new(),
         };
         let api = |state| Status {
@@ -197,6 +199,7 @@ mod tests {
             },
             services: Vec::new(),
             pools: Vec::new(),
+            paths: Vec::new(),
         };
         NodeStatus {
             name: name.to_owned(),
