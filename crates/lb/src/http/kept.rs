@@ -98,10 +98,11 @@ impl Connection {
         let whole = Body::Length(body.len() as u64);
         let mut coder = compress::begin(&local, head, (method, version), whole, &mut out, 0);
         close |= coder.is_some() && version == Version::V10;
-        let mut pieces = body.chunks(PIECE).peekable();
+        let mut left = body;
         loop {
-            let piece = pieces.next().unwrap_or_default();
-            let last = pieces.peek().is_none();
+            let piece;
+            (piece, left) = left.split_at(left.len().min(PIECE).min(self.client.room()));
+            let last = left.is_empty();
             let mut fine = true;
             let plain = match &mut coder {
                 None => piece,

@@ -31,6 +31,8 @@ pub(super) struct Download {
     send: Option<SendStream<Bytes>>,
     /// To be sent as DATA.
     queue: VecDeque<Bytes>,
+    /// Bytes of it.
+    queued: usize,
     /// Lines of trailer fields.
     trailers: Vec<u8>,
     /// Bytes of DATA so far.
@@ -71,6 +73,7 @@ impl Download {
             raw: Bytes::new(),
             send: None,
             queue: VecDeque::new(),
+            queued: 0,
             trailers: Vec::new(),
             sent: 0,
         }
@@ -88,6 +91,11 @@ impl Download {
     /// Bytes that the client has let us send, while there are more that it does not; `None`: it owes us nothing.
     pub(super) fn owed(&self) -> Option<u64> {
         (!self.queue.is_empty()).then_some(self.sent)
+    }
+
+    /// Bytes that wait for the client.
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
     }
 
     /// Resets the stream.
@@ -165,14 +173,18 @@ impl Download {
         let raw = std::mem::take(&mut self.raw);
         match &mut body {
             Body::Chunked(chunked) => {
-                let queue = &mut self.queue;
-                let fed = chunked.feed_all(&raw, |data| queue.push_back(raw.slice_ref(data)));
+                let Self { queue, queued, .. } = self;
+                let fed = chunked.feed_all(&raw, |data| {
+                    *queued += data.len();
+                    queue.push_back(raw.slice_ref(data));
+                });
                 let lines = fed.map_err(|_| Step::Broken)?.trailers;
                 self.trailers.extend_from_slice(raw.get(lines).unwrap_or_default());
             }
             Body::Length(_) | Body::UntilClose => {
                 let count = body.take(&raw).map_err(|_| Step::Broken)?;
                 if count > 0 {
+                    self.queued += count;
                     self.queue.push_back(raw.slice(..count));
                 }
             }
@@ -197,6 +209,7 @@ impl Download {
             }
             let part = piece.split_to(send.capacity().min(piece.len()));
             self.sent += part.len() as u64;
+            self.queued -= part.len();
             if !piece.has_remaining() {
                 self.queue.pop_front();
             }

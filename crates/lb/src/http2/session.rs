@@ -10,7 +10,7 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection, Handshake};
 
-use super::stream::{End, Exchange};
+use super::stream::{End, Exchange, Waiting};
 use super::wire::Wire;
 use crate::http::fields::Fields;
 use crate::stream::Client;
@@ -80,6 +80,7 @@ struct Tally {
     opened: Cell<u64>,
     running: Cell<u32>,
     cancelled: Cell<u64>,
+    waiting: Waiting,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
@@ -190,9 +191,10 @@ impl<S: Serve> Session<S> {
                         };
                         self.tally.running.set(self.tally.running.get() + 1);
                         let (running, serve) = (Running(Rc::clone(&self.tally)), Rc::clone(&self.serve));
-                        let patience = self.patience;
+                        let (patience, waiting) = (self.patience, Rc::clone(&self.tally.waiting));
                         tokio::task::spawn_local(async move {
-                            let end = exchange.run(serve.serve(client), serve.fields(), patience).await;
+                            let end =
+                                exchange.run(serve.serve(client), serve.fields(), patience, waiting).await;
                             running.0.note(end);
                         });
                     }

@@ -1,8 +1,9 @@
 //! One request: a stream of the connection on one side, the engine on the other, a pipe between them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +22,34 @@ use crate::stream::pipe::{self, Far};
 
 /// Longest time that a client may go on sending after its answer.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of answers that may wait for one client before each further answer has little room.
+const MOST_WAITING: usize = 1024 * 1024;
+
+/// Bytes of answers that wait for one client, of all its requests.
+pub(super) type Waiting = Rc<Cell<usize>>;
+
+/// The part of one request in them.
+struct Share {
+    all: Waiting,
+    own: usize,
+}
+
+impl Share {
+    /// Notes how many bytes wait now; whether too many do in all.
+    fn note(&mut self, own: usize) -> bool {
+        let all = self.all.get() - self.own + own;
+        self.own = own;
+        self.all.set(all);
+        all > MOST_WAITING
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.note(0);
+    }
+}
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +96,12 @@ impl Exchange {
         serving: impl Future<Output = ()>,
         fields: &RefCell<Fields>,
         patience: Duration,
+        waiting: Waiting,
     ) -> End {
         let Self { far, mut up, mut down } = self;
         let mut serving = pin!(serving);
         let mut is_serving = true;
+        let mut share = Share { all: waiting, own: 0 };
         // Made only for a client that does not read.
         let mut stall: Option<(u64, Pin<Box<Sleep>>)> = None;
         let step = poll_fn(|cx| {
@@ -78,6 +109,7 @@ impl Exchange {
                 return Poll::Ready(Step::Gone);
             }
             loop {
+                far.set_narrow(share.note(far.waiting() + down.queued()));
                 is_serving = is_serving && serving.as_mut().poll(cx).is_pending();
                 let Ok(moved) = up.poll(cx, &far) else { return Poll::Ready(Step::Gone) };
                 match down.poll(cx, &far, &mut fields.borrow_mut()) {
@@ -100,6 +132,7 @@ impl Exchange {
             }
         })
         .await;
+        drop(share);
         match step {
             Step::Done => {
                 // It has sent all, and does its books.

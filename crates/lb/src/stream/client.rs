@@ -120,6 +120,14 @@ impl Client {
         }
     }
 
+    /// How much of an answer should be read at a time.
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => usize::MAX,
+            Self::Pipe(pipe) => pipe.room_down(),
+        }
+    }
+
     /// Closes; what was sent is complete, and the client can see that it is.
     pub(crate) fn close(self) {
         match self {

@@ -21,6 +21,9 @@ use crate::tls::Session;
 /// Bytes that may wait in each direction before the writer must.
 pub(crate) const ROOM: usize = 64 * 1024;
 
+/// The same of an answer whose client lets too much wait on its connection already.
+const LITTLE_ROOM: usize = 4096;
+
 /// The engine's end.
 #[derive(Debug)]
 pub(crate) struct Pipe(Rc<RefCell<Both>>);
@@ -48,6 +51,15 @@ struct Both {
     up_end: Option<End>,
     down: Vec<u8>,
     down_end: Option<End>,
+    /// Whether there is little room for the answer.
+    narrow: bool,
+}
+
+impl Both {
+    /// How many bytes of the answer may wait.
+    const fn most_down(&self) -> usize {
+        if self.narrow { LITTLE_ROOM } else { ROOM }
+    }
 }
 
 /// A new pair.
@@ -101,7 +113,14 @@ impl Pipe {
 
     /// Whether there is room for more.
     pub(super) fn is_flushed(&self) -> bool {
-        self.0.borrow().down.len() < ROOM
+        let both = self.0.borrow();
+        both.down.len() < both.most_down()
+    }
+
+    /// How much of an answer should be sent next; at least a byte.
+    pub(super) fn room_down(&self) -> usize {
+        let both = self.0.borrow();
+        both.most_down().saturating_sub(both.down.len()).max(1)
     }
 
     /// Waits for room.
@@ -171,6 +190,16 @@ impl Far {
         std::mem::take(&mut self.0.borrow_mut().down).into()
     }
 
+    /// Bytes of the answer that wait to be taken.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.borrow().down.len()
+    }
+
+    /// From now on there is little room for the answer, or as much as usual.
+    pub(crate) fn set_narrow(&self, narrow: bool) {
+        self.0.borrow_mut().narrow = narrow;
+    }
+
     /// How the answer has ended; what waits is still to be taken.
     pub(crate) fn answer_end(&self) -> Option<End> {
         self.0.borrow().down_end
@@ -217,6 +246,19 @@ mod tests {
         assert!(!pipe.is_flushed() && pipe.poll_flush().is_pending());
         far.take();
         assert!(pipe.is_flushed() && pipe.poll_flush().is_ready());
+    }
+
+    #[test]
+    fn an_answer_may_have_little_room() {
+        let (mut pipe, far) = pair();
+        assert_eq!(pipe.room_down(), ROOM);
+        far.set_narrow(true);
+        pipe.send([&[0; 4000], &[]]).unwrap();
+        assert_eq!((pipe.room_down(), pipe.is_flushed(), far.waiting()), (96, true, 4000));
+        pipe.send([&[0; 96], &[]]).unwrap();
+        assert!(!pipe.is_flushed() && pipe.room_down() == 1);
+        far.set_narrow(false);
+        assert!(pipe.is_flushed());
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn compressing(origin: &Origin) -> Front {
     front
 }
 
-fn text(length: usize) -> String {
+pub(crate) fn text(length: usize) -> String {
     (0..)
         .flat_map(|number: u32| format!("line {number}\n").into_bytes())
         .take(length)
@@ -67,7 +67,7 @@ fn line_by_line(client: &mut Client) -> String {
     head
 }
 
-fn expanded(coding: &str, bytes: &[u8]) -> String {
+pub(crate) fn expanded(coding: &str, bytes: &[u8]) -> String {
     let mut text = String::new();
     match coding {
         "gzip" => drop(flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap()),

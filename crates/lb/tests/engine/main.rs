@@ -10,12 +10,14 @@ mod cache;
 mod checks;
 mod compression;
 mod framing;
+mod hostile;
 mod http;
 mod http2;
 mod keep_alive;
 mod large;
 mod limits;
 mod log;
+mod mixed;
 mod own_answers;
 mod persistence;
 mod proxied;
@@ -52,4 +54,10 @@ fn lab_clients_of_http2_are_served() {
 #[test]
 fn lab_cookies_behave_as_haproxys() {
     persistence::cookies_behave_as_haproxys();
+}
+
+/// Needs Debian's curl.
+#[test]
+fn lab_curl_expands_what_was_compressed() {
+    mixed::curl_expands_every_coding();
 }

@@ -303,7 +303,7 @@ fn who_asks_too_often_is_told_when_to_come_back() {
 }
 
 /// `openssl passwd -6 -salt abcdefgh geheim`
-const HASH: &str =
+pub(crate) const HASH: &str =
     "$6$abcdefgh$msgktWxVAbjjh3X7lA5LaM7dS/ZfABJL6T4qcRsnjcOTj0kptUvZcrvrXIoO5fgPA9xz6UnF2To2Y7jGc/IZY/";
 
 fn guarded(server: &Origin) -> ClusterFile {

@@ -38,7 +38,7 @@ impl Talk {
             let kept = self.carry.len();
             let most = match self.down == Download::Head && self.may_splice(&connection.client) {
                 true => scratch.len().min(kept + HEAD_READ),
-                false => scratch.len(),
+                false => scratch.len().min(kept.saturating_add(connection.client.room())),
             };
             if let Some(start) = scratch.get_mut(..kept) {
                 start.copy_from_slice(&self.carry);
