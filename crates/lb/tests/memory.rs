@@ -58,7 +58,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const MIB: i64 = 1024 * 1024;
-const CLIENTS: u64 = 10;
+const CLIENTS: u64 = 4;
 const STREAMS: u64 = 100;
 
 #[test]
@@ -97,7 +97,7 @@ fn clients_of_http2_that_take_nothing_hold_little() {
 }
 
 /// A client that asks for endless answers and lets nothing of them come.
-fn greedy(at: SocketAddrV4) -> TcpStream {
+fn greedy(at: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(at).unwrap();
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     // SETTINGS_INITIAL_WINDOW_SIZE 0 (RFC 9113 section 6.5.2).
@@ -112,7 +112,7 @@ fn greedy(at: SocketAddrV4) -> TcpStream {
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "still not: {what}");
         std::thread::sleep(Duration::from_millis(5));

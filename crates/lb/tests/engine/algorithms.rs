@@ -7,10 +7,6 @@ use relevo_model::cluster::{Balance, CheckKind, Hash, HashKey, HashMethod};
 
 use crate::rig::{Front, Origin, Rig, service, wait_until, with_length};
 
-fn three() -> [Origin; 3] {
-    [Origin::named("one"), Origin::named("two"), Origin::named("three")]
-}
-
 fn rig(servers: &[Origin; 3], change: impl FnOnce(&mut Front)) -> Rig {
     let mut front = service(&servers.each_ref().map(|server| server.at));
     change(&mut front);
@@ -30,7 +26,7 @@ fn ask(rig: &Rig, target: &str, fields: &str) -> String {
 
 #[test]
 fn one_key_has_one_server_by_each_method() {
-    let servers = three();
+    let servers = Origin::three();
     let by_key = [
         (HashKey::Uri { query: false }, 0),
         (HashKey::Uri { query: true }, 1),
@@ -66,7 +62,7 @@ fn one_key_has_one_server_by_each_method() {
 
 #[test]
 fn requests_without_the_key_go_in_turn_and_a_source_has_one_server() {
-    let servers = three();
+    let servers = Origin::three();
     let hash = |key| Balance::Hash(Hash { key, method: HashMethod::Consistent, bound: None });
     let rig = rig(&servers, |front| front.pool.balance = hash(HashKey::Header("X-User".to_owned())));
     assert_eq!(rig.bodies(3), ["one", "two", "three"]);
@@ -107,7 +103,7 @@ fn the_first_server_gets_all_until_it_has_enough() {
 
 #[test]
 fn two_draws_reach_everyone() {
-    let servers = three();
+    let servers = Origin::three();
     let rig = rig(&servers, |front| front.pool.balance = Balance::Random);
     let bodies = rig.bodies(60);
     for name in ["one", "two", "three"] {
@@ -117,7 +113,7 @@ fn two_draws_reach_everyone() {
 
 #[test]
 fn backups_work_while_nobody_else_can() {
-    let servers = three();
+    let servers = Origin::three();
     let rig = rig(&servers, |front| {
         front.pool.servers[1].backup = true;
         front.pool.servers[2].backup = true;

@@ -17,13 +17,9 @@ fn dead() -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
 }
 
-fn three() -> [Origin; 3] {
-    [Origin::named("one"), Origin::named("two"), Origin::named("three")]
-}
-
 #[test]
 fn servers_answer_in_turn_over_all_connections() {
-    let servers = three();
+    let servers = Origin::three();
     let rig = Rig::start(service(&servers.each_ref().map(|server| server.at)));
     wait_until("all count as up", || {
         rig.engine.snapshot().pools[0].servers.iter().all(|server| server.health == Health::Up)
@@ -33,7 +29,7 @@ fn servers_answer_in_turn_over_all_connections() {
 
 #[test]
 fn weights_are_shares() {
-    let servers = three();
+    let servers = Origin::three();
     let mut service = service(&servers.each_ref().map(|server| server.at));
     service.pool.servers[0].weight = 2;
     service.pool.servers[2].weight = 0;
@@ -76,7 +72,7 @@ fn a_dead_server_costs_no_request() {
 
 #[test]
 fn servers_that_die_one_after_the_other_cost_no_request() {
-    let [one, two, three] = three();
+    let [one, two, three] = Origin::three();
     let mut service = service(&[one.at, two.at, three.at]);
     service.pool.check.kind = CheckKind::Http(HttpCheck::get("/"));
     let rig = Rig::start(service);
@@ -190,7 +186,7 @@ fn a_draining_server_finishes_what_it_has_and_gets_nothing_new() {
 
 #[test]
 fn what_was_wanted_before_holds_from_the_first_request_on() {
-    let origins = three();
+    let origins = Origin::three();
     let mut service = service(&[origins[0].at, origins[1].at, origins[2].at]);
     service.pool.check.kind = CheckKind::Connect;
     let wish = |server: &str, admin| (service.pool.name.clone(), server.into(), admin);
@@ -334,7 +330,7 @@ fn shutdown_finishes_requests_and_closes_idle_connections() {
 
 #[test]
 fn many_clients_at_once_are_all_served() {
-    let servers = three();
+    let servers = Origin::three();
     let rig = Rig::start(service(&servers.each_ref().map(|server| server.at)));
     let at = rig.at;
     let clients: Vec<_> = (0..20)

@@ -57,7 +57,7 @@ pub(crate) async fn get(send: &mut SendRequest<Bytes>, path: &str) -> Result<(u1
 
 #[test]
 fn a_client_that_knows_is_answered_and_one_that_does_not_too() {
-    let origin = Origin::answering(|request| with_length(&request.head));
+    let origin = Origin::mirror();
     let rig = Rig::start(h2c(&[origin.at]));
     run(async {
         let (mut send, _) = connect(rig.at).await;

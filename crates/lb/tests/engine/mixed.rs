@@ -1,6 +1,6 @@
 //! What a service may have together: a cache, compression, passwords, cookies; by HTTP/1.1 and HTTP/2, in clear and over TLS.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use relevo_model::cluster::{
 };
 
 use crate::compression::{expanded, text};
+use crate::persistence::insert;
 use crate::rig::{Answer, Front, Origin, Received, Rig, cluster, field, service};
 use crate::rules::HASH;
 use crate::tls_rig::{Authority, server_tls};
@@ -29,7 +30,7 @@ const WAYS: [(&str, &str); 4] = [
 struct Scene {
     rig: Rig,
     /// In clear, and over TLS.
-    at: [SocketAddrV4; 2],
+    at: [SocketAddr; 2],
     authority: Authority,
     asked: Arc<AtomicUsize>,
     _origins: Vec<Origin>,
@@ -55,7 +56,7 @@ impl Scene {
         let authority = Authority::new();
         let chain = authority.issue("a.pem", &["a.example"]);
         let mut front = service(&origins.iter().map(|origin| origin.at).collect::<Vec<_>>());
-        let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         front.listen = vec![Listen::plain(at), Listen { tls: true, ..Listen::plain(at) }];
         front.service.tls = Some(server_tls(&[&chain]));
         front.h2c = true;
@@ -86,7 +87,7 @@ impl Scene {
     }
 }
 
-fn curl(ca: &Path, way: (&str, &str), at: SocketAddrV4, path: &str) -> Command {
+fn curl(ca: &Path, way: (&str, &str), at: SocketAddr, path: &str) -> Command {
     let mut command = Command::new("curl");
     let (scheme, version) = way;
     command
@@ -196,20 +197,7 @@ fn the_cookie_of_one_client_is_never_given_to_another() {
         )
     };
     for mode in [CookieMode::Insert, CookieMode::Rewrite, CookieMode::Prefix] {
-        let cookie = Cookie {
-            name: "SRV".to_owned(),
-            mode,
-            indirect: mode == CookieMode::Insert,
-            nocache: true,
-            postonly: false,
-            preserve: false,
-            httponly: true,
-            secure: false,
-            samesite: None,
-            domain: None,
-            max_idle: None,
-            max_life: None,
-        };
+        let cookie = Cookie { mode, indirect: mode == CookieMode::Insert, ..insert() };
         let scene = Scene::new(2, answer, |front| front.pool.cookie = Some(cookie), Vec::new());
         for (number, way) in WAYS.into_iter().enumerate() {
             // The first one is bound; its cookie is not kept with the answer.
@@ -247,23 +235,8 @@ fn clients_behind_one_connection_are_apart_too() {
             body.len()
         )
     };
-    let cookie = |front: &mut Front| {
-        front.pool.cookie = Some(Cookie {
-            name: "SRV".to_owned(),
-            mode: CookieMode::Insert,
-            indirect: true,
-            nocache: false,
-            postonly: false,
-            preserve: false,
-            httponly: false,
-            secure: false,
-            samesite: None,
-            domain: None,
-            max_idle: None,
-            max_life: None,
-        });
-    };
-    let scene = Scene::new(2, answer, cookie, Vec::new());
+    let cookie = Cookie { nocache: false, ..insert() };
+    let scene = Scene::new(2, answer, |front| front.pool.cookie = Some(cookie), Vec::new());
     let mut client = scene.rig.client();
     let bound: Answer = client.get("/a").unwrap();
     assert!(field(&bound.head, "set-cookie").is_some());

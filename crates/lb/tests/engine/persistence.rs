@@ -47,7 +47,7 @@ fn set_cookies(answer: &Answer) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-fn insert() -> Cookie {
+pub(crate) fn insert() -> Cookie {
     Cookie {
         name: "SRV".to_owned(),
         mode: CookieMode::Insert,

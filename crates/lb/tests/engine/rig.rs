@@ -38,6 +38,16 @@ impl Origin {
         Self::answering(move |request| answer(name, request))
     }
 
+    /// Answers every request with the head that it got.
+    pub(crate) fn mirror() -> Self {
+        Self::answering(|request| with_length(&request.head))
+    }
+
+    /// Three of them, called by their numbers.
+    pub(crate) fn three() -> [Self; 3] {
+        ["one", "two", "three"].map(Self::named)
+    }
+
     /// Answers every request with these bytes.
     pub(crate) fn answering(answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::with(move |peer| {

@@ -10,9 +10,7 @@ use relevo_model::cluster::{
     Return, Rewrite, Rule, SourceNet, User, Users,
 };
 
-use crate::rig::{
-    Answer, Client, Front, LONG, Origin, Received, Rig, cluster, field, service, wait_until, with_length,
-};
+use crate::rig::{Answer, Client, Front, LONG, Origin, Received, Rig, cluster, field, service, wait_until};
 
 fn rule(when: Condition, actions: Vec<Action>) -> Rule {
     Rule { line: 7, when, unless: None, actions }
@@ -26,11 +24,6 @@ fn path(text: &str) -> Condition {
 
 fn always(actions: Vec<Action>) -> Rule {
     rule(Condition::default(), actions)
-}
-
-/// A server that answers with the head that it got.
-fn mirror() -> Origin {
-    Origin::answering(|request: &Received| with_length(&request.head))
 }
 
 /// A service of one server with these rules.
@@ -80,7 +73,7 @@ fn a_rule_chooses_the_pool() {
 
 #[test]
 fn redirects_keep_the_connection() {
-    let server = mirror();
+    let server = Origin::mirror();
     let redirect = Redirect { to: "https://{host}{uri}".to_owned(), status: 301 };
     let rig = rig(&server, vec![rule(path("/old*"), vec![Action::Redirect(redirect)])]);
     let mut client = rig.client();
@@ -100,7 +93,7 @@ fn redirects_keep_the_connection() {
 
 #[test]
 fn answers_of_the_balancer_are_as_written() {
-    let server = mirror();
+    let server = Origin::mirror();
     let answer = |status, body: &str| {
         let (content_type, body) = ("text/x-test".to_owned(), body.to_owned());
         Action::Return(Return { status, content_type, body })
@@ -134,7 +127,7 @@ fn answers_of_the_balancer_are_as_written() {
 
 #[test]
 fn refusals_come_at_once_late_or_not_at_all() {
-    let server = mirror();
+    let server = Origin::mirror();
     let deny = |status, after| Action::Deny(Deny { status, after });
     let late = Duration::from_millis(300);
     let rig = rig(
@@ -160,7 +153,7 @@ fn refusals_come_at_once_late_or_not_at_all() {
 
 #[test]
 fn a_tarpit_has_few_places() {
-    let server = mirror();
+    let server = Origin::mirror();
     let mut front = front(&server, vec![always(vec![Action::Deny(Deny { status: 500, after: LONG })])]);
     front.limits.connections = 20;
     let rig = Rig::start(front);
@@ -178,7 +171,7 @@ fn a_tarpit_has_few_places() {
 
 #[test]
 fn who_leaves_a_tarpit_gives_its_place_back_at_once() {
-    let server = mirror();
+    let server = Origin::mirror();
     let mut front = front(&server, vec![always(vec![Action::Deny(Deny { status: 500, after: LONG * 10 })])]);
     front.limits.connections = 10;
     let rig = Rig::start(front);
@@ -246,7 +239,7 @@ fn headers_are_changed_on_the_way_there_and_back() {
 
 #[test]
 fn the_server_gets_another_path_and_the_same_query() {
-    let server = mirror();
+    let server = Origin::mirror();
     let prefix = Rewrite::Prefix("/old".to_owned(), String::new());
     let regex = Rewrite::Regex("^/user/([0-9]+)$".to_owned(), "/u?id=$1".to_owned());
     let rig = rig(
@@ -274,7 +267,7 @@ fn the_server_gets_another_path_and_the_same_query() {
 
 #[test]
 fn who_asks_too_often_is_told_when_to_come_back() {
-    let server = mirror();
+    let server = Origin::mirror();
     let limit = |by| {
         let period = Duration::from_secs(100);
         Action::Rate(RateLimit { requests: 3, period, by, status: 429, size: 1000 })
@@ -320,7 +313,7 @@ fn guarded(server: &Origin) -> ClusterFile {
 
 #[test]
 fn a_password_is_asked_for_and_then_remembered() {
-    let server = mirror();
+    let server = Origin::mirror();
     let rig = Rig::run(&guarded(&server));
     let mut client = rig.client();
     let answer = client.get("/in").unwrap();
@@ -344,7 +337,7 @@ fn a_password_is_asked_for_and_then_remembered() {
 
 #[test]
 fn guessing_is_slowed_down_and_harms_nobody() {
-    let server = mirror();
+    let server = Origin::mirror();
     let rig = Rig::run(&guarded(&server));
     let basic = |credentials: &str| {
         ask(&rig, &format!("GET /in HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {credentials}\r\n\r\n"))
@@ -360,7 +353,7 @@ fn guessing_is_slowed_down_and_harms_nobody() {
 
 #[test]
 fn conditions_see_the_request() {
-    let server = mirror();
+    let server = Origin::mirror();
     let deny = |status| vec![Action::Deny(Deny { status, after: Duration::ZERO })];
     let header = NameTest { name: "X-Bad".to_owned(), patterns: Some(Vec::new()) };
     let net = |first: [u8; 4], prefix| SourceNet { first: first.into(), prefix };

@@ -6,7 +6,7 @@ use relevo_model::cluster::{
     Action, Condition, Deny, HeaderEdit, Pattern, RateKey, RateLimit, Redirect, Return, Rewrite, Rule,
 };
 
-use crate::rig::{Origin, Rig, service, with_length};
+use crate::rig::{Origin, Rig, service};
 use crate::tls_rig::{Authority, curl, server_tls, with_tls};
 
 fn path(text: &str) -> Condition {
@@ -17,7 +17,7 @@ fn path(text: &str) -> Condition {
 fn every_action_is_the_same_by_either_protocol() {
     let authority = Authority::new();
     let chain = authority.issue("a.pem", &["shop.example.org", "other.example.org"]);
-    let origin = Origin::answering(|request| with_length(&request.head));
+    let origin = Origin::mirror();
     let mut front = with_tls(service(&[origin.at]), server_tls(&[&chain]));
     front.hsts = Some(Duration::from_secs(365 * 24 * 3600));
     let rule = |when, actions| Rule { line: 1, when, unless: None, actions };

@@ -8,21 +8,16 @@ use std::time::Duration;
 use relevo_lb::{ApplyError, Engine, Settings, StartError};
 use relevo_model::cluster::{TlsVersion, Verify};
 
-use crate::rig::{Client, LONG, Origin, Rig, cluster, service, wait_until, with_length};
+use crate::rig::{Client, LONG, Origin, Rig, cluster, service, wait_until};
 use crate::tls_rig::{Authority, curl, s_client, server_tls, with_tls};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-
-/// A server that answers with the head that it got.
-fn mirror() -> Origin {
-    Origin::answering(|request| with_length(&request.head))
-}
 
 #[test]
 fn a_browser_is_answered_and_servers_learn_that_it_came_by_https() {
     let authority = Authority::new();
     let chain = authority.issue("shop.pem", &["shop.example.org"]);
-    let origin = mirror();
+    let origin = Origin::mirror();
     let rig = Rig::start(with_tls(service(&[origin.at]), server_tls(&[&chain])));
     for options in [&[][..], &["--tls-max", "1.2"], &["--http1.0"]] {
         let forged = ["-H", "X-Forwarded-Proto: http"];
@@ -42,7 +37,7 @@ fn a_browser_is_answered_and_servers_learn_that_it_came_by_https() {
 fn http2_is_agreed_on_where_both_speak_it() {
     let authority = Authority::new();
     let chain = authority.issue("a.pem", &["a.org"]);
-    let origin = mirror();
+    let origin = Origin::mirror();
     let mut front = with_tls(service(&[origin.at]), server_tls(&[&chain]));
     let ask = |rig: &Rig, options: &[&str]| {
         let options = [&["-w", "\nHTTP/%{http_version}"][..], options].concat();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use relevo_lb::Health;
 use relevo_model::cluster::{CheckKind, ClientTls, HttpCheck, Verify};
 
-use crate::rig::{Origin, Rig, service, with_length};
+use crate::rig::{Origin, Rig, service};
 use crate::tls_rig::{Authority, certificate, server_tls, with_tls};
 
 fn client_tls(ca: Option<PathBuf>, name: Option<&str>) -> ClientTls {
@@ -19,7 +19,7 @@ fn client_tls(ca: Option<PathBuf>, name: Option<&str>) -> ClientTls {
 fn servers_are_asked_over_tls_on_connections_that_are_kept() {
     let authority = Authority::new();
     let chain = authority.issue("a.pem", &["app.internal"]);
-    let origin = Origin::answering(|request| with_length(&request.head));
+    let origin = Origin::mirror();
     let server = Rig::start(with_tls(service(&[origin.at]), server_tls(&[&chain])));
     for tls in [client_tls(None, None), client_tls(Some(authority.file.clone()), Some("app.internal"))] {
         let mut front = service(&[server.at]);
