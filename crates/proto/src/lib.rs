@@ -12,6 +12,7 @@ pub mod balance;
 pub mod cache;
 pub mod coding;
 pub mod dhcp;
+pub mod flows;
 pub mod head;
 pub mod health;
 pub mod hello;

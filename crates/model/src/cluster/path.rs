@@ -71,7 +71,7 @@ impl ClusterFile {
     /// What of a service the kernel cannot do.
     fn obstacle(&self, service: &Service, pool: &Pool) -> Option<String> {
         self.obstacle_of_service(service).or_else(|| self.obstacle_of_pool(pool)).or_else(|| {
-            let v4 = SocketAddr::from(service.listen.first()?.at).is_ipv4();
+            let v4 = service.listen.first()?.at.is_ipv4();
             let other = pool.servers.iter().find(|server| SocketAddr::from(server.at).is_ipv4() != v4)?;
             Some(format!("server {} is of another address family than `listen`", other.name))
         })
@@ -82,7 +82,7 @@ impl ClusterFile {
             [] => "it listens nowhere",
             [listen] if listen.tls => "it speaks TLS",
             [listen] if listen.proxy_protocol => "its clients begin with the PROXY protocol",
-            [listen] if !self.is_virtual(SocketAddr::from(listen.at).ip()) => {
+            [listen] if !self.is_virtual(listen.at.ip()) => {
                 "it listens at an address that is not a virtual one"
             }
             [_] => "",
@@ -141,8 +141,8 @@ impl ClusterFile {
 
     /// Why it is not known that servers answer through the director that holds the service's address.
     fn answers_elsewhere(&self, service: &Service, pool: &Pool) -> Option<String> {
-        let front = SocketAddr::from(service.listen.first()?.at).ip();
-        let group = &self.addresses.iter().find(|address| IpAddr::from(address.ip) == front)?.group;
+        let front = service.listen.first()?.at.ip();
+        let group = &self.addresses.iter().find(|address| address.ip == front)?.group;
         let mut servers = pool.servers.iter();
         let lost = servers.find(|server| {
             let Some(network) = self.network_of(SocketAddr::from(server.at).ip()) else { return true };
@@ -160,7 +160,7 @@ impl ClusterFile {
     }
 
     fn is_virtual(&self, ip: IpAddr) -> bool {
-        self.addresses.iter().any(|address| IpAddr::from(address.ip) == ip)
+        self.addresses.iter().any(|address| address.ip == ip)
     }
 
     fn is_directors(&self, ip: IpAddr) -> bool {

@@ -1,0 +1,125 @@
+//! Flows through the kernel: two directors, a client and servers in network namespaces, with the rules in real nftables.
+//! Directors are only kernels here: the address is moved by hand, so that nothing but the rules is looked at.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "clients and servers of a test wait")]
+
+#[path = "flows/field.rs"]
+mod field;
+#[path = "flows/traffic.rs"]
+mod traffic;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use field::{Field, SERVERS, front};
+use relevo_proto::flows::{Key, Member, Slots, slot_of};
+use traffic::{Traffic, ask, ask_by_datagram, greet};
+
+fn slots(at: impl Fn(u8) -> SocketAddr, servers: &[u8]) -> Slots {
+    let member = |server: &u8| Member { at: at(*server), share: 16, takes_new: true };
+    Slots::new(&servers.iter().map(member).collect::<Vec<_>>())
+}
+
+/// Every client port goes where the table that is computed here says: the kernel's hash is understood.
+#[test]
+fn lab_the_kernel_chooses_as_computed() {
+    let field = Field::new("hash");
+    field.serve();
+    for (v4, udp, key) in [
+        (true, false, Key::Connection),
+        (false, false, Key::Connection),
+        (true, true, Key::Connection),
+        (false, true, Key::Connection),
+        (true, false, Key::Source),
+        (false, false, Key::Source),
+    ] {
+        let table = slots(|server| field::server(server, v4), &SERVERS);
+        field.install("d1", &[front(v4, udp, key)], &table, v4);
+        let to = field::front_at(v4);
+        for port in 40_000..40_040_u16 {
+            let client = SocketAddr::new(field::client(v4), port);
+            let asked =
+                field.enter("c", move || if udp { ask_by_datagram(client, to) } else { ask(client, to) });
+            let slot = slot_of(client, key, table.len());
+            assert_eq!(Some(asked.unwrap()), table.candidates(slot)[0].map(|at| at.ip()), "{client} {key:?}");
+        }
+        field.remove("d1");
+    }
+}
+
+/// Downloads and kept connections go on when another kernel, which has seen none of them, gets the address while the
+/// table changes; and when they come back later.
+#[test]
+fn lab_flows_live_on_at_another_director() {
+    for v4 in [true, false] {
+        let field = Field::new(if v4 { "move4" } else { "move6" });
+        field.serve();
+        let fronts = [front(v4, false, Key::Connection)];
+        let at = |server| field::server(server, v4);
+        let (few, all) = (slots(at, &[1, 2]), slots(at, &[1, 2, 3]));
+        for director in ["d1", "d2"] {
+            field.install(director, &fronts, &few, v4);
+        }
+        let traffic = Traffic::start(&field, v4, 40, 40);
+        traffic.wait_for_bytes(Duration::from_secs(20));
+        // A server comes: a third of the slots belong to it now, and no pin is there.
+        field.install("d2", &fronts, &all, v4);
+        field.move_to("d2", "d1");
+        traffic.run_for(Duration::from_secs(4));
+        let heals = field.counter("d2", "heals_shop");
+        // One goes, and the first director still has its pins.
+        field.install("d1", &fronts, &slots(at, &[1, 2, 3]), v4);
+        field.move_to("d1", "d2");
+        traffic.run_for(Duration::from_secs(3));
+        let told = traffic.finish();
+        println!("v4 {v4}: {told:?}, {heals} resets were dropped");
+        assert_eq!((told.lost, told.wrong), (0, 0), "{told:?}");
+        assert!(heals > 0, "some flows had to be found");
+        assert!(told.longest < Duration::from_secs(3), "{told:?}");
+    }
+}
+
+/// What a server ends is over for its client, also at a director that had to find the flow.
+#[test]
+fn lab_a_reset_of_the_owner_gets_through() {
+    let field = Field::new("reset");
+    field.serve();
+    let table = slots(|server| field::server(server, true), &[1, 2, 3]);
+    for director in ["d1", "d2"] {
+        field.install(director, &[front(true, false, Key::Connection)], &table, true);
+    }
+    for moved in [false, true] {
+        if moved {
+            field.move_to("d2", "d1");
+        }
+        let to = field::front_at(true);
+        let reset = field.enter("c", move || traffic::ask_for_reset(to));
+        assert!(reset, "moved {moved}");
+    }
+    // The one that has the flow is no candidate any more: when all have been asked, the client is told.
+    let (client, to) = (SocketAddr::new(field::client(true), 45_000), field::front_at(true));
+    let fronts = [front(true, false, Key::Connection)];
+    field.install("d2", &fronts, &slots(|server| field::server(server, true), &[3]), true);
+    let kept = field.enter("c", move || traffic::keep(client, to));
+    field.install_anew("d2", &fronts, &slots(|server| field::server(server, true), &[1, 2]));
+    assert!(
+        traffic::until_told(kept, Duration::from_secs(20)),
+        "the client is told that nobody has its connection"
+    );
+}
+
+/// Pieces of datagrams are counted, and nothing of them gets to the director's own programs.
+#[test]
+fn lab_pieces_are_refused_and_counted() {
+    let field = Field::new("pieces");
+    field.serve();
+    let table = slots(|server| field::server(server, true), &SERVERS);
+    field.install("d1", &[front(true, true, Key::Connection)], &table, true);
+    let (client, to) = (SocketAddr::new(field::client(true), 41_000), field::front_at(true));
+    let answer = field.enter("c", move || greet(client, to, 4000));
+    assert_eq!(answer, None);
+    assert!(field.counter("d1", "fragments") > 0);
+    let answer = field.enter("c", move || greet(client, to, 400));
+    assert!(matches!(answer, Some(IpAddr::V4(_))));
+}

@@ -1,0 +1,106 @@
+//! What nft prints about the table: what is there, and what was counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names of what is in the table, from `nft -t list table`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// Sets.
+    pub sets: BTreeSet<String>,
+    /// Maps.
+    pub maps: BTreeSet<String>,
+    /// Chains.
+    pub chains: BTreeSet<String>,
+    /// Counters.
+    pub counters: BTreeSet<String>,
+}
+
+impl Existing {
+    /// Reads a listing.
+    pub fn read(text: &str) -> Self {
+        let mut existing = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(kind), Some(name), Some("{"), None) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                continue;
+            };
+            let names = match kind {
+                "set" => &mut existing.sets,
+                "map" => &mut existing.maps,
+                "chain" => &mut existing.chains,
+                "counter" => &mut existing.counters,
+                _ => continue,
+            };
+            names.insert(name.to_owned());
+        }
+        existing
+    }
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What a listing says of elements and counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Elements with counters: their keys as nft writes them.
+    pub elements: BTreeMap<String, Counted>,
+    /// Counters by name.
+    pub counters: BTreeMap<String, Counted>,
+    /// How many elements there are.
+    pub count: u64,
+}
+
+impl Listing {
+    /// Reads what nft prints for `list map` or `list counters`.
+    pub fn read(text: &str) -> Self {
+        let mut listing = Self::default();
+        let mut name = None;
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["counter", counter, "{"] => name = Some((*counter).to_owned()),
+                ["packets", packets, "bytes", bytes] => {
+                    if let (Some(name), Some(counted)) = (name.take(), Counted::read(packets, bytes)) {
+                        listing.counters.insert(name, counted);
+                    }
+                }
+                _ => listing.read_elements(line),
+            }
+        }
+        listing
+    }
+
+    fn read_elements(&mut self, line: &str) {
+        let text = line.trim();
+        let text = text.strip_prefix("elements = {").unwrap_or(text);
+        // An element of a map always has a colon and a space; of what is declared only `typeof` has, in a line by itself.
+        for element in text.trim_end_matches('}').split(", ").map(str::trim) {
+            let Some((left, _)) = element.split_once(" : ") else { continue };
+            if left.starts_with("type") {
+                continue;
+            }
+            self.count += 1;
+            let words: Vec<&str> = left.split_whitespace().collect();
+            if let [key @ .., "counter", "packets", packets, "bytes", bytes] = words.as_slice()
+                && let Some(counted) = Counted::read(packets, bytes)
+            {
+                self.elements.insert(key.join(" "), counted);
+            }
+        }
+    }
+}
+
+impl Counted {
+    fn read(packets: &str, bytes: &str) -> Option<Self> {
+        Some(Self { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? })
+    }
+}
