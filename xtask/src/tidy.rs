@@ -20,7 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("relevo-node", &["relevo-api", "relevo-lb", "relevo-model", "relevo-net", "relevo-proto"]),
     ("relevo-lab", &["relevo-api", "relevo-model", "relevo-net"]),
     ("relevo-bench", &["relevo-model"]),
-    ("relevo", &["relevo-api", "relevo-bench", "relevo-lab", "relevo-model", "relevo-node"]),
+    ("relevo-import", &["relevo-model"]),
+    ("relevo", &["relevo-api", "relevo-bench", "relevo-import", "relevo-lab", "relevo-model", "relevo-node"]),
     ("relevo-sim", &["relevo-model", "relevo-proto"]),
     ("xtask", &[]),
 ];

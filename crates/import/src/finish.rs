@@ -1,0 +1,65 @@
+//! What can be said only when all files are read: gateways, addresses that nobody told, and that the file is whole.
+
+use crate::draft::{Draft, Table, quoted};
+use crate::interfaces::Hints;
+use crate::ledger::Ledger;
+
+/// Completes the cluster file.
+pub(crate) fn all(draft: &mut Draft, ledger: &mut Ledger, hints: &Hints) {
+    gateway(draft, ledger, hints);
+    directors_are_on_their_groups_networks(draft);
+    if draft.groups.iter().any(|group| group.find("heartbeat").is_some()) {
+        let mut peers = Table::new("peers");
+        peers.comments.push("The same key on all directors: `relevo key` makes one.".to_owned());
+        peers.set("key", "\"/etc/relevo/peers.key\"");
+        draft.tables.insert(0, peers);
+    }
+}
+
+/// Masquerading between two networks that one group has addresses on is a gateway.
+fn gateway(draft: &mut Draft, ledger: &mut Ledger, hints: &Hints) {
+    let on = |network: &str| {
+        let network = quoted(network);
+        draft
+            .addresses
+            .iter()
+            .filter(move |(_, _, table)| table.find("network") == Some(network.as_str()))
+            .filter_map(|(_, _, table)| table.find("group").map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let external = on("external");
+    let group = on("internal").into_iter().find(|group| external.contains(group));
+    match group {
+        Some(group) if !hints.masquerade.is_empty() => {
+            let mut table = Table::new("gateway");
+            table.set("from", "\"internal\"");
+            table.set("to", "\"external\"");
+            table.set("group", group);
+            draft.tables.push(table);
+            for at in hints.masquerade.iter().chain(&hints.forwarding) {
+                ledger.carried(at, "[gateway]");
+            }
+        }
+        _ => {
+            for at in hints.masquerade.iter().chain(&hints.forwarding) {
+                ledger.dropped(at, "a [gateway] needs a group with an address on both networks");
+            }
+        }
+    }
+}
+
+/// Each director of a group needs an address of its own on the networks of the group.
+fn directors_are_on_their_groups_networks(draft: &mut Draft) {
+    let directors: Vec<String> =
+        draft.nodes.iter().filter(|node| node.is_director).map(|node| node.name.clone()).collect();
+    let used: Vec<String> =
+        draft.addresses.iter().filter_map(|(_, _, table)| table.find("network").map(str::to_owned)).collect();
+    let networks: Vec<String> = draft.networks.iter().map(|network| network.name.clone()).collect();
+    for network in networks.iter().filter(|name| used.contains(&quoted(name))) {
+        for director in &directors {
+            if !draft.is_on(director, network) {
+                let _ = draft.make_up(director, network, None);
+            }
+        }
+    }
+}

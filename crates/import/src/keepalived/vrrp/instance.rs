@@ -1,0 +1,348 @@
+//! `vrrp_instance`.
+
+use super::super::{Director, Node};
+use super::plan::Plan;
+use super::{NO_MAIL, address, track};
+use crate::draft::{Draft, Table, key, list, quoted};
+use crate::ledger::Ledger;
+
+/// Takes an instance into its sync group, or into a group of its own.
+pub(super) fn read(
+    director: &Director,
+    block: &Node,
+    sync: Option<&str>,
+    draft: &mut Draft,
+    plan: &mut Plan,
+    ledger: &mut Ledger,
+) {
+    let name = match sync {
+        Some(name) => name.to_owned(),
+        None => plan.group(draft, block.word(1)),
+    };
+    let here = format!("[group.{name}]");
+    ledger.carried(&block.at, &here);
+    let interface = block.child("interface").map_or("", |child| child.word(1)).to_owned();
+    let addresses: Vec<_> = ["virtual_ipaddress", "virtual_ipaddress_excluded"]
+        .iter()
+        .filter_map(|name| block.child(name))
+        .flat_map(|child| child.children.iter().filter_map(address::parse))
+        .collect();
+    let (network, doubt) = address::network(director, &interface, &addresses, draft);
+    let has_addresses = block.child("virtual_ipaddress").is_some_and(|child| !child.children.is_empty());
+    own_address(director, block, &network, &interface, draft);
+    if let Some(group) = plan.find(&name)
+        && !has_addresses
+        && !group.heartbeat.contains(&network)
+    {
+        group.heartbeat.push(network.clone());
+    }
+    for child in &block.children {
+        statement(director, child, &name, &network, &interface, draft, plan, ledger);
+        if child.name() == "interface" {
+            if let Some(doubt) = &doubt {
+                ledger.approximated(&child.at, format!("[network.{network}]"), doubt);
+            }
+            if draft.is_on(&director.name, &network) {
+                ledger.carried(&child.at, format!("[network.{network}]"));
+            } else if let Some(ip) = draft.make_up(&director.name, &network, Some(&interface)) {
+                let how =
+                    format!("no file says the address of {} on {interface}: {ip} is made up", director.name);
+                ledger.approximated(&child.at, format!("[node.{}]", director.name), how);
+            }
+        }
+        if !has_addresses && child.name() == "virtual_router_id" {
+            ledger.approximated(
+                &child.at,
+                format!("{here} heartbeat"),
+                "a network without addresses is watched by the directors' own channel, not by VRRP",
+            );
+        }
+    }
+}
+
+/// What an instance says of the director's own address.
+fn own_address(director: &Director, block: &Node, network: &str, interface: &str, draft: &mut Draft) {
+    for name in ["unicast_src_ip", "mcast_src_ip"] {
+        if let Some(ip) = block.child(name).and_then(|child| child.word(1).parse().ok())
+            && draft.network_of(ip).is_some_and(|own| own.name == network)
+        {
+            draft.put(&director.name, network, ip, Some(interface));
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "a statement is about all that an instance knows")]
+fn statement(
+    director: &Director,
+    child: &Node,
+    name: &str,
+    network: &str,
+    interface: &str,
+    draft: &mut Draft,
+    plan: &mut Plan,
+    ledger: &mut Ledger,
+) {
+    let here = format!("[group.{name}]");
+    let at = &child.at;
+    let Some(group) = plan.find(name) else { return };
+    let value = child.word(1);
+    let number = || value.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    match child.name() {
+        "interface" => {}
+        "state" => {
+            ledger.approximated(at, format!("{here} priority"), "who is first is told by priority alone")
+        }
+        "virtual_router_id" => match value.parse() {
+            Ok(vrid) if vrid > 0 => {
+                let is_heartbeat = group.heartbeat.iter().any(|own| own == network);
+                if !is_heartbeat {
+                    group.vrids.insert(network.to_owned(), vrid);
+                    ledger.carried(at, format!("{here} vrid"));
+                }
+            }
+            _ => ledger.dropped(at, "it is not a number from 1 to 255"),
+        },
+        "priority" => match value.parse::<u8>() {
+            Ok(priority) => {
+                let wanted = priority.clamp(1, 254);
+                let before = *group.priorities.entry(director.name.clone()).or_insert(wanted);
+                if before != wanted {
+                    let how = format!(
+                        "the group has one priority on {}, that of its first instance: {before}",
+                        director.name
+                    );
+                    ledger.approximated(at, format!("{here} priority"), how);
+                } else if wanted != priority {
+                    ledger.approximated(
+                        at,
+                        format!("{here} priority"),
+                        format!("{wanted}: 255 is for owners of the address"),
+                    );
+                } else {
+                    ledger.carried(at, format!("{here} priority"));
+                }
+            }
+            Err(_) => ledger.dropped(at, "it is not a number from 1 to 255"),
+        },
+        "advert_int" => match number() {
+            Some(seconds) => {
+                let before = *group.advert.get_or_insert(seconds);
+                if before.to_bits() == seconds.to_bits() {
+                    ledger.carried(at, format!("{here} advert"));
+                } else {
+                    let how = format!("the group has one interval, that of its first instance: {before} s");
+                    ledger.approximated(at, format!("{here} advert"), how);
+                }
+            }
+            None => ledger.dropped(at, "it is not a number of seconds"),
+        },
+        "version" => {
+            group.version = value.parse().ok();
+            ledger.carried(at, format!("{here} version"));
+        }
+        "nopreempt" => {
+            group.sticky = true;
+            ledger.carried(at, format!("{here} preempt = false, the default"));
+        }
+        "preempt" => ledger.carried(at, format!("{here} preempt")),
+        "preempt_delay" => {
+            group.preempt_delay = number();
+            ledger.carried(at, format!("{here} preempt_delay"));
+        }
+        "authentication" => authentication(child, &here, group, ledger),
+        "virtual_ipaddress" | "virtual_ipaddress_excluded" => {
+            ledger.carried(at, &here);
+            let watched = child.name() == "virtual_ipaddress";
+            address::read(child, name, network, interface, watched, draft, ledger);
+        }
+        "virtual_routes" => {
+            ledger.carried(at, &here);
+            for route in &child.children {
+                moving_route(route, &here, name, plan, ledger);
+            }
+        }
+        "virtual_rules" => {
+            ledger.carried(at, &here);
+            for rule in &child.children {
+                moving_rule(rule, &here, name, plan, ledger);
+            }
+        }
+        "track_interface" | "track_script" | "track_process" | "track_file" => {
+            track::read(director, child, name, plan, ledger);
+        }
+        "unicast_src_ip" | "mcast_src_ip" => ledger.carried(at, format!("[node.{}] address", director.name)),
+        "unicast_peer" => {
+            group.is_unicast = true;
+            child.carry_all(ledger, &format!("{here} unicast: the peers are the group's other directors"));
+        }
+        "use_vmac" => {
+            group.has_virtual_mac = true;
+            ledger.carried(at, format!("{here} mac = \"virtual\""));
+        }
+        "vmac_xmit_base" => {
+            ledger.approximated(at, format!("{here} mac"), "adverts always leave by the interface itself")
+        }
+        "no_accept" => {
+            group.accepts_not = true;
+            ledger.carried(at, format!("{here} accept = false"));
+        }
+        "accept" => ledger.carried(at, format!("{here} accept, the default")),
+        "native_ipv6" => ledger.carried(at, "by the addresses themselves"),
+        "dont_track_primary" => {
+            ledger.dropped(
+                at,
+                "a director whose interface is down cannot hold the address: it always gives way",
+            );
+        }
+        "smtp_alert" => child.drop_all(ledger, NO_MAIL),
+        "debug" => ledger.dropped(at, "RELEVO_LOG=debug shows what happens"),
+        word if word.starts_with("notify") => notify(child, name, plan, ledger),
+        word if word.starts_with("garp_") || word.starts_with("gna_") => {
+            ledger.approximated(at, format!("{here} announce"), "Relevo's own rhythm, the defaults");
+        }
+        _ => child.drop_all(ledger, "there is no word for it"),
+    }
+}
+
+fn authentication(child: &Node, here: &str, group: &mut super::plan::Group, ledger: &mut Ledger) {
+    let kind = child.child("auth_type").map_or("PASS", |kind| kind.word(1)).to_owned();
+    if !kind.eq_ignore_ascii_case("PASS") && kind != "1" {
+        child.drop_all(ledger, "AH is not offered: `hmac` signs the adverts");
+        return;
+    }
+    if let Some(password) = child.child("auth_pass") {
+        // keepalived cuts it as well.
+        let cut: String = password.word(1).chars().take(8).collect();
+        group.password = Some(cut);
+    }
+    child.carry_all(ledger, &format!("{here} password"));
+}
+
+/// `notify`, `notify_master` and so on: the programs.
+pub(super) fn notify(child: &Node, name: &str, plan: &mut Plan, ledger: &mut Ledger) {
+    let here = format!("[group.{name}] notify");
+    let command = child.rest();
+    let state = match child.name() {
+        "notify" => {
+            let value = list(
+                child
+                    .words
+                    .iter()
+                    .skip(1)
+                    .filter(|word| word.parse::<u8>().is_err())
+                    .map(|word| quoted(word)),
+            );
+            push_notify(plan, name, value);
+            let how =
+                "its arguments are the group, the state and the priority: GROUP active|backup|fault|stop 150";
+            ledger.approximated(&child.at, here, how);
+            return;
+        }
+        "notify_master" => "active",
+        "notify_backup" => "backup",
+        "notify_fault" => "fault",
+        "notify_stop" => "stop",
+        _ => {
+            child.drop_all(ledger, "there is no such event");
+            return;
+        }
+    };
+    // A shell that runs it in this state only. The words behind the script are GROUP, STATE, PRIORITY.
+    let script = format!("case $2 in {state}) {command};; esac");
+    let value = list(["/bin/sh", "-c", script.as_str(), "notify"].iter().map(|word| quoted(word)));
+    push_notify(plan, name, value);
+    ledger.carried(&child.at, here);
+}
+
+fn push_notify(plan: &mut Plan, name: &str, value: String) {
+    if let Some(group) = plan.find(name)
+        && !group.notify.contains(&value)
+    {
+        group.notify.push(value);
+    }
+}
+
+fn option<'a>(node: &'a Node, names: &[&str]) -> Option<&'a str> {
+    let at = node.words.iter().position(|word| names.contains(&word.as_str()))?;
+    node.words.get(at + 1).map(String::as_str)
+}
+
+fn moving_route(route: &Node, here: &str, name: &str, plan: &mut Plan, ledger: &mut Ledger) {
+    let mut table = Table::new(format!("[group.{}.route]", key(name)));
+    let first = if route.name() == "src" { route.word(2) } else { route.name() };
+    let to = if matches!(first, "default" | "0.0.0.0/0") { "default".to_owned() } else { first.to_owned() };
+    let to = if to.contains(['/', 'd']) { to } else { format!("{to}/32") };
+    table.set("to", quoted(&to));
+    for (names, key) in [(&["via", "gw"][..], "via"), (&["dev"], "interface"), (&["src"], "source")] {
+        if let Some(value) = option(route, names) {
+            table.set(key, quoted(value));
+        }
+    }
+    for (names, key) in [(&["table"][..], "table"), (&["metric"], "metric")] {
+        if let Some(value) = option(route, names).filter(|value| value.parse::<u32>().is_ok()) {
+            table.set(key, value);
+        }
+    }
+    finish(route, table, here, name, plan, ledger, &["via", "gw", "dev", "src", "table", "metric", "to"]);
+}
+
+fn moving_rule(rule: &Node, here: &str, name: &str, plan: &mut Plan, ledger: &mut Ledger) {
+    let mut table = Table::new(format!("[group.{}.policy]", key(name)));
+    for (names, key) in [(&["from"][..], "from"), (&["to"], "to"), (&["iif"], "interface")] {
+        if let Some(value) = option(rule, names).filter(|value| *value != "all") {
+            let value = if key != "interface" && !value.contains('/') {
+                format!("{value}/32")
+            } else {
+                value.to_owned()
+            };
+            table.set(key, quoted(&value));
+        }
+    }
+    for (names, key) in
+        [(&["table", "lookup"][..], "table"), (&["priority", "preference", "pref"], "priority")]
+    {
+        if let Some(value) = option(rule, names).filter(|value| value.parse::<u32>().is_ok()) {
+            table.set(key, value);
+        }
+    }
+    if table.find("table").is_none() {
+        ledger.dropped(&rule.at, "the number of its routing table is not known");
+        return;
+    }
+    finish(
+        rule,
+        table,
+        here,
+        name,
+        plan,
+        ledger,
+        &["from", "to", "iif", "table", "lookup", "priority", "preference", "pref"],
+    );
+}
+
+fn finish(
+    node: &Node,
+    table: Table,
+    here: &str,
+    name: &str,
+    plan: &mut Plan,
+    ledger: &mut Ledger,
+    known: &[&str],
+) {
+    let unknown: Vec<&str> = node
+        .words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| {
+            word.bytes().all(|byte| byte.is_ascii_lowercase()) && !known.contains(word) && *word != "default"
+        })
+        .collect();
+    if unknown.is_empty() || node.words.len() < 3 {
+        ledger.carried(&node.at, here);
+    } else {
+        ledger.approximated(&node.at, here, format!("look whether `{}` matters", unknown.join(" ")));
+    }
+    if let Some(group) = plan.find(name) {
+        group.add(table);
+    }
+}

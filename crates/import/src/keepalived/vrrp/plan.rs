@@ -1,0 +1,125 @@
+//! Groups while the directors' files are being put together.
+
+use std::collections::BTreeMap;
+
+use crate::draft::{Draft, Table, key, list, quoted};
+
+/// All groups, and what is said for all instances.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) groups: Vec<Group>,
+    /// `vrrp_version` of the global part.
+    pub(super) version: Option<u8>,
+}
+
+/// A group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// What keepalived calls it.
+    known_as: String,
+    pub(super) name: String,
+    pub(super) vrids: BTreeMap<String, u8>,
+    /// By node.
+    pub(super) priorities: BTreeMap<String, u8>,
+    /// Seconds.
+    pub(super) advert: Option<f64>,
+    pub(super) version: Option<u8>,
+    pub(super) password: Option<String>,
+    pub(super) sticky: bool,
+    pub(super) preempt_delay: Option<f64>,
+    pub(super) is_unicast: bool,
+    pub(super) has_virtual_mac: bool,
+    pub(super) accepts_not: bool,
+    pub(super) heartbeat: Vec<String>,
+    pub(super) notify: Vec<String>,
+    /// `group.NAME.track.NAME`, `[group.NAME.route]`, `[group.NAME.policy]`.
+    pub(super) tables: Vec<Table>,
+}
+
+impl Plan {
+    /// The name of the group that keepalived calls so, made if it is not there.
+    pub(super) fn group(&mut self, draft: &mut Draft, known_as: &str) -> String {
+        if let Some(group) = self.groups.iter().find(|group| group.known_as == known_as) {
+            return group.name.clone();
+        }
+        let name = draft.fresh("group", known_as);
+        self.groups.push(Group { known_as: known_as.to_owned(), name: name.clone(), ..Group::default() });
+        name
+    }
+
+    /// The group of this name.
+    pub(super) fn find(&mut self, name: &str) -> Option<&mut Group> {
+        self.groups.iter_mut().find(|group| group.name == name)
+    }
+
+    /// Puts all groups into the cluster file.
+    pub(super) fn finish(self, draft: &mut Draft) {
+        for group in self.groups {
+            let version = group.version.or(self.version);
+            group.write(version, draft);
+        }
+    }
+}
+
+impl Group {
+    /// Adds a table unless another director brought the same.
+    pub(super) fn add(&mut self, table: Table) {
+        if !self.tables.contains(&table) {
+            self.tables.push(table);
+        }
+    }
+
+    fn write(self, version: Option<u8>, draft: &mut Draft) {
+        let mut table = Table::new(format!("group.{}", key(&self.name)));
+        let pairs = |pairs: Vec<(String, String)>| {
+            let pairs: Vec<String> =
+                pairs.into_iter().map(|(name, value)| format!("{} = {value}", key(&name))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        };
+        let vrids: Vec<_> = self.vrids.iter().map(|(net, vrid)| (net.clone(), vrid.to_string())).collect();
+        table.set("vrid", pairs(vrids));
+        let mut priorities: Vec<_> = self.priorities.into_iter().collect();
+        priorities.sort_by_key(|(_, priority)| std::cmp::Reverse(*priority));
+        let priorities = priorities.into_iter().map(|(node, priority)| (node, priority.to_string()));
+        table.set("priority", pairs(priorities.collect()));
+        // keepalived speaks version 2 to IPv4 unless told otherwise.
+        let version = version.unwrap_or(2);
+        if version == 2 {
+            table.set("version", "2");
+        }
+        let advert = self.advert.unwrap_or(1.0);
+        table.set("advert", quoted(&seconds(advert)));
+        if !self.sticky {
+            table.set("preempt", "true");
+        }
+        if let Some(delay) = self.preempt_delay.filter(|_| !self.sticky) {
+            table.set("preempt_delay", quoted(&seconds(delay)));
+        }
+        if let Some(password) = self.password.filter(|_| version == 2) {
+            table.set("password", quoted(&password));
+        }
+        for (is, key, value) in [
+            (self.is_unicast, "unicast", "true"),
+            (self.has_virtual_mac, "mac", "\"virtual\""),
+            (self.accepts_not, "accept", "false"),
+        ] {
+            if is {
+                table.set(key, value);
+            }
+        }
+        if !self.heartbeat.is_empty() {
+            table.set("heartbeat", list(self.heartbeat.iter().map(|network| quoted(network))));
+        }
+        if !self.notify.is_empty() {
+            table.set("notify", list(self.notify));
+        }
+        draft.groups.push(table);
+        draft.groups.extend(self.tables);
+    }
+}
+
+/// Seconds as the cluster file has them.
+pub(super) fn seconds(value: f64) -> String {
+    let millis = (value * 1000.0).round().clamp(1.0, 1e12);
+    if millis % 1000.0 == 0.0 { format!("{}s", millis / 1000.0) } else { format!("{millis}ms") }
+}
