@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use relevo_model::cluster::Mode;
-use relevo_model::{AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName};
+use relevo_model::{
+    AddressName, GroupName, NetworkName, NodeName, PoolName, ServerName, ServiceName, TrackerName,
+};
 use serde::{Deserialize, Serialize};
 
 /// One node as it sees itself and the cluster, `GET /v1/status`.
@@ -85,6 +87,12 @@ pub struct GroupStatus {
     pub reason: String,
     /// This node's priority.
     pub priority: u8,
+    /// The same, as the trackers say.
+    #[serde(default)]
+    pub effective_priority: u8,
+    /// What is watched.
+    #[serde(default)]
+    pub trackers: Vec<TrackerStatus>,
     /// Times this node became active.
     pub transitions: u64,
     /// Adverts that were dropped as wrong.
@@ -136,6 +144,49 @@ pub struct PathStatus {
     pub hears: Option<bool>,
     /// Whether it hears this node; `None`: unknown.
     pub heard: Option<bool>,
+}
+
+/// Something that a group watches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// Its name.
+    pub name: TrackerName,
+    /// What is looked at, in words.
+    pub watches: String,
+    /// What it says.
+    pub verdict: TrackerVerdict,
+    /// What it does to the priority; `None`: down is a fault.
+    pub weight: Option<i16>,
+    /// What it does now.
+    pub effect: TrackerEffect,
+    /// Since when the verdict is so.
+    pub since: u64,
+    /// What the last look saw, in words.
+    pub evidence: String,
+}
+
+/// What a tracker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackerVerdict {
+    /// Nothing was seen yet.
+    Unknown,
+    /// It is as it should be.
+    Up,
+    /// It is not.
+    Down,
+}
+
+/// What a tracker does to its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackerEffect {
+    /// Nothing.
+    None,
+    /// This is added to the priority.
+    Weight(i16),
+    /// The group gives way.
+    Fault,
 }
 
 /// One virtual address.

@@ -212,6 +212,8 @@ mod tests {
             since: 0,
             reason: String::new(),
             priority: 100,
+            effective_priority: 150,
+            trackers: Vec::new(),
             transitions: 0,
             dropped: 0,
             opinions: Vec::new(),

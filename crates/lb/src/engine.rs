@@ -26,7 +26,7 @@ use crate::slot::Signal;
 use crate::snapshot::Snapshot;
 use crate::tls::AcmeDesk;
 use crate::worker::{self, Command, Next};
-use crate::{Admin, clock};
+use crate::{Admin, Reach, clock};
 
 /// Longest wait for a worker to go over to a new configuration. It does so between two events.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(5);
@@ -243,6 +243,13 @@ impl Engine {
     /// Where whoever orders certificates puts them.
     pub fn acme(&self) -> Arc<AcmeDesk> {
         Arc::clone(&self.desk)
+    }
+
+    /// Whether a pool has anybody to send requests to; `None`: there is no such pool. It costs little.
+    pub fn reach(&self, pool: &str) -> Option<Reach> {
+        let generation = Arc::clone(&self.current().generation);
+        let backend = generation.backends.iter().find(|backend| *backend.config.name == *pool);
+        backend.map(|backend| backend.reach())
     }
 
     /// Everything as it is now, in the file's order.

@@ -187,7 +187,7 @@ table = 100
     assert_eq!((uplink.up_delay, uplink.down_delay), (Duration::from_secs(2), Duration::from_secs(2)));
     assert_eq!((gateway.weight, gateway.rise, gateway.fall, gateway.reverse), (None, 2, 3, true));
     assert_eq!((gateway.interval, gateway.timeout), (Duration::from_secs(1), Duration::from_millis(500)));
-    assert_eq!((mail.weight, mail.at_start), (Some(LAST), AtStart::Down));
+    assert_eq!((mail.weight, mail.at_start), (Some(LAST), AtStart::Unknown));
     assert_eq!((mail.up_delay, mail.down_delay), (Duration::ZERO, Duration::from_secs(5)));
     assert_eq!((web.name.as_str(), &web.what), ("web", &Watched::Service("web".into())));
     let route = &group.along.routes[0];

@@ -5,6 +5,7 @@
 //! | module | kernel interface |
 //! |---|---|
 //! | [`route`] | an rtnetlink socket for requests; [`link`] and [`address`] are what it is asked |
+//! | [`paths`] | routes and rules of policy routing, ours and others' |
 //! | [`monitor`] | the rtnetlink multicast groups: links and IPv4 addresses as they change |
 //! | [`vrrp_socket`] | raw IPv4 sockets of protocol 112 |
 //! | [`arp`] | packet sockets, gratuitous ARP |
@@ -28,6 +29,7 @@ pub mod gateway;
 pub mod link;
 pub mod monitor;
 pub mod nft;
+pub mod paths;
 pub mod realtime;
 pub mod route;
 pub mod vrrp_socket;

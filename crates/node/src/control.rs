@@ -23,6 +23,7 @@ use crate::process::{Event, wall_ms};
 use crate::reload::Loaded;
 use crate::state::State;
 use crate::stats;
+use crate::track::Tracking;
 use crate::words;
 
 /// Everything that answers are made of.
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     pub(crate) wishes_changed: Condvar,
     /// `None`: no group of addresses has this node, or it has been stopped.
     pub(crate) director: RwLock<Option<Director>>,
+    /// What is watched; `None`: there is no director, or it has been stopped.
+    pub(crate) tracking: Mutex<Option<Tracking>>,
     /// The channel to the other directors; empty: it has not begun, or the cluster file wants none.
     pub(crate) peers: OnceLock<Arc<Peers>>,
     /// What is known of them; `None`: there is no channel, or it has been stopped.
@@ -129,6 +132,13 @@ impl Node {
             None => self.stopped_groups(),
         };
         drop(director);
+        let tracking = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        for group in &mut groups {
+            if let Some((_, trackers)) = tracking.as_ref().and_then(|tracking| tracking.of(&group.name)) {
+                group.trackers = trackers;
+            }
+        }
+        drop(tracking);
         if let Some(truth) = &*self.truth() {
             groups.iter_mut().for_each(|group| truth.add_to(group));
         }
@@ -151,6 +161,8 @@ impl Node {
             since: wall_ms(),
             reason: "this node is being stopped".to_owned(),
             priority,
+            effective_priority: priority,
+            trackers: Vec::new(),
             transitions: 0,
             dropped: 0,
             opinions: Vec::new(),

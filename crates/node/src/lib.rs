@@ -29,6 +29,7 @@ mod process;
 mod reload;
 mod state;
 mod stats;
+mod track;
 mod upgrade;
 mod wishes;
 mod words;

@@ -31,7 +31,7 @@ use crate::reload::Loaded;
 use crate::state::{Start, State};
 use crate::stats::StatsError;
 use crate::upgrade::{Belongings, Giver, Heir, HeirError, Program};
-use crate::{incidents, notify, words};
+use crate::{incidents, notify, track, words};
 
 /// How to run a node.
 #[derive(Clone, Debug)]
@@ -148,9 +148,14 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let handed = voice.as_ref().map_or_else(|| Ok(Vec::new()), |voice| voice.ready())?;
     // Addresses come when all else is there.
     if let Some(director) = director {
-        let director = director.go_on(&handed)?;
+        let tracked = track::Prepared::new(cluster, &node.name, voice.is_some());
+        let director = director.go_on(&handed, &tracked.stands())?;
         node.duties.watch(&director);
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
+        let tracking = tracked.start(&node);
+        let tracking =
+            tracking.map_err(|source| RunError::System { what: "the thread that watches", source })?;
+        *node.tracking.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracking);
     }
     if let Some(peers) = peers {
         let peers = Arc::new(peers.start()?);
@@ -247,6 +252,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             peers.stop();
         }
         drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
         finish(&node, options.upgrade_grace, sender, &events)?;
         tracing::info!("stopped; another process goes on");
         return Ok(());
@@ -382,6 +388,7 @@ fn start(
         state: Mutex::new(state),
         wishes_changed: Condvar::new(),
         director: RwLock::new(None),
+        tracking: Mutex::new(None),
         peers: OnceLock::new(),
         truth: Mutex::new(None),
         duties,
@@ -429,6 +436,7 @@ fn stop(node: &Node, grace: Duration) {
         tracing::info!("the addresses are given away");
     }
     drop(node.truth().take());
+    drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
     if let Some(peers) = node.peers.get() {
         peers.stop();
     }

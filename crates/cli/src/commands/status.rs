@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use relevo_api::types::{
     AdminState, GroupState, GroupStatus, HealthState, PoolStatus, ServerStatus, ServiceStatus, Status,
+    TrackerEffect, TrackerVerdict,
 };
 use relevo_model::cluster::Mode;
 
@@ -103,6 +104,7 @@ fn words(status: &Status, now: u64) -> String {
         text.push_str(&format!("\n{}", table(0, &titles, &rows)));
     }
     text.push_str(&ownership::words(status));
+    text.push_str(&trackers(&status.groups, now));
     let is_own = |pool: &PoolStatus| {
         let mut users = status.services.iter().filter(|service| service.pool == pool.name);
         users.next().is_some_and(|only| *only.name == *pool.name) && users.next().is_none()
@@ -140,10 +142,57 @@ fn group_row(group: &GroupStatus, now: u64) -> Vec<Cell> {
         cell(addresses.join(", ")),
         active,
         here,
-        cell(group.priority),
+        priority(group),
         cell(ago(now, group.since)),
         cell(&group.reason),
     ]
+}
+
+/// The priority that adverts carry, and the file's if that is another one.
+fn priority(group: &GroupStatus) -> Cell {
+    match group.effective_priority {
+        // An older node does not tell it.
+        0 => cell(group.priority),
+        now if now == group.priority => cell(now),
+        now => styled(if now < group.priority { BAD } else { DOUBT }, format!("{now} of {}", group.priority)),
+    }
+}
+
+/// What the groups watch, if they watch anything.
+fn trackers(groups: &[GroupStatus], now: u64) -> String {
+    let all = groups.iter().flat_map(|group| group.trackers.iter().map(move |tracker| (group, tracker)));
+    let rows: Vec<Vec<Cell>> = all
+        .map(|(group, tracker)| {
+            let verdict = match tracker.verdict {
+                TrackerVerdict::Unknown => styled(DOUBT, "unknown"),
+                TrackerVerdict::Up => styled(GOOD, "up"),
+                TrackerVerdict::Down => styled(BAD, "down"),
+            };
+            let weight = tracker.weight.map_or_else(|| "fault".to_owned(), |weight| format!("{weight:+}"));
+            let effect = match tracker.effect {
+                TrackerEffect::None => cell("-"),
+                TrackerEffect::Weight(weight) => {
+                    styled(if weight < 0 { BAD } else { GOOD }, format!("{weight:+}"))
+                }
+                TrackerEffect::Fault => styled(BAD, "fault"),
+            };
+            vec![
+                styled(TITLE, &tracker.name),
+                cell(&group.name),
+                cell(&tracker.watches),
+                verdict,
+                cell(weight),
+                effect,
+                cell(ago(now, tracker.since)),
+                cell(&tracker.evidence),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let titles = ["TRACKER", "GROUP", "WATCHES", "SAYS", "WEIGHT", "NOW", "FOR", "WHY"];
+    format!("\n{}", table(0, &titles, &rows))
 }
 
 fn service_words(service: &ServiceStatus) -> String {

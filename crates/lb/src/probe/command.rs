@@ -44,8 +44,19 @@ impl Drop for Group {
 
 /// Runs it for a server.
 pub(super) async fn run(argv: &[String], target: &Target<'_>, timeout: Duration) -> ProbeResult {
+    let (ip, port) = (target.at.ip().to_string(), target.port.to_string());
+    let about = [
+        ("RELEVO_SERVER_ADDRESS", ip.as_str()),
+        ("RELEVO_SERVER_PORT", port.as_str()),
+        ("RELEVO_SERVER_NAME", target.name),
+    ];
+    run_with(argv, &about, timeout).await
+}
+
+/// Runs it with these variables in its environment and no others but `PATH`.
+pub async fn run_with(argv: &[String], about: &[(&str, &str)], timeout: Duration) -> ProbeResult {
     let program = argv.first().map_or("", String::as_str);
-    let (mut group, mut output) = match start(argv, target) {
+    let (mut group, mut output) = match start(argv, about) {
         Ok(started) => started,
         Err(error) => {
             tracing::debug!(%program, %error, "no check: the command cannot be run");
@@ -90,16 +101,14 @@ pub(super) async fn run(argv: &[String], target: &Target<'_>, timeout: Duration)
     }
 }
 
-fn start(argv: &[String], target: &Target<'_>) -> io::Result<(Group, Receiver)> {
+fn start(argv: &[String], about: &[(&str, &str)]) -> io::Result<(Group, Receiver)> {
     let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let (reader, writer) = io::pipe()?;
     let child = Command::new(program)
         .args(arguments)
         .env_clear()
         .env("PATH", PATH)
-        .env("RELEVO_SERVER_ADDRESS", target.at.ip().to_string())
-        .env("RELEVO_SERVER_PORT", target.port.to_string())
-        .env("RELEVO_SERVER_NAME", target.name)
+        .envs(about.iter().copied())
         .current_dir("/")
         .stdin(Stdio::null())
         .stderr(writer.try_clone()?)

@@ -19,6 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 pub(crate) use agent::ask as ask_agent;
+pub use command::run_with as command;
+pub use ping::run as ping;
 
 use crate::backend::Backend;
 use crate::proxied;

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// # Errors
 /// What the kernel said of the way there.
-pub(super) async fn run(to: Ipv4Addr) -> io::Result<ProbeResult> {
+pub async fn run(to: Ipv4Addr) -> io::Result<ProbeResult> {
     let socket = match socket() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(ProbeResult::NotAsked(

@@ -13,6 +13,9 @@ use crate::name::{NetworkName, NodeName, PoolName, ServiceName, TrackerName};
 /// The weight that puts any priority at the end: a director with it holds the addresses only if nobody better is there.
 pub const LAST: i16 = -253;
 
+/// The longest delay of a tracker that is not written.
+const MOST_DELAY: Duration = Duration::from_secs(5);
+
 /// Something that is watched on each director, `[group.NAME.track.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tracker {
@@ -156,8 +159,9 @@ impl Watched {
 }
 
 impl Tracker {
-    /// A tracker of a service with the defaults: without any server here, another director is better.
-    pub fn of_service(name: TrackerName, service: ServiceName) -> Self {
+    /// A tracker of a service with the defaults: without any server here, another director is better. `down_delay`: how long
+    /// others may need to see that there is no server at all.
+    pub fn of_service(name: TrackerName, service: ServiceName, down_delay: Duration) -> Self {
         Self {
             name,
             what: Watched::Service(service),
@@ -168,8 +172,8 @@ impl Tracker {
             rise: 1,
             fall: 1,
             up_delay: Duration::ZERO,
-            down_delay: Duration::ZERO,
-            at_start: AtStart::Down,
+            down_delay,
+            at_start: AtStart::Unknown,
         }
     }
 }
@@ -202,7 +206,9 @@ impl ClusterFile {
                 while trackers.iter().any(|tracker| *tracker.name == *name) {
                     name.push_str(".service");
                 }
-                trackers.push(Tracker::of_service(TrackerName::new(&name), service.name.clone()));
+                let interval = self.pool_of(service).map_or(Duration::ZERO, |pool| pool.check.interval);
+                let name = TrackerName::new(&name);
+                trackers.push(Tracker::of_service(name, service.name.clone(), interval.min(MOST_DELAY)));
             }
         }
         trackers

@@ -155,7 +155,7 @@ fn tracker(
         fall: fields.number(findings, "fall").unwrap_or(fall),
         up_delay,
         down_delay,
-        at_start: at_start.unwrap_or(if is_ours { AtStart::Down } else { AtStart::Unknown }),
+        at_start: at_start.unwrap_or_default(),
     })
 }
 

@@ -52,12 +52,13 @@ group's addresses are watched without being written here; see `track_services`."
             "A change counts when it has lasted so long. At most 1h.",
         )
         .or_told("`\"0s\"`"),
-        Key::words("at_start", &["unknown", "up", "down"], "What it is before the first look.")
-            .or_told("`\"unknown\"`: it changes nothing; of `service` and `pool`: `\"down\"`"),
+        Key::words("at_start", &["unknown", "up", "down"], "What it is before the first look; `unknown` changes nothing.")
+            .or("\"unknown\""),
     ],
     after: "\
 The sum of all weights is added to the director's `priority`, and the result is cut to 1 to 254. A director that is worse
-than `priority` says gives way to one that is better off, also with `preempt = false`.",
+than `priority` says gives way to one that is better off, also with `preempt = false`. With `preempt = true` the addresses are not
+taken back before each tracker has looked, and each service and pool has been checked.",
 };
 
 /// `delay` of a tracker.

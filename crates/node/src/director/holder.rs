@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use relevo_api::types::{AddressStatus, GroupState, GroupStatus};
-use relevo_model::Time;
+use relevo_model::{NodeName, Time};
 use relevo_net::address::Address;
 use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
@@ -14,9 +14,12 @@ use relevo_net::route::Route;
 use relevo_proto::vrrp::{Group, Handed, Input, Output, State, lease};
 use tracing::{debug, error, info, warn};
 
+use super::along::Along;
 use super::conflict::Conflicts;
+use super::herald::{Herald, News};
 use super::leg::Leg;
 use super::setup::Member;
+use crate::track::Stand;
 
 /// What all groups share to change the world with.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(super) struct Holder {
     /// Until when the group stays in Fault because an address could not be put on, and why.
     refused: Option<(Time, String)>,
     conflicts: Conflicts,
+    along: Along,
+    herald: Option<Herald>,
     /// The lifetime that the machine last asked for; `None` while nothing is held.
     held: Option<Duration>,
     pub(super) finished: bool,
@@ -48,6 +53,7 @@ impl Holder {
     /// Opens the legs of a group and removes what an earlier process left behind.
     /// What a former process handed over is kept instead.
     pub(super) fn new(
+        node: &NodeName,
         member: Member,
         legs: Vec<Leg>,
         kernel: &mut Kernel,
@@ -56,6 +62,12 @@ impl Holder {
     ) -> Self {
         let settings = member.settings.clone();
         let is_held = handed.is_some_and(|handed| handed.active.is_some());
+        let mut along = Along::new(member.along.clone());
+        if is_held {
+            along.adopt(&mut kernel.route);
+        }
+        let state = handed.map(|handed| if handed.active.is_some() { "active" } else { "backup" });
+        let herald = Herald::start(node, &member.name, &member.notify, state);
         let mut holder = Self {
             machine: match handed {
                 Some(handed) => Group::adopt(settings, now, handed),
@@ -66,6 +78,8 @@ impl Holder {
             legs,
             refused: None,
             conflicts: Conflicts::default(),
+            along,
+            herald,
             held: None,
             finished: false,
             since: (now, clock::wall_millis(now)),
@@ -99,6 +113,13 @@ impl Holder {
     pub(super) fn places(&self) -> impl Iterator<Item = (u32, Ipv4Addr)> {
         let places = self.member.addresses.iter();
         places.filter_map(|address| Some((self.legs[address.leg].link()?.index, address.ip)))
+    }
+
+    /// Takes in how the group stands.
+    pub(super) fn stand(&mut self, kernel: &mut Kernel, now: Time, stand: Stand) {
+        self.input(kernel, now, Input::Ready(stand.ready));
+        self.input(kernel, now, Input::Priority(stand.priority));
+        self.input(kernel, now, Input::Trouble(stand.trouble.as_deref()));
     }
 
     /// Gives the machine an input and does what it answers.
@@ -182,6 +203,7 @@ impl Holder {
     /// Takes all addresses off, whatever the machine thinks.
     pub(super) fn release(&mut self, kernel: &mut Kernel) {
         self.held = None;
+        self.along.release(&mut kernel.route, &self.member.name);
         for address in &self.member.addresses {
             let Some(link) = self.legs[address.leg].link() else { continue };
             if let Err(error) = kernel.route.release(link.index, address.ip, address.prefix) {
@@ -215,6 +237,8 @@ impl Holder {
             since: self.since.1,
             reason: self.reason(status.state, &status.reason),
             priority: self.member.settings.priority,
+            effective_priority: status.priority,
+            trackers: Vec::new(),
             transitions: status.transitions,
             dropped: status.dropped,
             opinions: Vec::new(),
@@ -282,12 +306,27 @@ impl Holder {
                     self.announce(kernel);
                     self.probe(kernel, now);
                 }
-                Output::Changed { from, to, reason } => self.log_change(from, to, &reason),
+                Output::Changed { from, to, reason } => {
+                    self.log_change(from, to, &reason);
+                    let state = match to {
+                        State::Active => Some("active"),
+                        State::Backup => Some("backup"),
+                        State::Fault => Some("fault"),
+                        State::Init => None,
+                    };
+                    if let Some(state) = state {
+                        let reason = self.reason(to, &reason);
+                        self.tell(state, &reason);
+                    }
+                }
                 Output::Dropped { router, source, reason } => {
                     let from = self.member.with_names(&source.to_string());
                     self.legs[router].dropped(now, &self.member.name, &from, &reason.to_string());
                 }
-                Output::Finished => self.finished = true,
+                Output::Finished => {
+                    self.finished = true;
+                    self.tell("stop", "it is stopped");
+                }
             }
         }
         // A director that cannot hold an address must not say that it is active. Each pass tells the machine about one more
@@ -298,6 +337,19 @@ impl Holder {
             self.told[router] = Some(false);
             self.input(kernel, now, Input::Link { router, up: false });
         }
+    }
+
+    /// Tells who wants to know.
+    fn tell(&mut self, state: &'static str, reason: &str) {
+        let priority = self.machine.status().priority;
+        if let Some(herald) = &mut self.herald {
+            herald.tell(News { state, priority, reason: reason.to_owned() });
+        }
+    }
+
+    /// What moves along with the addresses.
+    pub(super) const fn along(&self) -> &Along {
+        &self.along
     }
 
     fn hold(&mut self, kernel: &mut Kernel, now: Time, valid: Duration) {
@@ -311,6 +363,7 @@ impl Holder {
                 return;
             }
         }
+        self.along.hold(&mut kernel.route, now, &self.member.name);
     }
 
     fn announce(&self, kernel: &Kernel) {

@@ -26,9 +26,11 @@ use relevo_net::monitor::Monitor;
 use relevo_net::route::Route;
 use relevo_proto::vrrp::Handed;
 
+mod along;
 mod board;
 mod conflict;
 mod error;
+mod herald;
 mod holder;
 mod leg;
 mod setup;
@@ -36,6 +38,7 @@ mod truth;
 mod worker;
 
 use crate::duty::Bell;
+use crate::track::Stand;
 use board::Board;
 pub use error::{StartError, SwitchoverError};
 use holder::{Holder, Kernel};
@@ -122,6 +125,14 @@ impl Director {
         };
         let took_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Switched { from, to, took_ms })
+    }
+
+    /// Tells how this node stands in a group. It does not wait; telling the same again changes nothing.
+    pub(crate) fn stand(&self, group: &str, stand: &Stand) {
+        if let Ok(index) = self.index_of(group) {
+            // A thread that is gone holds nothing.
+            let _ = self.command(Command::Stand(index, stand.clone()));
+        }
     }
 
     /// Gives away what it holds, waits until somebody else has it (3 s, or six adverts if that is longer), and removes the
@@ -300,30 +311,43 @@ impl Prepared {
     /// # Errors
     /// The system has no more threads.
     pub fn start(self) -> Result<Director, StartError> {
-        self.go_on(&[])
+        self.go_on(&[], &[])
     }
 
-    /// The same; groups that another process of this node handed over go on as they were.
+    /// The same; groups that another process of this node handed over go on as they were. `stands`: how the groups stand
+    /// to begin with; others stand as the file says.
     ///
     /// # Errors
     /// As [`Prepared::start`].
-    pub(crate) fn go_on(self, handed: &[(GroupName, Handed)]) -> Result<Director, StartError> {
+    pub(crate) fn go_on(
+        self,
+        handed: &[(GroupName, Handed)],
+        stands: &[(GroupName, Stand)],
+    ) -> Result<Director, StartError> {
         let Self { node, members, legs, monitor, mut kernel } = self;
         let now = clock::now();
-        let holders = members
+        let holders: Vec<Holder> = members
             .iter()
             .zip(legs)
             .map(|(member, legs)| {
                 let handed = handed.iter().find(|(name, _)| *name == member.name).map(|(_, handed)| *handed);
-                Holder::new(member.clone(), legs, &mut kernel, now, handed)
+                Holder::new(&node, member.clone(), legs, &mut kernel, now, handed)
             })
             .collect();
+        let going_on: Vec<_> = holders.iter().map(Holder::along).collect();
+        along::remove_leftovers(&mut kernel.route, &going_on);
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let wake =
             EventFd::from_value_and_flags(0, flags).map_err(|error| StartError::Thread(error.into()))?;
         let wake = Arc::new(wake);
         let board = Arc::new(Board::default());
         let (commands, receiver) = channel();
+        for (index, member) in members.iter().enumerate() {
+            if let Some((_, stand)) = stands.iter().find(|(name, _)| *name == member.name) {
+                // The receiver is there.
+                let _ = commands.send(Command::Stand(index, stand.clone()));
+            }
+        }
         let mut worker = Worker {
             holders,
             kernel,

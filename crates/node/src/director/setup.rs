@@ -16,6 +16,10 @@ pub(super) struct Member {
     pub(super) settings: Settings,
     pub(super) legs: Vec<Leg>,
     pub(super) addresses: Vec<VirtualAddress>,
+    /// What moves along with the addresses.
+    pub(super) along: super::along::Setup,
+    /// Who is told of changes.
+    pub(super) notify: Vec<Vec<String>>,
     /// All directors of the group, highest priority first.
     pub(super) directors: Vec<Peer>,
 }
@@ -129,6 +133,8 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             version: group.version,
             password: group.password.clone(),
         },
+        along: super::along::Setup::new(cluster, node, &group.along),
+        notify: group.along.notify.clone(),
         directors: directors.collect(),
         legs,
         addresses,

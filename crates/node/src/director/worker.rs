@@ -22,10 +22,13 @@ use tracing::{debug, error, warn};
 
 use super::board::Board;
 use super::holder::{Holder, Kernel};
+use crate::track::Stand;
 
 /// What others ask of the thread. Groups are numbered in the order of the status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command {
+    /// How a group stands.
+    Stand(usize, Stand),
     Claim(usize),
     Resign(usize),
     /// Something is known beside adverts.
@@ -65,6 +68,8 @@ impl Worker {
         }
         let tombstone = Tombstone { board: Arc::clone(&self.board) };
         let now = clock::now();
+        // How the groups stand, before they are told that they could begin.
+        let mut stop = self.take_commands(now);
         for holder in &mut self.holders {
             holder.tell_links(&mut self.kernel, now);
         }
@@ -72,7 +77,7 @@ impl Worker {
             self.publish();
             self.wait();
             let now = clock::now();
-            let stop = self.take_commands(now);
+            stop |= self.take_commands(now);
             if self.handed {
                 break;
             }
@@ -150,6 +155,12 @@ impl Worker {
         let _ = self.wake.read();
         loop {
             let (index, input) = match self.commands.try_recv() {
+                Ok(Command::Stand(index, stand)) => {
+                    if let Some(holder) = self.holders.get_mut(index) {
+                        holder.stand(&mut self.kernel, now, stand);
+                    }
+                    continue;
+                }
                 Ok(Command::Claim(index)) => (index, Input::Claim),
                 Ok(Command::Resign(index)) => (index, Input::Resign),
                 Ok(Command::Told(index, told)) => (index, Input::Told(told)),

@@ -100,6 +100,20 @@ pub(super) fn render(report: &Report) -> String {
     let groups = groups
         .map(|(name, active)| (format!("{node},{}", label("group", name)), f64::from(u8::from(*active))));
     out.family("relevo_group_active", "gauge", "Whether this director holds the group's addresses.", groups);
+    let priorities = report.priorities.iter();
+    let priorities =
+        priorities.map(|(name, priority)| (format!("{node},{}", label("group", name)), f64::from(*priority)));
+    out.family("relevo_group_priority", "gauge", "What this director is worth for the group.", priorities);
+    let trackers = report.trackers.iter().filter_map(|tracker| {
+        let labels = format!("{node},{},{}", label("group", &tracker.group), label("tracker", &tracker.name));
+        Some((labels, f64::from(u8::from(tracker.up?))))
+    });
+    out.family(
+        "relevo_tracker_up",
+        "gauge",
+        "Whether it is as it should be; left out while unknown.",
+        trackers,
+    );
 
     let services: Series<'_> = report
         .services

@@ -18,12 +18,25 @@ pub(crate) struct Report {
     pub(crate) now: u64,
     /// Each group of addresses, and whether this director holds it.
     pub(crate) groups: Vec<(String, bool)>,
+    /// Their priorities, as their trackers say.
+    pub(crate) priorities: Vec<(String, u8)>,
+    /// What they watch.
+    pub(crate) trackers: Vec<TrackerReport>,
     pub(crate) services: Vec<ServiceReport>,
     pub(crate) pools: Vec<PoolReport>,
     /// Lines of the access log that could not be written.
     pub(crate) lost_lines: u64,
     /// The balancer's threads.
     pub(crate) workers: Vec<WorkerSnapshot>,
+}
+
+/// Something that a group watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrackerReport {
+    pub(crate) group: String,
+    pub(crate) name: String,
+    /// `None`: unknown.
+    pub(crate) up: Option<bool>,
 }
 
 /// How many came in a second.

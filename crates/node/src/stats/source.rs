@@ -3,12 +3,12 @@
 use std::sync::{Arc, PoisonError};
 
 use relevo_api::server::Control;
-use relevo_api::types::{AdminState, GroupState, SetServer};
+use relevo_api::types::{AdminState, GroupState, SetServer, TrackerVerdict};
 use relevo_lb::{Admin, Health, PoolSnapshot, ServerSnapshot};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{CheckKind, Mode};
 
-use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport};
+use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
 use super::{Source, Wish};
 use crate::control::{Balancer, Node};
 use crate::process::wall_ms;
@@ -25,7 +25,22 @@ impl Source for Node {
             Balancer::Running(engine) => engine.snapshot(),
             Balancer::Stopped(..) => relevo_lb::Snapshot::default(),
         };
-        let groups = self.groups().into_iter();
+        let groups = self.groups();
+        let trackers = groups.iter().flat_map(|group| {
+            group.trackers.iter().map(|tracker| TrackerReport {
+                group: group.name.to_string(),
+                name: tracker.name.to_string(),
+                up: match tracker.verdict {
+                    TrackerVerdict::Unknown => None,
+                    TrackerVerdict::Up => Some(true),
+                    TrackerVerdict::Down => Some(false),
+                },
+            })
+        });
+        let trackers = trackers.collect();
+        let priorities =
+            groups.iter().map(|group| (group.name.to_string(), group.effective_priority)).collect();
+        let groups = groups.into_iter();
         let mode_of = |pool: &str| {
             let user = snapshot.services.iter().find(|service| *service.pool == *pool);
             user.map_or(Mode::Http, |service| service.mode)
@@ -52,6 +67,8 @@ impl Source for Node {
             since: self.since,
             now: wall_ms(),
             groups: groups.map(|group| (group.name.to_string(), group.state == GroupState::Active)).collect(),
+            trackers,
+            priorities,
             services: services.collect(),
             pools,
             lost_lines: snapshot.lost_lines,

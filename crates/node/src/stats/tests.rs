@@ -10,7 +10,7 @@ use relevo_lb::{Averages, Figures};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::Mode;
 
-use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport};
+use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
 use super::{Server, Source, Wish, csv};
 
 /// `openssl passwd -6 -salt abcdefgh geheim`
@@ -103,6 +103,10 @@ impl Source for Fake {
             since: 1_000_000,
             now: 4_661_000,
             groups: vec![("front".to_owned(), true)],
+            priorities: vec![("front".to_owned(), 90)],
+            trackers: [("uplink", Some(false)), ("web", Some(true)), ("late", None)]
+                .map(|(name, up)| TrackerReport { group: "front".to_owned(), name: name.to_owned(), up })
+                .into(),
             services: vec![service],
             pools: vec![pool],
             lost_lines: 0,
@@ -385,6 +389,10 @@ fn metrics_are_well_formed_and_open_only_if_asked() {
         *all.iter().find(|(one, _)| one.contains(labels)).unwrap_or_else(|| panic!("{labels}: {all:?}")).1
     };
     assert_eq!(value("relevo_group_active", "group=\"front\""), 1.0);
+    assert_eq!(value("relevo_group_priority", "group=\"front\""), 90.0);
+    assert_eq!(value("relevo_tracker_up", "tracker=\"uplink\""), 0.0);
+    assert_eq!(value("relevo_tracker_up", "tracker=\"web\""), 1.0);
+    assert!(!body.contains("tracker=\"late\""), "what is unknown is left out");
     assert_eq!(value("relevo_service_connections_total", "service=\"web\""), 12_345.0);
     assert_eq!(value("relevo_server_state", "server=\"one\",state=\"up\""), 1.0);
     assert_eq!(value("relevo_server_state", "server=\"one\",state=\"down\""), 0.0);

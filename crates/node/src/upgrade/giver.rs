@@ -126,7 +126,7 @@ impl Giver<'_> {
         }
         if had_one {
             let cluster = node.loaded().cluster;
-            match Director::prepare(&cluster, &node.name).and_then(|prepared| prepared.go_on(&handed)) {
+            match Director::prepare(&cluster, &node.name).and_then(|prepared| prepared.go_on(&handed, &[])) {
                 Ok(again) => {
                     node.duties.watch(&again);
                     node.duties.resume();

@@ -165,6 +165,11 @@ impl Tracker {
         }
     }
 
+    /// Whether no look speaks against what it says, though not often or long enough to count.
+    pub const fn is_certain(&self) -> bool {
+        self.contrary.is_none()
+    }
+
     /// Since when it says so.
     pub const fn since(&self) -> Time {
         self.since
@@ -207,9 +212,13 @@ impl Tracker {
         let Settings { weight, reverse, up_delay, down_delay, .. } = self.settings;
         let of = |is_up: bool| if is_up { up_delay } else { down_delay };
         match (self.reading, reading) {
-            (Reading::Unknown, _) | (_, Reading::Unknown) => Duration::ZERO,
-            (Reading::Up | Reading::Down | Reading::Number(_), Reading::Up) => of(!reverse),
-            (Reading::Up | Reading::Down | Reading::Number(_), Reading::Down) => of(reverse),
+            (_, Reading::Unknown) => Duration::ZERO,
+            // Nothing was taken for granted that must be given up.
+            (Reading::Unknown, Reading::Up) if !reverse => Duration::ZERO,
+            (Reading::Unknown, Reading::Down) if reverse => Duration::ZERO,
+            (Reading::Unknown, Reading::Number(_)) => Duration::ZERO,
+            (_, Reading::Up) => of(!reverse),
+            (_, Reading::Down) => of(reverse),
             (Reading::Up | Reading::Down | Reading::Number(_), Reading::Number(number)) => {
                 let worth = |effect| match effect {
                     Effect::None => 0,

@@ -77,6 +77,9 @@ pub enum Input<'a> {
     },
     /// The priority has changed: 1 to 254, others are cut to that range. When active it is advertised at once.
     Priority(u8),
+    /// Whether this director knows how well it can serve. Until then it takes the addresses from no living active. True
+    /// unless told otherwise.
+    Ready(bool),
     /// Something other than a link keeps this director from holding the addresses, for people; `None`: no more.
     Trouble(Option<&'a str>),
     /// Give the group away; ignored unless active.

@@ -73,6 +73,9 @@ impl Group {
             self.preempt_at = None;
             return false;
         }
+        if !self.ready {
+            return false;
+        }
         if self.is_worse_off(index, source, advert.priority) {
             return true;
         }

@@ -54,6 +54,8 @@ pub struct Group {
     last_run: Time,
     finished: bool,
 
+    /// Whether it knows how well it can serve.
+    ready: bool,
     /// Why this director cannot hold the addresses though the links are up.
     trouble: Option<String>,
 
@@ -121,6 +123,7 @@ impl Group {
             outputs: VecDeque::new(),
             last_run: now,
             finished: false,
+            ready: true,
             trouble: None,
             earliest: now,
             behind: false,
@@ -152,6 +155,7 @@ impl Group {
             Input::Resign => self.on_resign(now, false),
             Input::Claim => self.on_claim(now),
             Input::Priority(priority) => self.on_priority(now, priority),
+            Input::Ready(ready) => self.ready = ready,
             Input::Trouble(trouble) => self.on_trouble(now, trouble),
             Input::Shutdown => self.on_resign(now, true),
             Input::Told(told) => self.on_told(now, told),

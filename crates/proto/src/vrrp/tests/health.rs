@@ -158,3 +158,23 @@ fn trouble_before_the_links_are_known_is_a_fault() {
     assert_eq!(bench.input(Input::Link { router: 0, up: true }), Vec::<String>::new());
     assert_eq!(trouble(&mut bench, None), ["fault>backup"]);
 }
+
+#[test]
+fn who_does_not_know_whether_it_can_serve_takes_from_nobody_that_lives() {
+    let mut bench = Bench::listening(with_peers(true));
+    bench.input(Input::Ready(false));
+    for priority in [90, 1] {
+        for _ in 0..20 {
+            bench.pass(100);
+            bench.hear(0, LOW, priority);
+        }
+        assert_eq!(bench.state(), State::Backup);
+    }
+    bench.input(Input::Ready(true));
+    bench.hear(0, LOW, 90);
+    assert_eq!(bench.takes_over_in(), DOWN - 1);
+    let mut bench = Bench::listening(with_peers(true));
+    bench.input(Input::Ready(false));
+    // Better than nobody.
+    assert_eq!(bench.takes_over_in(), DOWN - 1);
+}
