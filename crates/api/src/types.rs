@@ -337,7 +337,7 @@ pub struct SetServer {
     pub reason: String,
     /// With `drain` and `maint`: after so many seconds it is ready again, 1 to 31536000 (a year).
     pub for_seconds: Option<u64>,
-    /// Its share from now on, 0 to 256, until the file says another or the node is stopped; `None`: as it is.
+    /// Its share from now on, 0 to 256, until the file says another, over restarts too; `None`: as it is.
     pub weight: Option<u16>,
 }
 

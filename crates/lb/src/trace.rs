@@ -58,6 +58,8 @@ struct Notes {
     /// Why it will end, as far as that was seen.
     termination: Termination,
     denied: bool,
+    /// Its bytes are counted already.
+    is_flow: bool,
     /// `answered` is of this turn of the event loop.
     fresh: bool,
     /// What the connection had carried before.
@@ -101,6 +103,27 @@ impl Trace {
         };
         let (local, slot) = (Rc::clone(local), Rc::clone(&presence.slot));
         self.of = Some(Of { local, slot, peer, tls: presence.is_tls(), is_http });
+    }
+
+    /// The same of a flow of mode `udp`. Its bytes are counted as they come, see [`Trace::came`] and [`Trace::went`]: it may
+    /// last for days.
+    pub(crate) fn begin_flow(&mut self, presence: &Presence, peer: SocketAddr) {
+        self.begin(presence, peer, false);
+        self.notes.is_flow = true;
+    }
+
+    /// A datagram of the client went to a server.
+    pub(crate) fn came(presence: &Presence, server: &LocalServer, bytes: usize) {
+        presence.slot.count_received(bytes);
+        presence.local.counters().received.add_many(bytes as u64);
+        server.counters().received.add_many(bytes as u64);
+    }
+
+    /// A datagram of the server went to the client.
+    pub(crate) fn went(presence: &Presence, server: &LocalServer, bytes: usize) {
+        presence.slot.count_sent(bytes as u64);
+        presence.local.counters().sent.add_many(bytes as u64);
+        server.counters().sent.add_many(bytes as u64);
     }
 
     /// The request's head is complete. `bytes` begin with it.
@@ -246,7 +269,8 @@ impl Trace {
         let received = of.slot.received().wrapping_sub(self.notes.received);
         let sent = of.slot.sent().wrapping_sub(self.notes.sent);
         let timers = self.timers();
-        self.count(local, received, sent, &timers);
+        let (counted, answered) = if self.notes.is_flow { (0, 0) } else { (received, sent) };
+        self.count(local, counted, answered, &timers);
         if self.notes.logged {
             self.write(&of, (received, sent), timers);
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
@@ -38,6 +38,8 @@ use crate::{incidents, notify, track, words};
 pub struct Options {
     /// The cluster file.
     pub file: PathBuf,
+    /// The folder of the files that it names; `None`: its own.
+    pub files_from: Option<PathBuf>,
     /// Which of its nodes this is; `None`: the one called like this machine.
     pub name: Option<String>,
     /// The folder of the control socket.
@@ -377,6 +379,10 @@ fn start(
     // Nobody who connects from now on shall miss them.
     acme::show_kept(&settings.desk, &cluster, state.folder());
     let balancer = Engine::take_over(settings, &cluster, remains.former)?;
+    for (pool, server, weight) in state.weights(&cluster) {
+        tracing::info!(%pool, %server, weight, "weight set as before the restart");
+        let _ = balancer.set_weight(Some(&pool), &server, Some(weight));
+    }
     let rules = Arc::new(Rules::new(&name, state.folder()));
     let duties = Duties::start(vec![Box::new(Forgetting::new(Arc::clone(&rules)))])
         .map_err(|source| RunError::System { what: "the duties of a director", source })?;
@@ -454,12 +460,21 @@ pub(crate) enum Event {
     Stopped,
 }
 
+/// The folder of a file; the working directory for the standard input.
+fn folder_of(file: &Path) -> PathBuf {
+    let full = std::path::absolute(file).unwrap_or_default();
+    full.parent().map(Path::to_owned).unwrap_or_default()
+}
+
 /// The cluster, and what its operator should know.
 fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError> {
     let text = crate::file::read(&options.file)?;
     let reading = relevo_model::read(&text);
     match reading.cluster {
-        Some(cluster) => Ok((Loaded::new(cluster, &options.file, &text), reading.diagnostics)),
+        Some(cluster) => {
+            let folder = options.files_from.clone().unwrap_or_else(|| folder_of(&options.file));
+            Ok((Loaded::new(cluster, &options.file, &folder, &text), reading.diagnostics))
+        }
         None => {
             let (path, diagnostics) = (options.file.clone(), reading.diagnostics);
             Err(RunError::Mistakes { path, text, diagnostics })

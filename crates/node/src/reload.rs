@@ -18,6 +18,8 @@ use crate::{acme, changes};
 pub(crate) struct Loaded {
     pub(crate) cluster: Arc<ClusterFile>,
     pub(crate) path: PathBuf,
+    /// Where the files are that it names.
+    pub(crate) folder: PathBuf,
     /// See [`FileStatus::hash`].
     pub(crate) hash: String,
     /// Milliseconds since 1970-01-01 UTC.
@@ -26,8 +28,10 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Just read from there.
-    pub(crate) fn new(cluster: ClusterFile, path: &Path, text: &str) -> Self {
-        Self { cluster: Arc::new(cluster), path: path.to_owned(), hash: hash(text), since: wall_ms() }
+    pub(crate) fn new(mut cluster: ClusterFile, path: &Path, folder: &Path, text: &str) -> Self {
+        cluster.resolve(folder);
+        let (path, folder) = (path.to_owned(), folder.to_owned());
+        Self { cluster: Arc::new(cluster), path, folder, hash: hash(text), since: wall_ms() }
     }
 
     /// In the API's words.
@@ -45,11 +49,12 @@ impl Node {
         let reading = relevo_model::read(&text);
         let path = before.path.to_string_lossy();
         let details = diagnostic::render(&path, &text, &reading.diagnostics);
-        let Some(cluster) = reading.cluster else {
+        let Some(mut cluster) = reading.cluster else {
             let errors = reading.diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
             let error = format!("{path}: {errors} error{}", if errors == 1 { "" } else { "s" });
             return Err(Refusal::Mistakes { error, details });
         };
+        cluster.resolve(&before.folder);
         ensure_same(&before.cluster, &cluster)?;
         let changes = changes::done(&before.cluster, &cluster);
         let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
@@ -77,10 +82,16 @@ impl Node {
         if let Some(Err(error)) = self.peers.get().map(|peers| peers.read_key_again()) {
             tracing::warn!("the channel between directors keeps its keys: {}", in_full(&error));
         }
-        let next = Loaded::new(cluster, &before.path, &text);
+        let next = Loaded::new(cluster, &before.path, &before.folder, &text);
         let file = next.status();
         self.duties.follow(&next.cluster);
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = next;
+        let cluster = self.loaded().cluster;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = state.forget_weights(&cluster) {
+            tracing::warn!(%error, "weights that do not hold any more stay in the state folder");
+        }
+        drop(state);
         tracing::info!(file = %path, hash = file.hash, "reloaded: {}", words(&changes));
         Ok(Reloaded { changes, details, file })
     }
@@ -90,7 +101,10 @@ impl Node {
     pub(crate) fn ensure_in_place(&self) -> Result<(), Refusal> {
         let before = self.loaded();
         let text = crate::file::read(&before.path).map_err(|error| Refusal::Wrong(in_full(&error)))?;
-        relevo_model::read(&text).cluster.map_or(Ok(()), |cluster| ensure_same(&before.cluster, &cluster))
+        relevo_model::read(&text).cluster.map_or(Ok(()), |mut cluster| {
+            cluster.resolve(&before.folder);
+            ensure_same(&before.cluster, &cluster)
+        })
     }
 
     /// The file that is followed now.

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use relevo_api::types::AdminState;
-use relevo_model::{PoolName, ServerName};
+use relevo_model::{ClusterFile, PoolName, ServerName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,17 @@ pub(crate) struct Start {
 struct Servers {
     /// By pool, then by server; who is not here is ready.
     admin: BTreeMap<PoolName, BTreeMap<ServerName, Wish>>,
+    /// The same; who is not here weighs what the file says.
+    #[serde(default)]
+    weights: BTreeMap<PoolName, BTreeMap<ServerName, KeptWeight>>,
+}
+
+/// What the operator wants a server to weigh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptWeight {
+    pub(crate) weight: u16,
+    /// What the file said then: it holds until the file says something else.
+    pub(crate) beside: u16,
 }
 
 /// What the operator wants of a server.
@@ -110,7 +121,62 @@ impl State {
                 of.insert(server.clone(), wish.clone());
             }
         }
+        self.keep_servers(next)
+    }
+
+    /// What servers shall weigh, as far as this file still says what it said then.
+    pub(crate) fn weights(&self, cluster: &ClusterFile) -> Vec<(PoolName, ServerName, u16)> {
+        let all = self.servers.weights.iter();
+        let all = all.flat_map(|(pool, of)| of.iter().map(move |(server, kept)| (pool, server, kept)));
+        let holds = |(pool, server, kept): &(&PoolName, &ServerName, &KeptWeight)| {
+            cluster.pool(pool).is_some_and(|pool| {
+                pool.servers.iter().any(|one| one.name == **server && one.weight == kept.beside)
+            })
+        };
+        all.filter(holds).map(|(pool, server, kept)| (pool.clone(), server.clone(), kept.weight)).collect()
+    }
+
+    /// Remembers what these servers shall weigh; those that shall weigh what the file says are forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing has changed.
+    pub(crate) fn set_weight(
+        &mut self,
+        cluster: &ClusterFile,
+        servers: &[(PoolName, ServerName)],
+        weight: u16,
+    ) -> io::Result<()> {
+        let mut next = self.servers.clone();
+        for (pool, server) in servers {
+            let known =
+                cluster.pool(pool).and_then(|pool| pool.servers.iter().find(|one| one.name == *server));
+            let Some(beside) = known.map(|server| server.weight) else { continue };
+            let of = next.weights.entry(pool.clone()).or_default();
+            if beside == weight {
+                of.remove(server);
+            } else {
+                of.insert(server.clone(), KeptWeight { weight, beside });
+            }
+        }
+        self.keep_servers(next)
+    }
+
+    /// Forgets what does not hold beside this file any more.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing has changed.
+    pub(crate) fn forget_weights(&mut self, cluster: &ClusterFile) -> io::Result<()> {
+        let held = self.weights(cluster);
+        let mut next = self.servers.clone();
+        for (pool, of) in &mut next.weights {
+            of.retain(|server, _| held.iter().any(|(one, name, _)| one == pool && name == server));
+        }
+        self.keep_servers(next)
+    }
+
+    fn keep_servers(&mut self, mut next: Servers) -> io::Result<()> {
         next.admin.retain(|_, of| !of.is_empty());
+        next.weights.retain(|_, of| !of.is_empty());
         if next != self.servers {
             replace(&self.folder.join("servers.json"), &next)?;
             self.servers = next;

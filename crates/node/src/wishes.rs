@@ -42,6 +42,14 @@ impl Node {
             }
         }
         if let Some(weight) = wish.weight {
+            let cluster = self.loaded().cluster;
+            let mut state = self.state();
+            let kept = self.ensure_thawed().and_then(|()| state.set_weight(&cluster, &servers, weight));
+            kept.map_err(|error| {
+                Refusal::Failed(format!(
+                    "the weight was not changed: it cannot be written to the state folder: {error}"
+                ))
+            })?;
             self.with_engine(|engine| {
                 for (pool, server) in &servers {
                     let _ = engine.set_weight(Some(pool), server, Some(weight));
@@ -120,9 +128,7 @@ impl Node {
         wish: &Wish,
         cut: bool,
     ) -> std::io::Result<()> {
-        if self.frozen.load(Ordering::SeqCst) {
-            return Err(std::io::Error::other("another process is taking over just now; say it again"));
-        }
+        self.ensure_thawed()?;
         state.set(servers, wish)?;
         self.wishes_changed.notify_all();
         self.with_engine(|engine| {
@@ -131,6 +137,13 @@ impl Node {
             }
         });
         Ok(())
+    }
+
+    fn ensure_thawed(&self) -> std::io::Result<()> {
+        match self.frozen.load(Ordering::SeqCst) {
+            true => Err(std::io::Error::other("another process is taking over just now; say it again")),
+            false => Ok(()),
+        }
     }
 
     /// Lets nothing be written to the state folder, or again.
@@ -159,9 +172,7 @@ fn ensure_sound(wish: &SetServer) -> Result<(), Refusal> {
         return wrong("nothing is asked: say admin, weight, or both");
     }
     if wish.admin.is_none() && (!wish.reason.is_empty() || wish.for_seconds.is_some()) {
-        return wrong(
-            "reason and for_seconds go with admin: a weight holds until the file says another, or the node is stopped",
-        );
+        return wrong("reason and for_seconds go with admin: a weight holds until the file says another");
     }
     if wish.cut && !is_maint {
         return wrong("cut goes with admin maint alone: drain lets work finish");

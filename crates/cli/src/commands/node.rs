@@ -44,6 +44,9 @@ struct Run {
     /// The cluster file.
     #[arg(long, short, value_name = "FILE")]
     file: PathBuf,
+    /// The folder of the files that it names, where that is not its own: for labs.
+    #[arg(long, value_name = "DIR", hide = true)]
+    files_from: Option<PathBuf>,
     /// Which of its nodes this machine is; the host name unless said.
     #[arg(long, short, value_name = "NODE")]
     name: Option<String>,
@@ -89,6 +92,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     };
     let options = Options {
         file: run.file,
+        files_from: run.files_from,
         name: run.name,
         run_dir: run.run_dir,
         state_dir: run.state_dir,

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 /// Take a server behind the balancer out of work and back, or change its share.
 ///
-/// The director that is asked remembers drain and maint over restarts. Directors do not tell each other: give the order
+/// The director that is asked remembers drain, maint and weights over restarts. Directors do not tell each other: give the order
 /// on each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -42,7 +42,7 @@ enum Command {
     /// The same as maint --cut.
     #[command(hide = true)]
     Stop(Out),
-    /// Change its share, until the cluster file gives it another or the director is stopped.
+    /// Change its share, until the cluster file gives it another.
     Weight(Weight),
 }
 

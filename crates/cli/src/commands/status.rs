@@ -197,18 +197,18 @@ fn trackers(groups: &[GroupStatus], now: u64) -> String {
 
 fn service_words(service: &ServiceStatus) -> String {
     let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
-    let (mode, what) = match service.mode {
-        Mode::Http => ("http", "requests"),
-        Mode::Tcp => ("tcp", "connections so far"),
-        Mode::Udp => ("udp", "flows so far"),
+    let count = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let (now, all) = (service.connections, service.requests);
+    let (mode, work) = match service.mode {
+        Mode::Http => ("http", format!("{}, {}", count(now, "connection"), count(all, "request"))),
+        Mode::Tcp => ("tcp", format!("{} now, {all} since the start", count(now, "connection"))),
+        Mode::Udp => ("udp", format!("{} now, {all} since the start", count(now, "flow"))),
     };
     format!(
-        "{}  {mode} on {}: {} connections, {} {what}, {} errors\n",
+        "{}  {mode} on {}: {work}, {}\n",
         paint(TITLE, &service.name),
         listen.join(", "),
-        service.connections,
-        service.requests,
-        service.errors
+        count(service.errors, "error"),
     )
 }
 

@@ -221,3 +221,15 @@ fn whether_the_service_works_is_asked_before_any_rule() {
     assert!(!said.contains("pages"), "{said}");
     assert!(ask("POST http://a/alive").contains("pool pages answers"));
 }
+
+#[test]
+fn what_is_no_request_is_told() {
+    let folder = Folder::new();
+    let text = crate::harness::cluster(crate::harness::free_port()).replace("[service.shop]", "[service.names]\nlisten = \"127.0.0.3:53\"\nmode = \"udp\"\ncheck = \"none\"\nservers = [\"127.0.0.1:4\"]\n[service.shop]");
+    let file = folder.write("cluster.toml", text);
+    let file = file.to_str().unwrap();
+    let ask =
+        |service: &str, request: &str| relevo(["explain", "request", "--service", service, request, file]);
+    ask("web", "get http://a/b").refused(2, &["get is not a method", "'GET http://a/b'"]);
+    ask("names", "GET http://a/b").refused(2, &["mode udp", "datagrams", "pool names"]);
+}

@@ -211,3 +211,27 @@ fn what_is_not_there_is_named_with_what_is() {
     assert!(ran.json()["error"].as_str().unwrap().contains("no group"), "{ran:?}");
     assert_eq!(ran.code, 2);
 }
+
+#[test]
+fn a_weight_holds_over_restarts_until_the_file_gives_another() {
+    let mut node = Node::running();
+    let weight =
+        |node: &Node| node.ask(&["status", "--json"]).json()["pools"][0]["servers"][0]["weight"].clone();
+    assert_eq!(node.ask(&["server", "weight", "a", "7"]).code, 0);
+    assert_eq!(weight(&node), 7);
+    for _ in 0..2 {
+        node.signal(Signal::SIGTERM);
+        assert_eq!(node.ended(), Some(0), "{}", node.log());
+        node.start();
+        assert_eq!(weight(&node), 7, "{}", node.log());
+    }
+    node.change("weight = 1", "weight = 2");
+    assert_eq!(node.ask(&["reload"]).code, 0);
+    assert_eq!(weight(&node), 2);
+    // What the file has taken back does not come again with the old text.
+    node.change("weight = 2", "weight = 1");
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended(), Some(0), "{}", node.log());
+    node.start();
+    assert_eq!(weight(&node), 1, "{}", node.log());
+}

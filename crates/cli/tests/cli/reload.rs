@@ -104,3 +104,23 @@ pub(crate) fn two_hundred_under_load() {
     assert_eq!(kept.answers + new.answers + http2.answers, REQUESTS);
     assert_eq!((kept.connects, http2.connects), (10, 2), "no connection was closed for a reload");
 }
+
+#[test]
+fn files_are_beside_the_cluster_file() {
+    let port = free_port();
+    let servers = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let text = file(0, port, free_port(), &servers) + "[service.web.error_pages]\n503 = \"pages/503.html\"\n";
+    let mut node = Node::of(&text);
+    std::fs::create_dir(node.folder.path("pages")).unwrap();
+    node.folder.write("pages/503.html", "<p>the page beside it");
+    node.start();
+    let page = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    assert!(page().ends_with("<p>the page beside it"), "{}", page());
+    node.folder.write("pages/503.html", "<p>another one");
+    assert_eq!(node.ask(&["reload"]).code, 0, "{}", node.log());
+    assert!(page().ends_with("<p>another one"), "{}", page());
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context as _;
@@ -66,7 +66,9 @@ impl Jobs {
             let Some(&holder) = pids.get(node.name.as_str()) else { continue };
             for role in [Role::Director, Role::Server] {
                 let works = match role {
-                    Role::Director if node.is(role) => vec![(None, director_arguments(&program, node))],
+                    Role::Director if node.is(role) => {
+                        vec![(None, director_arguments(&program, node, &settings.folder))]
+                    }
                     Role::Server if node.is(role) => server_works(&program, cluster, node),
                     Role::Director | Role::Server => Vec::new(),
                 };
@@ -190,7 +192,8 @@ fn own_program() -> String {
     }
 }
 
-fn director_arguments(program: &str, node: &Node) -> Vec<String> {
+fn director_arguments(program: &str, node: &Node, folder: &Path) -> Vec<String> {
+    let folder = folder.to_string_lossy();
     [
         program,
         "node",
@@ -203,6 +206,8 @@ fn director_arguments(program: &str, node: &Node) -> Vec<String> {
         STATE_FOLDER,
         "--peers-key",
         PEERS_KEY_FILE,
+        "--files-from",
+        &folder,
     ]
     .map(str::to_owned)
     .to_vec()

@@ -13,8 +13,10 @@ use tokio::net::UdpSocket;
 
 use super::{Desk, socket};
 use crate::local::{LocalServer, Presence, Running};
+use crate::log::{Cause, Phase};
 use crate::persist::Pick;
 use crate::slot::Signal;
+use crate::trace::Trace;
 
 /// A client's flow. It lives until it was silent for the service's `timeout.client`, or makes room for another.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Flow {
     tried: Cell<Tried>,
     /// The last datagram was the client's.
     owes: Cell<bool>,
+    /// For its line in the log.
+    trace: RefCell<Trace>,
     /// The task that brings the answers.
     waker: RefCell<Option<Waker>>,
 }
@@ -43,6 +47,9 @@ struct Link {
 
 impl Flow {
     pub(super) fn new(client: SocketAddr, number: u64, presence: Presence) -> Self {
+        let mut trace = Trace::default();
+        trace.begin_flow(&presence, client);
+        trace.ends(Cause::Server, Phase::Connect);
         Self {
             client,
             number,
@@ -50,6 +57,7 @@ impl Flow {
             link: RefCell::new(None),
             tried: Cell::new(Tried::new()),
             owes: Cell::new(false),
+            trace: RefCell::new(trace),
             waker: RefCell::new(None),
         }
     }
@@ -60,6 +68,7 @@ impl Flow {
 
     /// Ends it: its place is free at once.
     pub(super) fn close(&self) {
+        self.trace.borrow_mut().finish();
         *self.link.borrow_mut() = None;
         *self.presence.borrow_mut() = None;
         self.wake();
@@ -72,7 +81,10 @@ impl Flow {
         loop {
             let Some(link) = self.link(presence) else { return false };
             match SockRef::from(&link.socket).send(bytes) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    Trace::came(presence, &link.server, bytes.len());
+                    return true;
+                }
                 // What an earlier datagram has met.
                 Err(error) if is_refusal(&error) => {
                     if !self.fail(presence, &link) {
@@ -113,8 +125,9 @@ impl Flow {
                     self.touch(presence, false);
                     self.tried.set(Tried::new());
                     // What the client's network does not take is lost, as on any router.
-                    if desk.answer(answer.filled(), self.client).is_err() {
-                        presence.local.counters().errors.add();
+                    match desk.answer(answer.filled(), self.client) {
+                        Ok(sent) => Trace::went(presence, &link.server, sent),
+                        Err(_) => presence.local.counters().errors.add(),
                     }
                 }
                 Err(error) if is_refusal(&error) => drop(self.fail(presence, &link)),
@@ -142,6 +155,10 @@ impl Flow {
         let socket = socket::connect(server.server.at).ok()?;
         presence.slot.set_target(Some(server.server.id));
         let running = server.begin(&pool);
+        let mut trace = self.trace.borrow_mut();
+        trace.chosen(&pool, &server);
+        trace.connected(false);
+        trace.mended();
         let link = Rc::new(Link { server, number, socket, _running: running });
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         // The new socket's answers must be waited for.
@@ -158,6 +175,7 @@ impl Flow {
     fn fail(&self, presence: &Presence, link: &Link) -> bool {
         self.unlink(presence);
         link.server.failed();
+        self.trace.borrow_mut().ends(Cause::Server, Phase::Connect);
         let mut tried = self.tried.get();
         let more = tried.add(link.number);
         self.tried.set(tried);

@@ -306,3 +306,37 @@ pub(crate) fn halog_reads_the_lines() {
     let counts: Vec<_> = server.split_whitespace().collect();
     assert_eq!((counts[2], counts[7], counts[8]), ("10", "10", "10"), "{output}");
 }
+
+#[test]
+fn a_flow_of_datagrams_is_counted_as_it_goes_and_is_a_line_when_it_has_ended() {
+    let echo = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let std::net::SocketAddr::V4(at) = echo.local_addr().unwrap() else { panic!("not IPv4") };
+    std::thread::spawn(move || {
+        let mut bytes = [0; 100];
+        while let Ok((_, peer)) = echo.recv_from(&mut bytes) {
+            let _ = echo.send_to(b"four", peer);
+        }
+    });
+    let mut front = service(&[at]);
+    front.service.mode = Mode::Udp;
+    front.service.timeouts.client = std::time::Duration::from_millis(500);
+    let logged = Logged::start("udp", front, LogFormat::Haproxy);
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.connect(logged.at).unwrap();
+    client.set_read_timeout(Some(crate::rig::LONG)).unwrap();
+    for _ in 0..3 {
+        client.send(b"seven..").unwrap();
+        assert_eq!(client.recv(&mut [0; 10]).unwrap(), 4);
+    }
+    wait_until("they are counted while it lasts", || {
+        [logged.service(), logged.server()].iter().all(|one| (one.received, one.sent) == (21, 12))
+    });
+    assert_eq!(logged.service().current, 1);
+    let line = logged.lines(1).remove(0);
+    let peer = client.local_addr().unwrap().to_string();
+    assert!(line.starts_with(&format!("{peer} [")) && line.contains(" web web/server1 "), "{line}");
+    assert!(line.contains(" 12 -- "), "{line}");
+    for figures in [logged.service(), logged.server()] {
+        assert_eq!((figures.received, figures.sent), (21, 12), "not twice");
+    }
+}

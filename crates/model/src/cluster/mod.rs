@@ -14,6 +14,7 @@ use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
 
 mod check;
 mod dhcp;
+mod files;
 mod gateway;
 mod layer2;
 mod operation;

@@ -112,6 +112,12 @@ pub fn request(
     status: Option<&Status>,
 ) -> Result<Explained, ExplainError> {
     let service = find(cluster, ask.service)?;
+    if service.mode == Mode::Udp {
+        return Err(ExplainError::Request(format!(
+            "the service {} is of mode udp: its clients send datagrams and no requests, and all of them go to the pool {}",
+            service.name, service.pool
+        )));
+    }
     let sent = Sent::new(ask).map_err(ExplainError::Request)?;
     let rules = Rules::new(&service.rules, &cluster.users)?;
     let mut explained = Explained {

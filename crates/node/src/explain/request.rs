@@ -39,6 +39,12 @@ impl Sent {
         if host.is_empty() || text.chars().any(char::is_control) {
             return Err(help());
         }
+        if method != method.to_ascii_uppercase() {
+            return Err(format!(
+                "{method} is not a method that servers know: methods are written in capitals, as in '{} {url}'",
+                method.to_ascii_uppercase()
+            ));
+        }
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
         let mut head = format!("{method} {target} HTTP/1.1\r\n");
         let mut has_host = false;

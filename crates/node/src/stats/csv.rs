@@ -245,6 +245,8 @@ fn server_row(report: &Report, pool: &PoolReport, server: &ServerReport, id: &st
         ("downtime", server.downtime.to_string()),
         ("rate", server.sessions.current.to_string()),
         ("rate_max", server.sessions.most.to_string()),
+        ("check_status", server.checked.0.to_owned()),
+        ("check_code", server.checked.1.map(|code| code.to_string()).unwrap_or_default()),
         ("last_chk", server.reason.clone()),
         ("addr", server.at.to_string()),
         ("cookie", server.cookie.clone().unwrap_or_default()),

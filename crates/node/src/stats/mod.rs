@@ -11,6 +11,7 @@
 
 mod access;
 mod answer;
+mod checked;
 mod csv;
 mod form;
 mod json;

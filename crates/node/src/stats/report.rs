@@ -104,6 +104,8 @@ pub(crate) struct ServerReport {
     pub(crate) since: u64,
     /// The evidence for its health, in words.
     pub(crate) reason: String,
+    /// The same as HAProxy says it, and the status of the answer; empty: it is not checked.
+    pub(crate) checked: (&'static str, Option<u16>),
     /// Why the operator took it out of work, in the operator's words; empty: nothing was said.
     pub(crate) asked: String,
     /// When it is ready again by itself.

@@ -9,7 +9,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::{CheckKind, Mode};
 
 use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
-use super::{Source, Wish};
+use super::{Source, Wish, checked};
 use crate::control::{Balancer, Node};
 use crate::process::wall_ms;
 use crate::words;
@@ -103,6 +103,7 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
         look: look(server, is_checked),
         since: words::wall_of(server.since),
         reason: server.reason.clone(),
+        checked: config.map_or(("", None), |pool| checked::words(&pool.check, server.health, &server.reason)),
         asked: String::new(),
         until: None,
         weight: server.weight,

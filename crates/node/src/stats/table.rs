@@ -26,7 +26,7 @@ pub(super) fn tables(report: &Report) -> Vec<Table<'_>> {
 }
 
 /// The two lines of headings: HAProxy's.
-const HEADINGS: &str = "<colgroup><col class=\"tick\"><col class=\"name\"><col span=\"7\"><col class=\"wide\" span=\"4\"><col class=\"mid\"><col span=\"5\">\
+const HEADINGS: &str = "<colgroup><col class=\"tick\"><col class=\"name\"><col span=\"3\"><col class=\"rate\" span=\"2\"><col span=\"2\"><col class=\"wide\" span=\"4\"><col class=\"mid\"><col span=\"5\">\
 <col class=\"status\"><col class=\"check\"><col span=\"5\"><col class=\"wide\"><col class=\"addr\"></colgroup>\n<thead><tr><th rowspan=\"2\" colspan=\"2\"></th><th colspan=\"3\">Queue</th><th colspan=\"2\">Session rate</th>\
 <th colspan=\"4\">Sessions</th><th colspan=\"2\">Bytes</th><th>Denied</th><th colspan=\"3\">Errors</th>\
 <th colspan=\"2\">Warnings</th><th colspan=\"9\">Server</th></tr>\n\
@@ -105,7 +105,7 @@ fn server_row(
             "<input type=\"checkbox\" name=\"server\" value=\"{pool_name}/{name}\" id=\"{pool_name}/{name}\" aria-label=\"{name}\">"
         )?;
     }
-    write!(out, "</td><th><label for=\"{pool_name}/{name}\">{name}</label></th>")?;
+    write!(out, "</td><th><label for=\"{pool_name}/{name}\" title=\"{name}\">{name}</label></th>")?;
     numbers(out, [figures.queue, figures.queue_most])?;
     out.push_str("<td>-</td>");
     rate(out, server.sessions)?;

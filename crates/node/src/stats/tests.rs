@@ -62,6 +62,7 @@ impl Source for Fake {
             at: "127.0.0.1:8080".parse().unwrap(),
             look: *look,
             since: 1_000_000,
+            checked: ("L7OK", Some(200)),
             reason: "connection, \"refused\" <&>".to_owned(),
             asked: if *look == Look::Drain { "new <disk>".to_owned() } else { String::new() },
             until: (*look == Look::Drain).then_some(4_661_000 + 1_800_000),
