@@ -3,7 +3,9 @@
 //! Pure: it turns a cluster file into words and runs nothing. The process ids of the namespaces' holders come in when
 //! the commands are written out.
 
+mod mtu;
 mod names;
+mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,6 +18,7 @@ use crate::faults::Damage;
 use crate::registry::KEEPER;
 use crate::{LabError, Result};
 use names::{Names, plain};
+use routes::Route;
 
 pub(crate) use names::INTERFACE_NAME_MAX;
 
@@ -33,10 +36,6 @@ pub(crate) const TRUNK_AT_EDGE: &str = "trunk~edge";
 const TUNNEL: &str = "vxlan";
 /// The interface under the VXLAN device.
 const UPLINK: &str = "uplink";
-/// MTU of a network that crosses a VXLAN: Ethernet's 1500 less 50 bytes of VXLAN, UDP, IPv4 and Ethernet headers
-/// (RFC 7348 section 5). All its ports and machines get it, so that nothing is ever fragmented.
-const TUNNELLED_MTU: u32 = 1450;
-
 /// A bridge that speaks no STP: its ports pass traffic at once.
 const PLAIN: &str = "stp_state 0 forward_delay 0";
 
@@ -110,6 +109,9 @@ pub(crate) struct Topology {
     /// Addresses by namespace (`None`: the keeper's own) and interface.
     addresses: Vec<(Option<String>, String, IpNet)>,
     switches: Vec<Switch>,
+    /// MTUs of networks, by name, where they are not Ethernet's.
+    mtus: BTreeMap<String, u32>,
+    routes: Vec<Route>,
 }
 
 impl Topology {
@@ -124,7 +126,13 @@ impl Topology {
             cables: Vec::new(),
             addresses: Vec::new(),
             switches: cluster.lab.switches.clone(),
+            mtus: BTreeMap::new(),
+            routes: routes::routes(cluster),
         };
+        for network in &cluster.networks {
+            let mtu = mtu::of_network(cluster, &network.name);
+            plan.mtus.extend(mtu.map(|mtu| (network.name.to_string(), mtu)));
+        }
         plan.link_switches(cluster, &mut names);
         plan.plug_machines(cluster, &mut names)?;
         plan.stretch_tunnels(cluster, &mut names)?;
@@ -192,6 +200,9 @@ impl Topology {
             let _ = writeln!(text, "{}", address_add(net, interface));
             let _ = writeln!(text, "link set dev {interface} up");
         }
+        for route in self.routes.iter().filter(|route| Some(route.space.as_str()) == space) {
+            let _ = writeln!(text, "route add {}", route.words);
+        }
         text
     }
 
@@ -254,8 +265,10 @@ impl Topology {
         if let Some(tunnel) = &switch.vxlan {
             let _ = writeln!(
                 text,
-                "link add name {TUNNEL} mtu {TUNNELLED_MTU} type vxlan id {} local {} dstport 4789",
-                tunnel.id, tunnel.ip
+                "link add name {TUNNEL}{} type vxlan id {} local {} dstport 4789",
+                mtu_words(self.mtus.get(switch.network.as_str()).copied()),
+                tunnel.id,
+                tunnel.ip
             );
             let _ = writeln!(text, "link set dev {TUNNEL} master {BRIDGE}");
             for (_, interface, net) in self.addresses.iter().filter(|(at, ..)| at.as_deref() == Some(name)) {
@@ -298,7 +311,7 @@ impl Topology {
 
     fn link_switches(&mut self, cluster: &ClusterFile, names: &mut Names) {
         for link in &cluster.lab.links {
-            let mtu = mtu_of(cluster, &network_of(cluster, &link.a));
+            let mtu = mtu::of_network(cluster, &network_of(cluster, &link.a));
             self.cables.push(Cable {
                 purpose: CableUse::Link,
                 a: names.end(Some(&link.a), &link.b),
@@ -344,7 +357,7 @@ impl Topology {
                 a,
                 b: names.end(Some(&plug.switch), machine),
                 cost: None,
-                mtu: mtu_of(cluster, network),
+                mtu: mtu::of_network(cluster, network),
             });
         }
         Ok(())
@@ -367,7 +380,7 @@ impl Topology {
                 a,
                 b: names.end(Some(&over.name), &switch.name),
                 cost: None,
-                mtu: None,
+                mtu: mtu::of_network(cluster, &over.network),
             });
         }
         Ok(())
@@ -382,7 +395,7 @@ impl Topology {
             a,
             b: names.end(Some(&host.switch), "host"),
             cost: None,
-            mtu: mtu_of(cluster, &host.network),
+            mtu: mtu::of_network(cluster, &host.network),
         });
     }
 }
@@ -410,11 +423,6 @@ fn spaces(cluster: &ClusterFile) -> Result<Vec<Space>> {
 fn network_of(cluster: &ClusterFile, switch: &str) -> String {
     let found = cluster.lab.switches.iter().find(|other| other.name.as_str() == switch);
     found.map(|switch| switch.network.to_string()).unwrap_or_default()
-}
-
-fn mtu_of(cluster: &ClusterFile, network: &str) -> Option<u32> {
-    let mut of_network = cluster.lab.switches.iter().filter(|switch| switch.network.as_str() == network);
-    of_network.any(|switch| switch.vxlan.is_some()).then_some(TUNNELLED_MTU)
 }
 
 fn mtu_words(mtu: Option<u32>) -> String {

@@ -9,7 +9,7 @@
 //!   active director does not have. The kernel keeps a connection's port where it can, so that the next one, which
 //!   has never seen the connection, finds the same translation for it when the machine inside sends its next packet.
 //! - Until then the other side's packets reach a director that knows nothing of them. Its kernel would answer with a reset
-//!   and end the connection: those resets are kept back.
+//!   and end the connection, and remember a connection of its own in its place: they are dropped, and sent again.
 //! - Connections from outside to the machines inside are not forwarded, unless nothing is translated.
 
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ pub fn rules(ways: &[Way]) -> Option<String> {
     if ways.is_empty() {
         return Some(text);
     }
-    let (mut forward, mut postrouting, mut output) = (String::new(), String::new(), String::new());
+    let (mut forward, mut postrouting, mut input) = (String::new(), String::new(), String::new());
     for way in ways {
         let (from, to, subnet) = (quoted(&way.from)?, quoted(&way.to)?, way.subnet);
         // Writing to a String cannot fail.
@@ -68,11 +68,12 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         let besides = if served.is_empty() {
             String::new()
         } else {
-            format!(" tcp sport != {{ {} }}", served.join(", "))
+            format!(" tcp dport != {{ {} }}", served.join(", "))
         };
+        // Before the kernel confirms what it has begun to track: that is the last thing it does on this hook.
         let _ = writeln!(
-            output,
-            "\t\tip saddr {source} tcp sport 1024-65535{besides} tcp flags & (fin | syn | rst | ack) == rst counter drop"
+            input,
+            "\t\tip daddr {source} tcp dport 1024-65535{besides} ct state {{ invalid, new }} tcp flags & (syn | ack) != syn counter drop"
         );
     }
     let _ = writeln!(text, "table inet {TABLE} {{");
@@ -88,7 +89,7 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         );
         let _ = writeln!(
             text,
-            "\tchain output {{\n\t\ttype filter hook output priority filter - 5; policy accept;\n{output}\t}}"
+            "\tchain input {{\n\t\ttype filter hook input priority filter - 5; policy accept;\n{input}\t}}"
         );
     }
     text.push_str("}\n");
