@@ -292,6 +292,7 @@ mod tests {
             nodes,
             switches: cluster.lab.switches.iter().map(switch).collect(),
             links: cluster.lab.links.iter().map(link).collect(),
+            resets: Vec::new(),
         }
     }
 

@@ -81,6 +81,44 @@ pub enum Fault {
         /// The switch.
         switch: String,
     },
+    /// Gives a switch another STP bridge priority; the lowest is root.
+    SetPriority {
+        /// The switch.
+        switch: String,
+        /// 0 to 61440 in steps of 4096.
+        priority: u16,
+    },
+    /// Gives it the cluster file's again: the undo of `SetPriority`.
+    ResetPriority {
+        /// The switch.
+        switch: String,
+    },
+    /// Gives both ports of a link between switches another STP cost.
+    SetCost {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+        /// 1 to 65535.
+        cost: u16,
+    },
+    /// Gives them the cluster file's again, or the kernel's: the undo of `SetCost`.
+    ResetCost {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Takes a switch's end of its VXLAN down.
+    CutVxlan {
+        /// The switch.
+        switch: String,
+    },
+    /// Puts it up: the undo of `CutVxlan`.
+    RestoreVxlan {
+        /// The switch.
+        switch: String,
+    },
     /// SIGTERM for every process of a server node, or of the server at one of its ports, as of a container.
     ServerStop {
         /// The server node.
@@ -113,6 +151,12 @@ impl fmt::Display for Fault {
             Self::RestoreLink { a, b } => write!(f, "restore {a} {b}"),
             Self::SwitchOff { switch } => write!(f, "switch-off {switch}"),
             Self::SwitchOn { switch } => write!(f, "switch-on {switch}"),
+            Self::SetPriority { switch, priority } => write!(f, "set-priority {switch} {priority}"),
+            Self::ResetPriority { switch } => write!(f, "reset-priority {switch}"),
+            Self::SetCost { a, b, cost } => write!(f, "set-cost {a} {b} {cost}"),
+            Self::ResetCost { a, b } => write!(f, "reset-cost {a} {b}"),
+            Self::CutVxlan { switch } => write!(f, "cut-vxlan {switch}"),
+            Self::RestoreVxlan { switch } => write!(f, "restore-vxlan {switch}"),
             Self::ServerStop { node, port: None } => write!(f, "server-stop {node}"),
             Self::ServerStop { node, port: Some(port) } => write!(f, "server-stop {node} {port}"),
             Self::ServerStart { node } => write!(f, "server-start {node}"),

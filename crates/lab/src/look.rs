@@ -66,6 +66,7 @@ fn status_once(lab: &Lab) -> Result<LabStatus> {
         nodes: nodes.chain(clients).collect(),
         switches: cluster.lab.switches.iter().map(|one| switch(lab, &inventory, one)).collect(),
         links: cluster.lab.links.iter().map(link).collect(),
+        resets: inventory.damage.resets(),
     })
 }
 

@@ -154,6 +154,7 @@ mod tests {
                 ports: vec![crate::status::PortStatus { name: "lb1".into(), state: PortState::Learning }],
             }],
             links: Vec::new(),
+            resets: Vec::new(),
         }
     }
 

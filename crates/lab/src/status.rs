@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use relevo_api::types::{GroupState, Status};
 use serde::Serialize;
 
+use crate::Fault;
+
 /// A running lab.
 #[derive(Clone, Debug, Serialize)]
 pub struct LabStatus {
@@ -22,6 +24,8 @@ pub struct LabStatus {
     pub switches: Vec<SwitchStatus>,
     /// Links between switches, in the file's order.
     pub links: Vec<LinkStatus>,
+    /// What undoes the settings of switches that faults have changed: STP priorities, costs, ends of a VXLAN.
+    pub resets: Vec<Fault>,
 }
 
 /// What a machine of the lab is for.

@@ -36,6 +36,9 @@ pub(crate) const TRUNK_AT_EDGE: &str = "trunk~edge";
 const TUNNEL: &str = "vxlan";
 /// The interface under the VXLAN device.
 const UPLINK: &str = "uplink";
+/// STP cost of a port with a cable of 10 Gbit/s, which the kernel takes a veth for (IEEE 802.1D-1998, table 8-5).
+const CABLE_COST: u16 = 2;
+
 /// A bridge that speaks no STP: its ports pass traffic at once.
 const PLAIN: &str = "stp_state 0 forward_delay 0";
 
@@ -249,9 +252,23 @@ impl Topology {
             }
         }
         if self.switches.iter().any(|switch| switch.name.as_str() == name && switch.vxlan.is_some()) {
-            interfaces.push((TUNNEL.to_owned(), on));
+            interfaces.push((TUNNEL.to_owned(), on && !damage.vxlans_cut.contains(name)));
         }
         interfaces
+    }
+
+    /// Commands for `bridge -batch` that give the ports of a link between two switches, at the first one, a cost;
+    /// `None`: the cluster file's, or what the kernel gives a cable.
+    pub(crate) fn cost_commands(&self, name: &str, other: &str, cost: Option<u16>) -> String {
+        let mut text = String::new();
+        for (cable, own) in self.ports(name).filter(|(cable, _)| cable.purpose == CableUse::Link) {
+            let far = if cable.a == *own { &cable.b } else { &cable.a };
+            if far.space.as_deref() == Some(other) {
+                let cost = cost.or(cable.cost).unwrap_or(CABLE_COST);
+                let _ = writeln!(text, "link set dev {} cost {cost}", own.interface);
+            }
+        }
+        text
     }
 
     /// The host's end of the host leg.

@@ -6,6 +6,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::Mode;
 
 use super::facts::Facts;
+use super::layers;
 use super::observation::KEPT;
 use super::scripts;
 use super::serving;
@@ -159,6 +160,34 @@ const CATALOGUE: &[Drill] = &[
         applies: mesh,
         script: scripts::link_cut,
     },
+    Drill {
+        name: "root-change",
+        about: "another switch becomes the root of the spanning tree, and the former one again",
+        limits: layers::tree_limits,
+        applies: spanning_tree,
+        script: layers::root_change,
+    },
+    Drill {
+        name: "cost-change",
+        about: "the link that carries the client's traffic becomes dear, and cheap again",
+        limits: layers::tree_limits,
+        applies: spanning_tree,
+        script: layers::cost_change,
+    },
+    Drill {
+        name: "vxlan-cut",
+        about: "the VXLAN between the servers' switches is cut, and mended: each director reaches its own side only",
+        limits: layers::vxlan_limits,
+        applies: layers::has_tunnel,
+        script: layers::vxlan_cut,
+    },
+    Drill {
+        name: "gateway-moves",
+        about: "servers ask a client's machine through the active director, which loses its power, and gets it back",
+        limits: layers::gateway_limits,
+        applies: layers::has_gateway,
+        script: layers::gateway_moves,
+    },
 ];
 
 /// The kernel looks at leases once a second, so a lease of one second is gone within two.
@@ -294,6 +323,15 @@ fn mesh(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
     Ok(())
 }
 
+fn spanning_tree(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    mesh(cluster, facts)?;
+    let mut own = cluster.lab.switches.iter().filter(|switch| switch.network == facts.network);
+    match own.all(|switch| switch.stp) {
+        true => Ok(()),
+        false => Err(format!("not all switches of network {} speak STP", facts.network)),
+    }
+}
+
 fn switch_can_die(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
     two_directors(cluster, facts)?;
     mesh(cluster, facts)?;
@@ -358,13 +396,15 @@ mod tests {
     fn every_drill_applies_to_s4_and_switch_drills_do_not_to_a_small_lab() {
         let cluster = s4();
         let facts = Facts::new(&cluster).unwrap();
-        for drill in catalogue().iter().filter(|drill| drill.name != "cookie-stays") {
+        for drill in
+            catalogue().iter().filter(|drill| !["cookie-stays", "gateway-moves"].contains(&drill.name))
+        {
             assert_eq!(drill.applies(&cluster, &facts), Ok(()), "{}", drill.name);
         }
         let text = include_str!("../../../../examples/minimal.toml");
         let small = relevo_model::read(text).cluster.expect("the example is right");
         let facts = Facts::new(&small).unwrap();
-        for name in ["switch-dies", "link-cut"] {
+        for name in ["switch-dies", "link-cut", "root-change", "cost-change"] {
             let why = find(name).unwrap().applies(&small, &facts).unwrap_err();
             assert!(why.contains("one switch"), "{why}");
         }

@@ -11,6 +11,7 @@
 
 mod catalogue;
 mod facts;
+mod layers;
 mod observation;
 mod runner;
 mod scripts;

@@ -1,7 +1,7 @@
 //! The eyes of a drill: a probe in a client and a watch in each director, collected while they look.
 
 use std::io::{BufRead, BufReader};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,11 +54,18 @@ struct Eye {
 }
 
 impl Observation {
-    /// Starts a probe in the first client, and a watch in each director.
+    /// Starts a probe in a machine, which asks the target, and a watch in each director.
     ///
     /// # Errors
     /// A process cannot be started.
     pub fn start(lab: &Lab, program: &Path, facts: &Facts, rate: u32) -> Result<Self, LabError> {
+    pub fn start(
+        lab: &Lab,
+        program: &Path,
+        facts: &Facts,
+        asker: &str,
+        target: SocketAddr,
+    ) -> Result<Self, LabError> {
         let mut observation = Self { seen: Arc::default(), eyes: Vec::new() };
         let program = program.to_string_lossy();
         for director in &facts.directors {
@@ -68,12 +75,12 @@ impl Observation {
             }
             observation.open(lab, director, &argv, |seen, event| seen.holdings.push(event))?;
         }
-        let client = facts.clients.first().map_or("", |client| client.name.as_str());
-        let mut argv = words(&[&program, "drill", "probe", "--target", &facts.target.to_string()]);
+        let mut argv = words(&[&program, "drill", "probe", "--target", &target.to_string()]);
         argv.extend(words(&["--keepalive", &KEPT.to_string()]));
         let (interval_ms, at_once) = pace(rate);
         argv.extend(words(&["--interval-ms", &interval_ms.to_string(), "--at-once", &at_once.to_string()]));
         observation.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
+        observation.open(lab, asker, &argv, |seen, event| seen.probes.push(event))?;
         Ok(observation)
     }
 

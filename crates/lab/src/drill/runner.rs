@@ -81,6 +81,7 @@ fn once(
     let played = stage.heal().and_then(|()| drill.play(&mut stage));
     let record = stage.finish();
     let mut run = record.as_ref().map(measure).unwrap_or_default();
+    run.notes = stage.notes();
     match played {
         Ok(()) => {}
         Err(Stop::Interrupted) => return Err(Stop::Interrupted),

@@ -7,7 +7,7 @@ use super::stage::{Stage, Stop};
 use crate::{Fault, LabStatus, PortState};
 
 /// Longest wait for another director to take the address.
-const MOVE_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const MOVE_WITHIN: Duration = Duration::from_secs(15);
 /// Longest wait for the service to answer again: a spanning tree with the slowest allowed timers needs it.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// How long is looked at least after a fault: an address lease runs out within 2 s, a probe's deadline is 2 s.
@@ -15,7 +15,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(2600);
 /// How long is looked after a repair, once the cluster is whole: a full announcement of a takeover, and a bit.
 const LOOK_AFTER: Duration = Duration::from_millis(800);
 
-type Script = Result<(), Stop>;
+pub(super) type Script = Result<(), Stop>;
 
 pub(super) fn director_crash(stage: &mut Stage<'_>) -> Script {
     lose_active(stage, |node| (Fault::Kill { node: node.clone() }, Fault::Start { node }))
@@ -83,6 +83,7 @@ pub(super) fn switch_dies(stage: &mut Stage<'_>) -> Script {
     let client = client.ok_or_else(|| Stop::Problem(format!("every client is plugged into {switch}")))?;
     stage.ask_from(&client);
     stage.observe()?;
+    stage.note_tree("before")?;
     stage.strike(vec![(
         Fault::SwitchOff { switch: switch.clone() },
         Fault::SwitchOn { switch: switch.clone() },
@@ -90,10 +91,27 @@ pub(super) fn switch_dies(stage: &mut Stage<'_>) -> Script {
     stage.wait_moved(&active, MOVE_WITHIN)?;
     stage.wait_answers(ANSWER_WITHIN)?;
     stage.linger_after_fault(LOOK)?;
-    whole_again(stage)
+    stage.note_tree(&format!("without {switch}"))?;
+    whole_again(stage)?;
+    stage.note_tree("after")
 }
 
 pub(super) fn link_cut(stage: &mut Stage<'_>) -> Script {
+    let (a, b) = link_of_client(stage)?;
+    stage.observe()?;
+    stage.note_tree("before")?;
+    let cut = Fault::CutLink { a: a.clone(), b: b.clone() };
+    let when = format!("without the link between {a} and {b}");
+    stage.strike(vec![(cut, Fault::RestoreLink { a, b })])?;
+    stage.linger_after_fault(LOOK)?;
+    stage.wait_answers(ANSWER_WITHIN)?;
+    stage.note_tree(&when)?;
+    whole_again(stage)?;
+    stage.note_tree("after")
+}
+
+/// The first link that the asking client's traffic to the active director takes.
+pub(super) fn link_of_client(stage: &Stage<'_>) -> Result<(String, String), Stop> {
     let active = stage.active()?;
     let facts = stage.facts();
     let client = facts.clients.first().map(|client| client.name.clone());
@@ -102,14 +120,8 @@ pub(super) fn link_cut(stage: &mut Stage<'_>) -> Script {
     let (Some(from), Some(to)) = (from, to) else {
         return Err(Stop::Problem("the client or the active director is not plugged in".to_owned()));
     };
-    let (a, b) = link_in_use(&stage.status()?, &from, &to)
-        .ok_or_else(|| Stop::Problem(format!("no link between {from} and {to} is in use")))?;
-    stage.observe()?;
-    let cut = Fault::CutLink { a: a.clone(), b: b.clone() };
-    stage.strike(vec![(cut, Fault::RestoreLink { a, b })])?;
-    stage.linger_after_fault(LOOK)?;
-    stage.wait_answers(ANSWER_WITHIN)?;
-    whole_again(stage)
+    link_in_use(&stage.status()?, &from, &to)
+        .ok_or_else(|| Stop::Problem(format!("no link between {from} and {to} is in use")))
 }
 
 pub(super) fn active_returns(stage: &mut Stage<'_>) -> Script {
@@ -229,6 +241,7 @@ mod tests {
                 switch("far", &[("root", Forwarding), ("left", Forwarding)]),
             ],
             links: vec![link("left", "far"), link("left", "root"), link("root", "far")],
+            resets: Vec::new(),
         };
         assert_eq!(link_in_use(&status, "left", "far"), Some(("left".to_owned(), "root".to_owned())));
         assert_eq!(link_in_use(&status, "left", "nowhere"), None);

@@ -1,6 +1,8 @@
 //! What a drill's script can do: look, strike, wait, repair. Whatever happens, the faults are undone at the end.
 
 mod clients;
+mod notes;
+mod visitor;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +18,8 @@ use super::runner::RunOptions;
 use crate::ready::{Readiness, readiness};
 use crate::report::{Marks, Record};
 use crate::{Fault, Lab, LabError, LabStatus, MainState};
+pub(super) use notes::reached;
+use visitor::Visitor;
 
 /// How long a cluster may take to be whole again.
 const READY_WITHIN: Duration = Duration::from_secs(40);
@@ -59,6 +63,9 @@ pub struct Stage<'a> {
     start: Option<Time>,
     fault: Option<Time>,
     undone: Option<Time>,
+    notes: Vec<String>,
+    /// Who asks whom, if not a client the service.
+    visitor: Option<Visitor>,
 }
 
 impl<'a> Stage<'a> {
@@ -75,6 +82,8 @@ impl<'a> Stage<'a> {
             start: None,
             fault: None,
             undone: None,
+            notes: Vec::new(),
+            visitor: None,
         }
     }
 
@@ -120,8 +129,16 @@ impl<'a> Stage<'a> {
     /// It does not answer.
     pub fn observe(&mut self) -> Result<(), Stop> {
         self.observation = Some(Observation::start(self.lab, self.program, &self.facts, self.rate)?);
+        let (asker, target) = match &self.visitor {
+            Some(visitor) => (visitor.from.clone(), visitor.target),
+            None => (
+                self.facts.clients.first().map_or_else(String::new, |client| client.name.to_string()),
+                self.facts.target,
+            ),
+        };
+        self.observation = Some(Observation::start(self.lab, self.program, &self.facts, &asker, target)?);
         let began = clock::now();
-        let what = format!("the service at {} did not answer before the fault", self.facts.target);
+        let what = format!("the service at {target} did not answer before the fault");
         self.wait_seen(STEADY_WITHIN, &what, |seen| seen.answers_since(began) >= STEADY_ANSWERS)?;
         self.start = Some(clock::now());
         // So that the report also shows what is usual.
@@ -306,6 +323,19 @@ impl<'a> Stage<'a> {
         })
     }
 
+    /// Waits until something is so in the lab; `what` is the problem if it never is.
+    ///
+    /// # Errors
+    /// Not in time.
+    pub fn wait_for(
+        &self,
+        within: Duration,
+        what: &str,
+        done: impl FnMut(&Self) -> Result<bool, Stop>,
+    ) -> Result<(), Stop> {
+        self.wait(within, LOOK_EVERY, what, done)
+    }
+
     fn wait_seen(
         &self,
         within: Duration,
@@ -359,6 +389,7 @@ fn leftovers(status: &LabStatus) -> Vec<Fault> {
     for link in status.links.iter().filter(|link| link.cut) {
         undo.push(Fault::RestoreLink { a: link.a.clone(), b: link.b.clone() });
     }
+    undo.extend(status.resets.iter().cloned());
     for node in &status.nodes {
         for plug in node.plugs.iter().filter(|plug| !plug.plugged) {
             undo.push(Fault::Plug { node: node.name.clone(), network: plug.network.clone() });

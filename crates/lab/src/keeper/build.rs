@@ -77,6 +77,15 @@ pub(super) fn apply_damage(built: &Built, switches: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Runs commands of `ip` or `bridge` in a switch.
+pub(super) fn tune(built: &Built, switch: &str, tool: &str, commands: &str) -> Result<()> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let holder = built.pids.get(switch).copied().ok_or_else(|| anyhow!("no holder for {switch}"))?;
+    Ok(finish_batch(start_batch(tool, Some(holder), commands)?)?)
+}
+
 /// Takes the host's end of the host leg away, so that nobody has to wait for the kernel to do it.
 pub(super) fn remove_host_leg(built: &Built) {
     if let Some(interface) = built.topology.host_interface() {

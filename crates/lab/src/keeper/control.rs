@@ -1,5 +1,7 @@
 //! The keeper's days: it waits for wishes on its control socket and for processes that ended.
 
+mod tune;
+
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -199,6 +201,12 @@ fn make(built: &mut Built, fault: &Fault) -> Result<()> {
         Fault::Plug { node, network } => plug(built, node, network, true),
         Fault::CutLink { a, b } => link(built, a, b, false),
         Fault::RestoreLink { a, b } => link(built, a, b, true),
+        Fault::SetPriority { switch, priority } => tune::priority(built, switch, Some(*priority)),
+        Fault::ResetPriority { switch } => tune::priority(built, switch, None),
+        Fault::SetCost { a, b, cost } => tune::cost(built, a, b, Some(*cost)),
+        Fault::ResetCost { a, b } => tune::cost(built, a, b, None),
+        Fault::CutVxlan { switch } => tune::vxlan(built, switch, false),
+        Fault::RestoreVxlan { switch } => tune::vxlan(built, switch, true),
         Fault::SwitchOff { switch } => switch_power(built, switch, false),
         Fault::SwitchOn { switch } => switch_power(built, switch, true),
     }
@@ -316,6 +324,16 @@ fn plug(built: &mut Built, node: &str, network: &str, plugged: bool) -> Result<(
 }
 
 fn link(built: &mut Built, a: &str, b: &str, whole: bool) -> Result<()> {
+    let wanted = link_exists(built, a, b)?;
+    match whole {
+        true => built.damage.cut.remove(&wanted),
+        false => built.damage.cut.insert(wanted),
+    };
+    build::apply_damage(built, &[a, b])
+}
+
+/// A link's name, if there is such a link.
+fn link_exists(built: &Built, a: &str, b: &str) -> Result<(String, String)> {
     let links: Vec<_> = built.cluster.lab.links.iter().map(|link| Damage::link(&link.a, &link.b)).collect();
     let wanted = Damage::link(a, b);
     if !links.contains(&wanted) {
@@ -323,11 +341,7 @@ fn link(built: &mut Built, a: &str, b: &str, whole: bool) -> Result<()> {
         let known = if names.is_empty() { String::from("none") } else { names.join(", ") };
         return Err(LabError::wrong(format!("no link joins {a} and {b}; there are: {known}")));
     }
-    match whole {
-        true => built.damage.cut.remove(&wanted),
-        false => built.damage.cut.insert(wanted),
-    };
-    build::apply_damage(built, &[a, b])
+    Ok(wanted)
 }
 
 fn switch_power(built: &mut Built, switch: &str, on: bool) -> Result<()> {

@@ -56,6 +56,9 @@ pub struct Run {
     pub from: Option<NodeName>,
     /// Who took it after the fault; `None`: it did not move.
     pub to: Option<NodeName>,
+    /// What the drill saw besides: which ports a spanning tree blocks, which servers are reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Why the run could not be finished as planned; such a run never passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

@@ -11,6 +11,11 @@ pub fn render(report: &DrillReport) -> String {
         return text;
     }
     text.push_str(&table(&report.runs));
+    for (index, run) in report.runs.iter().enumerate() {
+        for note in &run.notes {
+            text.push_str(&format!("    run {}: {note}\n", index + 1));
+        }
+    }
     text.push_str(&format!("  {}\n", verdict(report)));
     for finding in report.findings.iter().filter(|finding| !finding.kept) {
         text.push_str(&format!("    not kept: {}\n", finding.text));

@@ -95,6 +95,45 @@ enum Kind {
         /// The switch.
         switch: String,
     },
+    /// Give a switch another STP bridge priority; the lowest is root (undo: reset-priority).
+    SetPriority {
+        /// The switch.
+        switch: String,
+        /// 0 to 61440 in steps of 4096.
+        priority: u16,
+    },
+    /// Give it the cluster file's again (undoes set-priority).
+    ResetPriority {
+        /// The switch.
+        switch: String,
+    },
+    /// Give both ports of a link another STP cost (undo: reset-cost).
+    SetCost {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+        /// 1 to 65535.
+        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        cost: u16,
+    },
+    /// Give them the cluster file's again (undoes set-cost).
+    ResetCost {
+        /// One switch.
+        a: String,
+        /// The other one.
+        b: String,
+    },
+    /// Take a switch's end of its VXLAN down (undo: restore-vxlan).
+    CutVxlan {
+        /// The switch.
+        switch: String,
+    },
+    /// Put it up (undoes cut-vxlan).
+    RestoreVxlan {
+        /// The switch.
+        switch: String,
+    },
     /// Stop what a server node runs, or the server at one of its ports (undo: server-start).
     ServerStop {
         /// The server node.
@@ -125,6 +164,12 @@ impl From<Kind> for Fault {
             Kind::Restore { a, b } => Self::RestoreLink { a, b },
             Kind::SwitchOff { switch } => Self::SwitchOff { switch },
             Kind::SwitchOn { switch } => Self::SwitchOn { switch },
+            Kind::SetPriority { switch, priority } => Self::SetPriority { switch, priority },
+            Kind::ResetPriority { switch } => Self::ResetPriority { switch },
+            Kind::SetCost { a, b, cost } => Self::SetCost { a, b, cost },
+            Kind::ResetCost { a, b } => Self::ResetCost { a, b },
+            Kind::CutVxlan { switch } => Self::CutVxlan { switch },
+            Kind::RestoreVxlan { switch } => Self::RestoreVxlan { switch },
             Kind::ServerStop { node, port } => Self::ServerStop { node, port },
             Kind::ServerStart { node } => Self::ServerStart { node },
         }

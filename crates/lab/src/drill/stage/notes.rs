@@ -1,0 +1,115 @@
+//! What a drill writes down besides figures: the spanning tree as it is, and which servers each director reaches.
+
+use relevo_api::types::HealthState;
+
+use super::{Stage, Stop};
+use crate::{LabStatus, PortState};
+
+impl Stage<'_> {
+    /// Writes down a sentence.
+    pub fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    /// What was written down so far.
+    pub fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Writes down the spanning tree of the asked network: its root, and which ports are blocked. `when`: as in `before`.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn note_tree(&mut self, when: &str) -> Result<(), Stop> {
+        let tree = tree(&self.status()?, &self.facts.network);
+        self.note(format!("{when}: {tree}"));
+        Ok(())
+    }
+
+    /// Writes down which servers of the asked pool each director sees up.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn note_reached(&mut self, when: &str) -> Result<(), Stop> {
+        let status = self.status()?;
+        let mut parts = Vec::new();
+        for director in &self.facts.directors {
+            let up = reached(&status, director, &self.facts.pool.name);
+            let list = if up.is_empty() { "no server".to_owned() } else { up.join(", ") };
+            parts.push(format!("{director} reaches {list}"));
+        }
+        let text = format!("{when}: {}", parts.join("; "));
+        self.note(text);
+        Ok(())
+    }
+}
+
+/// The servers of a pool that a director sees up.
+pub(in crate::drill) fn reached(status: &LabStatus, director: &str, pool: &str) -> Vec<String> {
+    let pool = status.node(director).and_then(|node| node.api.as_ref()?.pool(pool));
+    let servers = pool.map(|pool| pool.servers.as_slice()).unwrap_or_default();
+    let up = servers.iter().filter(|server| server.health == HealthState::Up);
+    up.map(|server| server.name.to_string()).collect()
+}
+
+/// As in `root swout2; blocked: swout1 towards vswout1`.
+fn tree(status: &LabStatus, network: &str) -> String {
+    let switches = || status.switches.iter().filter(|switch| switch.network == network && switch.on);
+    let roots: Vec<&str> =
+        switches().filter(|switch| switch.root).map(|switch| switch.name.as_str()).collect();
+    let mut closed = Vec::new();
+    for switch in switches() {
+        for port in switch.ports.iter().filter(|port| status.switch(&port.name).is_some()) {
+            let word = match port.state {
+                PortState::Blocking => "",
+                PortState::Listening => " (listening)",
+                PortState::Learning => " (learning)",
+                PortState::Disabled | PortState::Forwarding | PortState::Unknown => continue,
+            };
+            closed.push(format!("{} towards {}{word}", switch.name, port.name));
+        }
+    }
+    let roots = if roots.is_empty() { "unknown".to_owned() } else { roots.join(" and ") };
+    let closed = if closed.is_empty() { "nothing".to_owned() } else { closed.join(", ") };
+    format!("root {roots}; blocked: {closed}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PortStatus, SwitchStatus};
+
+    #[test]
+    fn a_tree_is_its_root_and_what_it_blocks() {
+        let switch = |name: &str, root: bool, ports: &[(&str, PortState)]| SwitchStatus {
+            name: name.to_owned(),
+            network: "public".to_owned(),
+            on: true,
+            stp: true,
+            root,
+            ports: ports
+                .iter()
+                .map(|(name, state)| PortStatus { name: (*name).to_owned(), state: *state })
+                .collect(),
+        };
+        let status = LabStatus {
+            name: "s4".to_owned(),
+            keeper: 1,
+            rootless: false,
+            url: None,
+            nodes: Vec::new(),
+            switches: vec![
+                switch("left", false, &[("root", PortState::Forwarding), ("far", PortState::Blocking)]),
+                switch("root", true, &[("left", PortState::Forwarding), ("far", PortState::Learning)]),
+                switch("far", false, &[("machine", PortState::Blocking)]),
+            ],
+            links: Vec::new(),
+            resets: Vec::new(),
+        };
+        assert_eq!(
+            tree(&status, "public"),
+            "root root; blocked: left towards far, root towards far (learning)"
+        );
+        assert_eq!(tree(&status, "other"), "root unknown; blocked: nothing");
+    }
+}
