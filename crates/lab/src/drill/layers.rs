@@ -21,9 +21,10 @@ const DEAR: u16 = 1000;
 /// The port at which the gateway's drill asks.
 const PORT: u16 = 8088;
 
-/// The tree is calculated anew: ports listen and learn before they pass traffic again.
+/// The tree is calculated anew: ports listen and learn before they pass traffic again. Directors that do not hear each other
+/// meanwhile both take the address, so the time with two holders is not limited.
 pub(super) fn tree_limits(_facts: &Facts) -> Limits {
-    Limits { gap_ms: Some(12_000), two_holders_ms: Some(0), ..Limits::default() }
+    Limits { gap_ms: Some(12_000), ..Limits::default() }
 }
 
 /// The servers on this side answer. What was under way to the other side is given up by the checks' and the client's clocks.
