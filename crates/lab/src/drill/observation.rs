@@ -58,13 +58,12 @@ impl Observation {
     ///
     /// # Errors
     /// A process cannot be started.
-    pub fn start(lab: &Lab, program: &Path, facts: &Facts, rate: u32) -> Result<Self, LabError> {
     pub fn start(
         lab: &Lab,
         program: &Path,
         facts: &Facts,
-        asker: &str,
-        target: SocketAddr,
+        (asker, target): (&str, SocketAddr),
+        rate: u32,
     ) -> Result<Self, LabError> {
         let mut observation = Self { seen: Arc::default(), eyes: Vec::new() };
         let program = program.to_string_lossy();
@@ -79,7 +78,6 @@ impl Observation {
         argv.extend(words(&["--keepalive", &KEPT.to_string()]));
         let (interval_ms, at_once) = pace(rate);
         argv.extend(words(&["--interval-ms", &interval_ms.to_string(), "--at-once", &at_once.to_string()]));
-        observation.open(lab, client, &argv, |seen, event| seen.probes.push(event))?;
         observation.open(lab, asker, &argv, |seen, event| seen.probes.push(event))?;
         Ok(observation)
     }

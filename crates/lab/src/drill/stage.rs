@@ -128,7 +128,6 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// It does not answer.
     pub fn observe(&mut self) -> Result<(), Stop> {
-        self.observation = Some(Observation::start(self.lab, self.program, &self.facts, self.rate)?);
         let (asker, target) = match &self.visitor {
             Some(visitor) => (visitor.from.clone(), visitor.target),
             None => (
@@ -136,7 +135,8 @@ impl<'a> Stage<'a> {
                 self.facts.target,
             ),
         };
-        self.observation = Some(Observation::start(self.lab, self.program, &self.facts, &asker, target)?);
+        self.observation =
+            Some(Observation::start(self.lab, self.program, &self.facts, (&asker, target), self.rate)?);
         let began = clock::now();
         let what = format!("the service at {target} did not answer before the fault");
         self.wait_seen(STEADY_WITHIN, &what, |seen| seen.answers_since(began) >= STEADY_ANSWERS)?;
