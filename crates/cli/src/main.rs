@@ -54,6 +54,8 @@ enum Command {
     Server(commands::server::Args),
     Reload(commands::reload::Args),
     Upgrade(commands::upgrade::Args),
+    /// Make the bridges, tunnels, bonds and VLANs that the cluster file wants on this machine.
+    Net(commands::net::Args),
     /// Build the whole cluster out of network namespaces on this machine.
     Lab(commands::lab::Args),
     /// Rehearse a failure and report what a client noticed.
@@ -82,6 +84,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Reload(args) => commands::reload::run(args, json),
         Command::Upgrade(args) => commands::upgrade::run(args, json),
         Command::Server(args) => commands::server::run(args, json),
+        Command::Net(args) => commands::net::run(args, json),
         Command::Lab(args) => commands::lab::run(args, json),
         Command::Drill(args) => commands::drill::run(args, json),
         Command::Demo(args) => commands::demo::run(args, json),

@@ -11,6 +11,7 @@
 //! | [`arp`] | packet sockets, gratuitous ARP |
 //! | [`conflict`] | packet sockets, ARP probes and what others say |
 //! | [`nft`] | the program `nft`: one transaction each |
+//! | [`layer2`] | rtnetlink: bridges, VXLANs, bonds, VLANs and macvlans, wanted, planned, made and read back |
 //! | [`gateway`], [`firewall`] | texts for it, and nothing else |
 //! | [`conntrack`] | `ctnetlink`: connections that shall be forgotten |
 //! | [`forwarding`] | `net.ipv4.conf.*.forwarding` |
@@ -26,6 +27,7 @@ mod error;
 pub mod firewall;
 pub mod forwarding;
 pub mod gateway;
+pub mod layer2;
 pub mod link;
 pub mod monitor;
 pub mod nft;

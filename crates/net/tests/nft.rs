@@ -20,7 +20,7 @@ fn lab_rules_come_and_go_as_a_whole() {
     alone(|| {
         let nft = Nft::new();
         assert_eq!(nft.list_table("inet", "relevo-test").unwrap(), None);
-        let rules = "table inet relevo-test { set seen { type ipv4_addr; elements = { 10.0.0.1 } } }\n";
+        let rules = "table inet relevo-test { set seen { type ipv4_addr; elements = { 10.0.0.1 }; }; }\n";
         nft.check(rules).unwrap();
         assert_eq!(nft.list_table("inet", "relevo-test").unwrap(), None, "a check changes nothing");
         nft.run(rules).unwrap();

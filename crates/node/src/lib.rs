@@ -20,6 +20,7 @@ pub mod file;
 mod folder;
 mod gateway;
 pub mod incidents;
+pub mod layer2;
 pub mod logging;
 mod notify;
 mod ownership;

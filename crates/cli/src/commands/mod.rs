@@ -12,6 +12,7 @@ pub(crate) mod incidents;
 pub(crate) mod key;
 pub(crate) mod lab;
 pub(crate) mod man;
+pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod ownership;

@@ -280,7 +280,7 @@ fn bridge(
             format_duration(hello),
             format_duration(forward)
         );
-        findings.error(
+        findings.lint(
             &span,
             message,
             "they must be so that 2 * (hello_time + 1s) <= max_age <= 2 * (forward_delay - 1s)",

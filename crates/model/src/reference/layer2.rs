@@ -89,7 +89,7 @@ pub(crate) const BRIDGE: Table = Table {
         Key::duration("max_age", 6 * SECOND, 40 * SECOND, "Time after which a silent root is gone.")
             .or("\"20s\""),
     ],
-    after: "The times fit together: `2 * (hello_time + 1s) <= max_age <= 2 * (forward_delay - 1s)`.",
+    after: "The times fit together where `2 * (hello_time + 1s) <= max_age <= 2 * (forward_delay - 1s)`; others get a warning.",
 };
 
 /// A VXLAN.

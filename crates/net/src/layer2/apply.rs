@@ -45,8 +45,10 @@ pub fn apply(socket: &mut Socket, steps: &[Step]) -> Result<(), Error> {
 fn one(socket: &mut Socket, step: &Step) -> std::io::Result<()> {
     match step {
         Step::Remove { name } => {
-            let message = link(name)?;
-            match socket.request(RouteNetlinkMessage::DelLink(message), 0) {
+            // What lies on an interface that goes goes with it.
+            let removed =
+                link(name).and_then(|message| socket.request(RouteNetlinkMessage::DelLink(message), 0));
+            match removed {
                 Err(error) if is_gone(&error) => Ok(()),
                 other => other,
             }
@@ -81,7 +83,10 @@ fn one(socket: &mut Socket, step: &Step) -> std::io::Result<()> {
         Step::Cost { name, cost } => {
             let data = InfoPortData::BridgePort(vec![InfoBridgePort::Cost(*cost)]);
             let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(data)];
-            set(socket, name, LinkAttribute::LinkInfo(info))
+            // A new link that is there already: RTM_SETLINK passes over what is a port's.
+            let mut message = link(name)?;
+            message.attributes.push(LinkAttribute::LinkInfo(info));
+            socket.request(RouteNetlinkMessage::NewLink(message), 0)
         }
         Step::Peer { name, ip, add } => peer(socket, name, *ip, *add),
         Step::Unaddress { name, net } => {
@@ -174,10 +179,8 @@ fn address(name: &str, net: IpNet) -> std::io::Result<AddressMessage> {
     let mut message = AddressMessage::default();
     message.header.index = index(name)?;
     message.header.prefix_len = net.prefix_len();
-    message.header.family =
-        if net.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    message.attributes =
-        vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
+    message.header.family = if net.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
     if let IpNet::V4(net) = net
         && net.prefix_len() < 31
     {
@@ -197,10 +200,8 @@ fn peer(socket: &mut Socket, name: &str, ip: IpAddr, add: bool) -> std::io::Resu
         IpAddr::V4(ip) => NeighbourAddress::Inet(ip),
         IpAddr::V6(ip) => NeighbourAddress::Inet6(ip),
     };
-    message.attributes = vec![
-        NeighbourAttribute::LinkLayerAddress(vec![0; 6]),
-        NeighbourAttribute::Destination(destination),
-    ];
+    message.attributes =
+        vec![NeighbourAttribute::LinkLayerAddress(vec![0; 6]), NeighbourAttribute::Destination(destination)];
     if add {
         return socket.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_APPEND);
     }

@@ -270,6 +270,11 @@ fn other_end(message: &NeighbourMessage) -> Option<IpAddr> {
             ip = Some(IpAddr::V4(*address));
         } else if let NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) = attribute {
             ip = Some(IpAddr::V6(*address));
+        } else if let NeighbourAttribute::Destination(NeighbourAddress::Other(bytes)) = attribute {
+            // The message is of the family of bridges, and does not tell that of the address.
+            let v4 = <[u8; 4]>::try_from(bytes.as_slice()).map(IpAddr::from);
+            let v6 = <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from);
+            ip = v4.or(v6).ok();
         }
     }
     ip.filter(|_| is_any)

@@ -169,7 +169,8 @@ pub fn plan(observed: &Observed, wanted: &Wanted) -> Plan {
         }
         if matches!(device.kind, Kind::Other { .. }) {
             let what = device.kind.word();
-            plan.problems.push(format!("{name} is there and is a {what}: rename it, or give ours another name"));
+            plan.problems
+                .push(format!("{name} is there and is a {what}: rename it, or give ours another name"));
             continue;
         }
         plan.steps.push(Step::Remove { name: name.clone() });
@@ -183,6 +184,7 @@ pub fn plan(observed: &Observed, wanted: &Wanted) -> Plan {
     }
     make(&mut plan, &left, wanted);
     join(&mut plan, &left, wanted);
+    prefer(&mut plan, &left, wanted);
     tune(&mut plan, &left, wanted);
     address(&mut plan, &left, wanted);
     finish(&mut plan, &left, wanted);
@@ -208,10 +210,9 @@ fn fits(is: &Kind, shall: &Kind) -> bool {
             is_id == id && local_fits && is_group == group && over_fits && is_port == port
         }
         (Kind::Vlan { id: is_id, over: is_over }, Kind::Vlan { id, over }) => is_id == id && is_over == over,
-        (
-            Kind::Macvlan { mode: is_mode, over: is_over, mac: is_mac },
-            Kind::Macvlan { mode, over, mac },
-        ) => is_mode == mode && is_over == over && (mac.is_none() || is_mac == mac),
+        (Kind::Macvlan { mode: is_mode, over: is_over, mac: is_mac }, Kind::Macvlan { mode, over, mac }) => {
+            is_mode == mode && is_over == over && (mac.is_none() || is_mac == mac)
+        }
         (_, _) => false,
     }
 }
@@ -304,7 +305,17 @@ fn join(plan: &mut Plan, left: &Observed, wanted: &Wanted) {
             plan.cuts.push(format!("{name} passes nothing for {seconds} s while it listens and learns"));
         }
         for net in &wish.addresses {
-            plan.cuts.push(format!("{net} stays on {name}, where nobody reaches it once it is a port of {to}"));
+            plan.cuts
+                .push(format!("{net} stays on {name}, where nobody reaches it once it is a port of {to}"));
+        }
+    }
+}
+
+/// The port that a new bond prefers can be named only once it is one.
+fn prefer(plan: &mut Plan, left: &Observed, wanted: &Wanted) {
+    for (name, wish) in wishes(wanted).filter(|(name, _)| !left.contains_key(*name)) {
+        if let Kind::Bond { primary: Some(_), .. } = &wish.kind {
+            plan.steps.push(Step::Change { name: name.clone(), what: wish.kind.clone() });
         }
     }
 }
@@ -329,8 +340,9 @@ fn tune(plan: &mut Plan, left: &Observed, wanted: &Wanted) {
 }
 
 fn address(plan: &mut Plan, left: &Observed, wanted: &Wanted) {
-    let comes: BTreeMap<IpAddr, &String> =
-        wishes(wanted).flat_map(|(name, wish)| wish.addresses.iter().map(move |net| (net.addr(), name))).collect();
+    let comes: BTreeMap<IpAddr, &String> = wishes(wanted)
+        .flat_map(|(name, wish)| wish.addresses.iter().map(move |net| (net.addr(), name)))
+        .collect();
     let of = |name: &str| left.get(name).map(|device| device.addresses.clone()).unwrap_or_default();
     for (name, wish) in wishes(wanted) {
         for net in of(name).difference(&wish.addresses) {
@@ -357,12 +369,13 @@ fn finish(plan: &mut Plan, left: &Observed, wanted: &Wanted) {
         }
     }
     for (name, wish) in wishes(wanted) {
-        let gone = |device: &Device| !plan.steps.iter().any(|step| {
+        let gone = |device: &Device| {
+            !plan.steps.iter().any(|step| {
             matches!(step, Step::Unaddress { name: own, .. } if own == name && !device.routes.is_empty())
-        });
+        })
+        };
         let present = left.get(name).filter(|device| gone(device)).map(|device| device.routes.clone());
-        let missing: Vec<Route> =
-            wish.routes.difference(&present.unwrap_or_default()).cloned().collect();
+        let missing: Vec<Route> = wish.routes.difference(&present.unwrap_or_default()).cloned().collect();
         plan.steps.extend(missing.into_iter().map(|route| Step::Route { name: name.clone(), route }));
     }
 }
@@ -474,7 +487,8 @@ over = "public"
         bridge.kind = wanted.devices.iter().find(|(name, _)| name == "br0").unwrap().1.clone().unwrap().kind;
         now.insert("br0".to_owned(), bridge);
         let eth0 = now.get_mut("eth0").unwrap();
-        (eth0.controller, eth0.addresses, eth0.routes) = (Some("br0".to_owned()), BTreeSet::new(), BTreeSet::new());
+        (eth0.controller, eth0.addresses, eth0.routes) =
+            (Some("br0".to_owned()), BTreeSet::new(), BTreeSet::new());
         insta::assert_snapshot!(shown(&plan(&now, &back)));
     }
 

@@ -61,10 +61,9 @@ pub fn wanted(cluster: &ClusterFile, node: &Node, observed: &Observed) -> Wanted
         };
         devices.push(((*port).to_owned(), Some(wish)));
     }
-    devices.extend(in_order(&own).into_iter().filter_map(|name| {
-        let wish = wishes.remove(name)?;
-        Some((name.to_owned(), Some(wish)))
-    }));
+    for name in in_order(&wishes, &own) {
+        devices.extend(wishes.remove(name.as_str()).map(|wish| (name, Some(wish))));
+    }
     Wanted { devices }
 }
 
@@ -86,7 +85,8 @@ fn wish(
     // Routes go along with an address that moves here from one of the ports.
     let moves = |net: &IpNet| addresses.iter().any(|wanted| wanted.addr() == net.addr());
     let from = interface.ports().iter().filter_map(|port| observed.get(port));
-    let routes = from.filter(|device| device.addresses.iter().any(moves)).flat_map(|device| device.routes.clone());
+    let routes =
+        from.filter(|device| device.addresses.iter().any(moves)).flat_map(|device| device.routes.clone());
     let routes = routes.collect();
     Wish {
         kind: kind(cluster, node, interface, observed),
@@ -188,33 +188,36 @@ fn over(cluster: &ClusterFile, node: &Node, vxlan: &VxlanDevice, observed: &Obse
     };
     let address = node.address_on(network)?;
     cluster.network(network)?;
-    let carries = |device: &super::Device| {
-        device.addresses.iter().any(|net| net.addr() == IpAddr::V4(address.ip))
-    };
+    let carries =
+        |device: &super::Device| device.addresses.iter().any(|net| net.addr() == IpAddr::V4(address.ip));
     let found = observed.iter().find(|(_, device)| carries(device)).map(|(name, _)| name.clone());
     address.interface.clone().or(found)
 }
 
-/// Names in the order in which they can be made.
-fn in_order<'a>(own: &[&'a Interface]) -> Vec<&'a str> {
-    let mut order: Vec<&str> = Vec::new();
-    let mut left: Vec<&Interface> = own.to_vec();
+/// Names in the order in which they can be made: what lies under another one first.
+fn in_order(wishes: &BTreeMap<&str, Wish>, own: &[&Interface]) -> Vec<String> {
+    let below = |name: &str| match wishes.get(name).map(|wish| &wish.kind) {
+        Some(Kind::Vlan { over, .. } | Kind::Macvlan { over, .. }) => Some(over.clone()),
+        Some(Kind::Vxlan { over, .. }) => over.clone(),
+        Some(Kind::Bridge { .. } | Kind::Bond { .. } | Kind::Other { .. }) | None => None,
+    };
+    let mut order: Vec<String> = Vec::new();
+    let mut left: Vec<&str> = own.iter().map(|interface| interface.name.as_str()).collect();
     while !left.is_empty() {
         let count = left.len();
-        left.retain(|interface| {
-            let waits = own.iter().any(|other| {
-                let name = other.name.as_str();
-                let is_below = interface.over() == Some(name);
-                is_below && other.name != interface.name && !order.contains(&name)
+        let waiting = left.clone();
+        left.retain(|name| {
+            let waits = below(name).is_some_and(|over| {
+                over != *name && waiting.contains(&over.as_str()) && !order.contains(&over)
             });
             if !waits {
-                order.push(&interface.name);
+                order.push((*name).to_owned());
             }
             waits
         });
         if left.len() == count {
             // The reader refuses circles.
-            order.extend(left.iter().map(|interface| interface.name.as_str()));
+            order.extend(left.iter().map(|name| (*name).to_owned()));
             break;
         }
     }

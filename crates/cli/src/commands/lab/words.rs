@@ -225,6 +225,7 @@ mod tests {
             url: None,
             nodes: vec![director("lb1", first), director("lb2", second)],
             switches: Vec::new(),
+            resets: Vec::new(),
             links: Vec::new(),
         };
         let active =
