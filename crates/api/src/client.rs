@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::socket::LONGEST_PATH;
-use crate::types::{Changed, Problem, Reloaded, SetServer, Status, Switched, Switchover, Upgraded};
+use crate::types::{
+    Changed, LeaseStatus, Problem, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+};
 
 /// Time for an answer that needs no waiting.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -102,6 +104,14 @@ impl Client {
     /// When it does not answer in time.
     pub fn status(&self) -> Result<Status, ClientError> {
         self.call(Method::GET, "/v1/status", None::<&()>, DEADLINE)
+    }
+
+    /// The addresses that DHCP gave, as far as the node knows.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn leases(&self) -> Result<Vec<LeaseStatus>, ClientError> {
+        self.call(Method::GET, "/v1/leases", None::<&()>, DEADLINE)
     }
 
     /// Moves a group of addresses; returns when it has moved.

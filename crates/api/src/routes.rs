@@ -27,6 +27,7 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/groups/{group}/switchover", post(switchover))
         .route("/v1/servers/{server}", post(set_server))
+        .route("/v1/leases", get(leases))
         .route("/v1/reload", post(reload))
         .route("/v1/upgrade", post(upgrade))
         .fallback(no_such_route)
@@ -65,6 +66,10 @@ async fn set_server(
     answer(move || control.set_server(&server, wish)).await
 }
 
+async fn leases(State(control): State<Arc<dyn Control>>) -> Response {
+    answer(move || Ok::<_, Refusal>(control.leases())).await
+}
+
 async fn reload(State(control): State<Arc<dyn Control>>) -> Response {
     answer(move || control.reload()).await
 }
@@ -75,7 +80,7 @@ async fn upgrade(State(control): State<Arc<dyn Control>>) -> Response {
 
 async fn no_such_route(request: Request) -> Response {
     let text = format!(
-        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, POST /v1/reload and POST /v1/upgrade",
+        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, GET /v1/leases, POST /v1/reload and POST /v1/upgrade",
         request.uri().path()
     );
     problem(StatusCode::NOT_FOUND, text)

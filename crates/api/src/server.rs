@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::routes::router;
 use crate::socket::ControlSocket;
-use crate::types::{Changed, Reloaded, SetServer, Status, Switched, Switchover, Upgraded};
+use crate::types::{Changed, LeaseStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded};
 
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 64;
@@ -49,6 +49,11 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// When there is no such server or it cannot be kept.
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal>;
+
+    /// The addresses that DHCP gave, as far as this node knows.
+    fn leases(&self) -> Vec<LeaseStatus> {
+        Vec::new()
+    }
 
     /// Reads the cluster file again and follows it.
     ///

@@ -383,3 +383,34 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
 }
+
+/// What is with an address that DHCP gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseKind {
+    /// A machine has it.
+    Bound,
+    /// Somebody who was not asked uses it; it is left alone for a while.
+    Declined,
+    /// The lease has ended; the machine gets the same address if it asks again.
+    Ended,
+}
+
+/// An address that DHCP gave, `GET /v1/leases`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// The network.
+    pub network: NetworkName,
+    /// The address.
+    pub ip: std::net::Ipv4Addr,
+    /// The hardware address that has or had it.
+    pub mac: String,
+    /// What the machine is called; empty: it has no name.
+    pub name: String,
+    /// What is with it.
+    pub kind: LeaseKind,
+    /// When that ends, or ended.
+    pub until: u64,
+    /// Whether the cluster file gives it to this machine.
+    pub fixed: bool,
+}

@@ -52,6 +52,7 @@ enum Command {
     Incidents(commands::incidents::Args),
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
+    Leases(commands::leases::Args),
     Reload(commands::reload::Args),
     Upgrade(commands::upgrade::Args),
     /// Make the bridges, tunnels, bonds and VLANs that the cluster file wants on this machine.
@@ -81,6 +82,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Status(args) => commands::status::run(args, json),
         Command::Incidents(args) => commands::incidents::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
+        Command::Leases(args) => commands::leases::run(args, json),
         Command::Reload(args) => commands::reload::run(args, json),
         Command::Upgrade(args) => commands::upgrade::run(args, json),
         Command::Server(args) => commands::server::run(args, json),

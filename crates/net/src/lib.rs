@@ -10,6 +10,7 @@
 //! | [`vrrp_socket`] | raw IPv4 sockets of protocol 112 |
 //! | [`arp`] | packet sockets, gratuitous ARP |
 //! | [`conflict`] | packet sockets, ARP probes and what others say |
+//! | [`dhcp_socket`] | UDP sockets of port 67 on one interface |
 //! | [`nft`] | the program `nft`: one transaction each |
 //! | [`layer2`] | rtnetlink: bridges, VXLANs, bonds, VLANs and macvlans, wanted, planned, made and read back |
 //! | [`gateway`], [`firewall`] | texts for it, and nothing else |
@@ -23,6 +24,7 @@ pub mod arp;
 pub mod clock;
 pub mod conflict;
 pub mod conntrack;
+pub mod dhcp_socket;
 mod error;
 pub mod firewall;
 pub mod forwarding;

@@ -8,12 +8,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, 
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    Changed, GroupState, GroupStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status, Switched,
-    Switchover, Upgraded,
+    Changed, GroupState, GroupStatus, LeaseStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status,
+    Switched, Switchover, Upgraded,
 };
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, GroupName, NodeName};
 
+use crate::dhcp::Dhcp;
 use crate::director::{Director, SwitchoverError};
 use crate::duty::Duties;
 use crate::gateway::Rules;
@@ -47,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) truth: Mutex<Option<Truth>>,
     /// What goes with the groups that are active here.
     pub(crate) duties: Duties,
+    /// Addresses for machines on networks.
+    pub(crate) dhcp: Dhcp,
     /// The rules that stand in the kernel.
     pub(crate) rules: Arc<Rules>,
     pub(crate) balancer: RwLock<Balancer>,
@@ -108,6 +111,10 @@ impl Control for Node {
 
     fn set_server(&self, server: &str, wish: SetServer) -> Result<Changed, Refusal> {
         self.wish(server, &wish)
+    }
+
+    fn leases(&self) -> Vec<LeaseStatus> {
+        self.dhcp.leases()
     }
 
     fn reload(&self) -> Result<Reloaded, Refusal> {

@@ -13,6 +13,7 @@
 mod acme;
 mod changes;
 mod control;
+mod dhcp;
 pub mod director;
 mod duty;
 pub mod explain;

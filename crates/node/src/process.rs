@@ -19,6 +19,7 @@ use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 
 use crate::acme::{self, Orderer};
 use crate::control::{Balancer, Node, listed};
+use crate::dhcp::Dhcp;
 use crate::director::{self, Director, Prepared};
 use crate::duty::{Duties, Leaving};
 use crate::file::FileError;
@@ -164,6 +165,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         let peers = node.peers.get_or_init(|| peers);
         let truth = Truth::start(&node, peers);
         *node.truth() = Some(truth.map_err(PeersError::Thread)?);
+        node.dhcp.connect(peers).map_err(|source| RunError::System { what: "DHCP", source })?;
     }
     let former = voice.as_ref().map(|voice| voice.pid);
     if let Some(voice) = voice {
@@ -384,7 +386,9 @@ fn start(
         let _ = balancer.set_weight(Some(&pool), &server, Some(weight));
     }
     let rules = Arc::new(Rules::new(&name, state.folder()));
-    let duties = Duties::start(vec![Box::new(Forgetting::new(Arc::clone(&rules)))])
+    let dhcp = Dhcp::start(&cluster, &name, state.folder())
+        .map_err(|source| RunError::System { what: "DHCP", source })?;
+    let duties = Duties::start(vec![Box::new(Forgetting::new(Arc::clone(&rules))), dhcp.duty()])
         .map_err(|source| RunError::System { what: "the duties of a director", source })?;
     let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),
@@ -398,6 +402,7 @@ fn start(
         peers: OnceLock::new(),
         truth: Mutex::new(None),
         duties,
+        dhcp,
         rules: Arc::clone(&rules),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),

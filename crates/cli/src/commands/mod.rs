@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod incidents;
 pub(crate) mod key;
 pub(crate) mod lab;
+pub(crate) mod leases;
 pub(crate) mod man;
 pub(crate) mod net;
 pub(crate) mod node;

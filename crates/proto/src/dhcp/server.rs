@@ -121,6 +121,13 @@ impl Server {
         self.settings = settings;
     }
 
+    /// Takes leases that are on disk, and may be newer.
+    pub fn restore<'a>(&mut self, leases: impl Iterator<Item = &'a Lease>) {
+        for lease in leases {
+            self.table.insert(lease.clone());
+        }
+    }
+
     /// All leases.
     pub fn table(&self) -> &Table {
         &self.table
