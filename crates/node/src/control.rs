@@ -16,6 +16,7 @@ use relevo_model::{ClusterFile, GroupName, NodeName};
 
 use crate::dhcp::Dhcp;
 use crate::director::{Director, SwitchoverError};
+use crate::dns::Dns;
 use crate::duty::Duties;
 use crate::gateway::Rules;
 use crate::ownership::Truth;
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) duties: Duties,
     /// Addresses for machines on networks.
     pub(crate) dhcp: Dhcp,
+    /// Names for machines on networks.
+    pub(crate) dns: Dns,
     /// The rules that stand in the kernel.
     pub(crate) rules: Arc<Rules>,
     pub(crate) balancer: RwLock<Balancer>,

@@ -15,6 +15,7 @@ mod changes;
 mod control;
 mod dhcp;
 pub mod director;
+mod dns;
 mod duty;
 pub mod explain;
 pub mod file;

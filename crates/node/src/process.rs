@@ -21,6 +21,7 @@ use crate::acme::{self, Orderer};
 use crate::control::{Balancer, Node, listed};
 use crate::dhcp::Dhcp;
 use crate::director::{self, Director, Prepared};
+use crate::dns::Dns;
 use crate::duty::{Duties, Leaving};
 use crate::file::FileError;
 use crate::folder::{Folder, FolderError};
@@ -257,6 +258,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         }
         drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
+        node.dhcp.stop();
+        node.dns.stop();
         finish(&node, options.upgrade_grace, sender, &events)?;
         tracing::info!("stopped; another process goes on");
         return Ok(());
@@ -287,6 +290,8 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         }
     }
     server.stop();
+    node.dhcp.stop();
+    node.dns.stop();
     // It has the node, and the node has it.
     drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
     let mut state = node.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -402,6 +407,7 @@ fn start(
         peers: OnceLock::new(),
         truth: Mutex::new(None),
         duties,
+        dns: Dns::new(dhcp.names()),
         dhcp,
         rules: Arc::clone(&rules),
         balancer: RwLock::new(Balancer::Running(balancer)),
@@ -411,6 +417,7 @@ fn start(
         itself: Weak::clone(itself),
     });
     node.serve_stats(&cluster, remains.stats)?;
+    node.dns.follow(&cluster).map_err(|source| RunError::System { what: "DNS", source })?;
     // Last: of all that can fail it alone changes something that outlives the process.
     rules.stand(&cluster, is_heir)?;
     Ok((node, director))

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod coding;
 pub mod dhcp;
 pub mod flows;
+pub mod dns;
 pub mod head;
 pub mod health;
 pub mod hello;

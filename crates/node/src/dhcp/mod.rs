@@ -94,7 +94,6 @@ impl Dhcp {
     }
 
     /// The names and addresses of all who have a lease.
-    #[allow(dead_code, reason = "DNS comes next")]
     pub(crate) fn names(&self) -> Arc<Names> {
         Arc::clone(&self.names)
     }
