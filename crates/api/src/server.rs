@@ -236,6 +236,8 @@ mod tests {
                 services: Vec::new(),
                 pools: Vec::new(),
                 paths: Vec::new(),
+                dhcp: Vec::new(),
+                dns: None,
             }
         }
 

@@ -33,6 +33,12 @@ pub struct Status {
     /// The ways to the other directors; empty without a channel between them.
     #[serde(default)]
     pub paths: Vec<PathStatus>,
+    /// The networks on which machines get addresses from the directors.
+    #[serde(default)]
+    pub dhcp: Vec<DhcpStatus>,
+    /// The answers about names; `None`: the cluster file has no `[dns]`.
+    #[serde(default)]
+    pub dns: Option<DnsStatus>,
 }
 
 impl Status {
@@ -413,4 +419,36 @@ pub struct LeaseStatus {
     pub until: u64,
     /// Whether the cluster file gives it to this machine.
     pub fixed: bool,
+}
+
+/// DHCP on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpStatus {
+    /// The network.
+    pub network: NetworkName,
+    /// Whether this director answers clients now.
+    pub answering: bool,
+    /// Addresses that machines have.
+    pub bound: usize,
+    /// Addresses for whoever asks.
+    pub room: usize,
+}
+
+/// DNS of this node. Counts are since its process started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsStatus {
+    /// Where it answers.
+    pub listen: Vec<IpAddr>,
+    /// Questions.
+    pub asked: u64,
+    /// Answered from the cluster file and leases.
+    pub own: u64,
+    /// Answered with what others said before.
+    pub cached: u64,
+    /// Asked elsewhere.
+    pub forwarded: u64,
+    /// Asked elsewhere, and nobody answered.
+    pub failed: u64,
+    /// Not answered: not allowed, too many, or no DNS.
+    pub dropped: u64,
 }

@@ -36,6 +36,8 @@ impl Control for Fake {
             services: Vec::new(),
             pools: Vec::new(),
             paths: Vec::new(),
+            dhcp: Vec::new(),
+            dns: None,
         }
     }
 

@@ -235,6 +235,8 @@ mod tests {
             services: Vec::new(),
             pools: Vec::new(),
             paths: Vec::new(),
+            dhcp: Vec::new(),
+            dns: None,
         })
     }
 

@@ -88,6 +88,8 @@ impl Control for Node {
             groups: self.groups(),
             services,
             pools,
+            dhcp: self.dhcp.status(),
+            dns: self.dns.status(),
             paths: self.truth().as_ref().map_or_else(Vec::new, Truth::paths),
         }
     }

@@ -65,12 +65,17 @@ impl Node {
         self.serve_stats(&cluster, Vec::new()).map_err(|error| Refusal::Conflict(in_full(&error)))?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).folder().to_owned();
         acme::show_kept(&engine.acme(), &cluster, &state);
-        let applied = match self.rules.follow(&cluster) {
+        let named = self.dns.follow(&cluster).map_err(|error| in_full(&error));
+        let applied = match named.and_then(|()| self.rules.follow(&cluster).map_err(|error| in_full(&error)))
+        {
             Ok(()) => engine.apply(&cluster).map_err(|error| in_full(&error)),
-            Err(error) => Err(in_full(&error)),
+            Err(error) => Err(error),
         };
         if let Err(error) = applied {
             // All of it, or nothing.
+            if let Err(error) = self.dns.follow(&before.cluster) {
+                tracing::error!("{}", in_full(&error));
+            }
             if let Err(error) = self.rules.follow(&before.cluster) {
                 tracing::error!("{}", in_full(&error));
             }

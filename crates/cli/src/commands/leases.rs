@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use relevo_api::types::LeaseKind;
+use relevo_api::types::{LeaseKind, Status};
 
 use crate::commands::ask;
 use crate::failure::Failure;
@@ -55,6 +55,35 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
             vec![cell(&lease.network), cell(lease.ip), cell(&lease.mac), cell(name), kind, cell(until)]
         })
         .collect();
-    print!("{}", printer::table(0, &["network", "address", "hardware", "name", "lease", ""], &rows));
+    let titles = ["NETWORK", "ADDRESS", "HARDWARE", "NAME", "LEASE", ""];
+    anstream::print!("{}", printer::table(0, &titles, &rows));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `relevo status` says of DHCP and DNS; empty without both.
+pub(super) fn words(status: &Status) -> String {
+    let mut text = String::new();
+    for dhcp in &status.dhcp {
+        let here = if dhcp.answering { "this director answers" } else { "this director waits" };
+        text.push_str(&format!(
+            "\nDHCP on {}: {here}, {} in use, room for {}\n",
+            dhcp.network,
+            printer::count(dhcp.bound, "lease"),
+            dhcp.room
+        ));
+    }
+    if let Some(dns) = &status.dns {
+        let listen: Vec<String> = dns.listen.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            "\nDNS on {}: {} questions, {} of them from the cluster, {} remembered, {} asked elsewhere ({} without answer), {} dropped\n",
+            listen.join(", "),
+            dns.asked,
+            dns.own,
+            dns.cached,
+            dns.forwarded,
+            dns.failed,
+            dns.dropped
+        ));
+    }
+    text
 }

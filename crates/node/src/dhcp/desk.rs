@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use relevo_api::types::{LeaseKind, LeaseStatus};
+use relevo_api::types::{DhcpStatus, LeaseKind, LeaseStatus};
 use relevo_model::cluster::Dhcp;
 use relevo_model::{ClusterFile, NetworkName, NodeName, Time};
 use relevo_net::dhcp_socket::DhcpSocket;
@@ -147,6 +147,9 @@ impl Desk {
             Event::List(answer) => {
                 let _ = answer.send(self.list(now));
             }
+            Event::Status(answer) => {
+                let _ = answer.send(self.networks.values().map(|network| network.status(now)).collect());
+            }
             Event::Stop => return false,
         }
         true
@@ -254,6 +257,16 @@ impl Desk {
 }
 
 impl Network {
+    fn status(&self, now: Time) -> DhcpStatus {
+        let now_s = now.as_nanos() / 1_000_000_000;
+        DhcpStatus {
+            network: self.dhcp.network.clone(),
+            answering: self.line.is_some() && self.server.is_answering(now),
+            bound: self.server.table().iter().filter(|lease| lease.is_bound(now_s)).count(),
+            room: self.server.room(),
+        }
+    }
+
     /// Does what the server says, until it says nothing more. Leases go to the disk together.
     fn work(&mut self, now: Time, names: &Names, peers: Option<&Peers>) {
         loop {

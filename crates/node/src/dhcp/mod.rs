@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use relevo_api::types::LeaseStatus;
+use relevo_api::types::{DhcpStatus, LeaseStatus};
 use relevo_model::{ClusterFile, GroupName, NetworkName, NodeName};
 
 use crate::duty::{Duty, Leaving};
@@ -44,6 +44,7 @@ enum Event {
     Leave(GroupName, Leaving, Sender<()>),
     Follow(Arc<ClusterFile>),
     List(Sender<Vec<LeaseStatus>>),
+    Status(Sender<Vec<DhcpStatus>>),
     Stop,
 }
 
@@ -103,6 +104,13 @@ impl Dhcp {
         let (to, list) = channel();
         let _ = self.events.send(Event::List(to));
         list.recv_timeout(PATIENCE).unwrap_or_default()
+    }
+
+    /// Each network with DHCP. Empty as well when the thread is busy for long.
+    pub(crate) fn status(&self) -> Vec<DhcpStatus> {
+        let (to, status) = channel();
+        let _ = self.events.send(Event::Status(to));
+        status.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
     /// Ends the thread and closes the sockets.

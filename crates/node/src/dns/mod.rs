@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use relevo_api::types::DnsStatus;
 use relevo_model::ClusterFile;
 use relevo_proto::dns::{Desk, Figures};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -101,14 +102,12 @@ impl Dns {
         Ok(())
     }
 
-    /// Counts since the start; `None`: there is no DNS.
-    pub(crate) fn figures(&self) -> Option<Figures> {
-        lock(&self.shared.desk).as_ref().map(Desk::figures)
-    }
-
-    /// Where it listens.
-    pub(crate) fn listens(&self) -> Vec<IpAddr> {
-        lock(&self.listens).clone()
+    /// What it does; `None`: there is no DNS.
+    pub(crate) fn status(&self) -> Option<DnsStatus> {
+        let figures = lock(&self.shared.desk).as_ref().map(Desk::figures)?;
+        let Figures { asked, own, cached, forwarded, failed, dropped, .. } = figures;
+        let listen = lock(&self.listens).clone();
+        Some(DnsStatus { listen, asked, own, cached, forwarded, failed, dropped })
     }
 
     /// Closes all sockets.

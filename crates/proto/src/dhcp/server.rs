@@ -138,6 +138,13 @@ impl Server {
         self.active && self.share.is_settled(now)
     }
 
+    /// How many addresses there are for whoever asks.
+    pub fn room(&self) -> usize {
+        let Some((first, last)) = self.settings.dhcp.range else { return 0 };
+        let taken = self.settings.reserved.range(first..=last).count();
+        (last.to_bits() - first.to_bits() + 1) as usize - taken
+    }
+
     /// Takes what happened.
     pub fn handle_input(&mut self, now: Time, input: Input<'_>) {
         match input {

@@ -202,6 +202,8 @@ mod tests {
             services: Vec::new(),
             pools: Vec::new(),
             paths: Vec::new(),
+            dhcp: Vec::new(),
+            dns: None,
         };
         NodeStatus {
             name: name.to_owned(),
