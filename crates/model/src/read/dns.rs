@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::fields::Fields;
 use super::findings::Findings;
@@ -14,7 +14,7 @@ use super::nodes::Nodes;
 use super::suggest;
 use super::texts::{opened, pairs, several};
 use super::tree::Item;
-use crate::cluster::{Dns, DnsListen, DnsRecord, DnsTarget};
+use crate::cluster::{Dns, DnsListen, DnsRecord, DnsTarget, NodeAddress};
 use crate::reference;
 
 /// How long others may remember an answer when the file says nothing.
@@ -84,7 +84,7 @@ pub(super) fn read(
     let allow = match fields.find("allow") {
         Some(item) => {
             let items = several(findings, item, 64);
-            items.iter().filter_map(|item| allowed(findings, item, networks)).collect()
+            items.iter().flat_map(|item| allowed(findings, item, networks)).collect()
         }
         None => nets,
     };
@@ -127,7 +127,7 @@ fn upstream(findings: &mut Findings<'_>, item: &Item<'_>, groups: &Groups) -> Op
         findings.value(&item.span, format!("nobody answers at {at}"), "write the address of one name server");
         return None;
     }
-    if let Some(own) = groups.addresses.iter().find(|address| IpAddr::from(address.ip) == at.ip()) {
+    if let Some(own) = groups.addresses.iter().find(|address| address.ip == at.ip()) {
         let message = format!("address `{}` is the cluster's own: it would ask itself", own.name);
         findings.error(&item.span, message, "write the address of another name server");
         return None;
@@ -135,23 +135,27 @@ fn upstream(findings: &mut Findings<'_>, item: &Item<'_>, groups: &Groups) -> Op
     Some(at)
 }
 
-fn allowed(findings: &mut Findings<'_>, item: &Item<'_>, networks: &Networks) -> Option<IpNet> {
-    let text = item.text(findings, "\"lan\"")?;
+fn allowed(findings: &mut Findings<'_>, item: &Item<'_>, networks: &Networks) -> Vec<IpNet> {
+    let Some(text) = item.text(findings, "\"lan\"") else { return Vec::new() };
     if let Ok(net) = text.parse::<IpNet>() {
         if net.prefix_len() == 0 {
             let message = "everybody could ask, and use the answers to flood others";
             findings.value(&item.span, message, "name the networks whose machines may ask");
-            return None;
+            return Vec::new();
         }
-        return Some(net.trunc());
+        return vec![net.trunc()];
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Some(IpNet::from(ip));
+        return vec![IpNet::from(ip)];
     }
     if !networks.names.resolve(findings, text, &item.span) {
-        return None;
+        return Vec::new();
     }
-    networks.find(text).map(|network| network.subnet).map(|subnet: Ipv4Net| subnet.into())
+    let found = networks.find(text).into_iter();
+    found
+        .flat_map(|network| [Some(network.subnet.into()), network.subnet6.map(IpNet::from)])
+        .flatten()
+        .collect()
 }
 
 fn records(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes, groups: &Groups) -> Vec<DnsRecord> {
@@ -180,9 +184,9 @@ fn records(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes, groups: 
             if let Ok(ip) = text.parse::<IpAddr>() {
                 ips.push(ip);
             } else if let Some(address) = groups.addresses.iter().find(|one| one.name.as_str() == text) {
-                ips.push(address.ip.into());
+                ips.push(address.ip);
             } else if let Some(node) = nodes.find(text) {
-                ips.extend(node.addresses.iter().map(|address| IpAddr::from(address.ip)));
+                ips.extend(node.addresses.iter().flat_map(NodeAddress::all));
             } else if text.contains('.') && is_domain(text.strip_suffix('.').unwrap_or(text)) {
                 alias =
                     Some((text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase(), item.span.clone()));

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use relevo_model::ClusterFile;
-use relevo_model::cluster::Dhcp;
+use relevo_model::cluster::{Dhcp, NodeAddress};
 use twox_hash::XxHash64;
 
 /// What a server has to know.
@@ -30,11 +30,8 @@ impl Settings {
         let subnet = cluster.network(&dhcp.network)?.subnet;
         let group = cluster.group(&dhcp.group)?;
         group.priority_of(node)?;
-        let nodes = cluster
-            .nodes
-            .iter()
-            .flat_map(|node| node.addresses.iter().map(|address| IpAddr::from(address.ip)));
-        let addresses = cluster.addresses.iter().map(|address| IpAddr::from(address.ip));
+        let nodes = cluster.nodes.iter().flat_map(|node| node.addresses.iter().flat_map(NodeAddress::all));
+        let addresses = cluster.addresses.iter().map(|address| address.ip);
         let clients = cluster.lab.clients.iter().map(|client| IpAddr::from(client.ip));
         let host = cluster.lab.host.iter().map(|host| IpAddr::from(host.ip));
         let hosts = dhcp.hosts.iter().map(|host| IpAddr::from(host.ip));

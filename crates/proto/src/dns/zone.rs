@@ -7,7 +7,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use ipnet::IpNet;
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Dns, DnsTarget, Mode};
+use relevo_model::cluster::{Dns, DnsTarget, Mode, Network, NodeAddress};
 
 /// Most names that stand for one another in a row.
 const MOST_ALIASES: usize = 8;
@@ -75,7 +75,7 @@ impl Zone {
             names: BTreeMap::new(),
             above: BTreeSet::new(),
             reverse: BTreeMap::new(),
-            nets: cluster.networks.iter().map(|network| IpNet::from(network.subnet)).collect(),
+            nets: cluster.networks.iter().flat_map(nets_of).collect(),
             server: dns.domain.clone(),
         };
         zone.records(dns);
@@ -122,15 +122,18 @@ impl Zone {
 
     fn machines(&mut self, cluster: &ClusterFile) {
         for node in &cluster.nodes {
-            let ips: Vec<IpAddr> = node.addresses.iter().map(|address| IpAddr::from(address.ip)).collect();
+            let ips: Vec<IpAddr> = node.addresses.iter().flat_map(NodeAddress::all).collect();
             self.put(self.below(&node.name), ips);
-            for address in &node.addresses {
-                let name = self.below(&format!("{}.{}", node.name, address.network));
-                self.put(name, vec![IpAddr::from(address.ip)]);
+            for network in &cluster.networks {
+                let there = node.addresses.iter().filter(|address| address.network == network.name);
+                let ips: Vec<IpAddr> = there.flat_map(NodeAddress::all).collect();
+                if !ips.is_empty() {
+                    self.put(self.below(&format!("{}.{}", node.name, network.name)), ips);
+                }
             }
         }
         for address in &cluster.addresses {
-            self.put(self.below(&address.name), vec![IpAddr::from(address.ip)]);
+            self.put(self.below(&address.name), vec![address.ip]);
         }
         for host in cluster.dhcp.iter().flat_map(|dhcp| &dhcp.hosts) {
             self.put(self.below(&host.name), vec![host.ip.into()]);
@@ -140,8 +143,7 @@ impl Zone {
     fn services(&mut self, cluster: &ClusterFile) {
         for service in &cluster.services {
             let own = self.below(&service.name);
-            let ips: Vec<IpAddr> =
-                service.listen.iter().map(|listen| IpAddr::from(listen.at.ip().to_owned())).collect();
+            let ips: Vec<IpAddr> = service.listen.iter().map(|listen| listen.at.ip()).collect();
             let ips: Vec<IpAddr> =
                 ips.into_iter().filter(|ip| !ip.is_unspecified() && !ip.is_loopback()).collect();
             if !ips.is_empty() && self.names.get(&own).is_none_or(|entry| entry.ips.is_empty()) {
@@ -163,7 +165,7 @@ impl Zone {
         for pool in &cluster.pools {
             let name = format!("_servers._tcp.{}", self.below(&pool.name));
             for server in &pool.servers {
-                let ip = IpAddr::from(server.at.ip().to_owned());
+                let ip = server.at.ip();
                 let Some(target) = self.reverse.get(&ip).cloned() else { continue };
                 self.names.entry(name.clone()).or_default().services.push((server.at.port(), target));
             }
@@ -339,6 +341,11 @@ impl Zone {
     fn record(&self, owner: &Name, data: RData) -> Record {
         Record::from_rdata(owner.clone(), self.ttl, data)
     }
+}
+
+/// The subnets of a network.
+fn nets_of(network: &Network) -> impl Iterator<Item = IpNet> + use<> {
+    std::iter::once(network.subnet.into()).chain(network.subnet6.map(IpNet::from))
 }
 
 /// A name in lower case without a dot at its end.
