@@ -1,21 +1,22 @@
 //! Any bytes as a VRRP packet, and any story of packets and times into a group.
 //!
-//! The first byte chooses: bit 0 the version (0: 3, 1: 2), bit 1 preemption. The rest is a list of steps: one byte for the
+//! The first byte chooses: bit 0 the version (0: 3, 1: 2), bit 1 preemption, bit 2 unicast, bit 3 its strictness, bit 4 signatures. The rest is a list of steps: one byte for the
 //! kind, then what it needs. A packet's checksum is put right for one kind of step, so that the mutator gets past it.
 
 #![no_main]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use relevo_model::Time;
-use relevo_model::cluster::VrrpVersion;
-use relevo_proto::vrrp::{Advert, CLAIM, Group, Input, Output, Peer, RouterSettings, Settings};
+use relevo_model::cluster::{Announce, HmacMode, Unicast, VrrpVersion};
+use relevo_proto::vrrp::sign::{Key, Signing};
+use relevo_proto::vrrp::{Advert, CLAIM, Envelope, Group, Input, Output, Peer, RouterSettings, Settings};
 
-const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const VIRTUAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254));
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, rest)) = bytes.split_first() else { return };
@@ -25,6 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     decode(version, rest);
     decode(version, &right_checksum(version, rest));
+    decode6(rest);
+    let _ = relevo_proto::vrrp::sign::keys(&String::from_utf8_lossy(rest));
     let peers = vec![Peer { source: PEER, priority: 100 }];
     let router =
         |vrid| RouterSettings { vrid, source: OWN, addresses: vec![VIRTUAL], peers: peers.clone() };
@@ -37,6 +40,9 @@ fuzz_target!(|bytes: &[u8]| {
         preempt_delay: Duration::from_millis(500),
         version,
         password: None,
+        unicast: (choice & 4 != 0).then_some(Unicast { ttl: 255, min_ttl: 255, check_source: choice & 8 != 0 }),
+        signing: (choice & 16 != 0).then(signing),
+        announce: Announce::default(),
     };
     play(settings, rest);
 });
@@ -48,6 +54,19 @@ fn decode(version: VrrpVersion, bytes: &[u8]) {
         assert_eq!(Advert::decode(version, PEER, &again), Ok(advert));
         assert_eq!(again.len(), bytes.len());
     }
+}
+
+/// Any bytes of an IPv6 router.
+fn decode6(bytes: &[u8]) {
+    let source = "fe80::1".parse().unwrap();
+    if let Ok(advert) = Advert::decode(VrrpVersion::V3, source, bytes) {
+        assert_eq!(Advert::decode(VrrpVersion::V3, source, &advert.encode(source)), Ok(advert));
+    }
+}
+
+fn signing() -> Signing {
+    let keys = vec![Key { id: 1, secret: vec![7; 32] }];
+    Signing { keys, mode: HmacMode::Permissive, wall: Duration::from_secs(1_700_000_000) }
 }
 
 fn play(settings: Settings, mut steps: &[u8]) {
@@ -88,15 +107,16 @@ fn play(settings: Settings, mut steps: &[u8]) {
                     addresses: vec![VIRTUAL],
                     password: None,
                 };
-                let source = Ipv4Addr::new(10, 0, 0, taken.get(1).copied().unwrap_or(0));
+                let source = IpAddr::from([10, 0, 0, taken.get(1).copied().unwrap_or(0)]);
                 let ttl = if taken.get(2) == Some(&0) { 1 } else { 255 };
                 let bytes = advert.encode(source);
-                group.handle_input(now, Input::Packet { router, source, ttl, bytes: &bytes });
+                let envelope = Envelope { ttl, ..Envelope::multicast(source) };
+                group.handle_input(now, Input::Packet { router, envelope, bytes: &bytes });
             }
-            3 => group.handle_input(now, Input::Packet { router, source: PEER, ttl: 255, bytes: taken }),
+            3 => group.handle_input(now, Input::Packet { router, envelope: Envelope::multicast(PEER), bytes: taken }),
             4 => {
                 let bytes = right_checksum(settings.version, taken);
-                group.handle_input(now, Input::Packet { router, source: PEER, ttl: 255, bytes: &bytes });
+                group.handle_input(now, Input::Packet { router, envelope: Envelope::multicast(PEER), bytes: &bytes });
             }
             5 => group.handle_input(now, if kind & 8 == 0 { Input::Claim } else { Input::Resign }),
             6 => group.handle_input(now, Input::Link { router: usize::from(first >> 1), up: first & 1 == 1 }),
@@ -109,9 +129,12 @@ fn play(settings: Settings, mut steps: &[u8]) {
 fn drain(group: &mut Group, settings: &Settings, holding: &mut bool) {
     while let Some(output) = group.poll_output() {
         match output {
-            Output::Send { router, bytes } => {
-                let sent = Advert::decode(settings.version, settings.routers[router].source, &bytes);
-                let priority = sent.expect("what it sends can be read").priority;
+            Output::Send { router, to, bytes } => {
+                let source = settings.routers[router].source;
+                let sent = Advert::decode_from(settings.version, source, to, &bytes);
+                let (advert, trailer) = sent.expect("what it sends can be read");
+                assert_eq!(trailer.is_some(), settings.signing.is_some());
+                let priority = advert.priority;
                 assert!(*holding || priority == 0 || priority == CLAIM, "sent {priority} without holding");
             }
             Output::Hold { .. } => *holding = true,
@@ -131,7 +154,7 @@ fn right_checksum(version: VrrpVersion, packet: &[u8]) -> Vec<u8> {
     bytes[6..8].fill(0);
     let mut all = Vec::new();
     if version == VrrpVersion::V3 {
-        all.extend(PEER.octets());
+        all.extend([10, 0, 0, 1]);
         all.extend([224, 0, 0, 18, 0, 112]);
         all.extend((bytes.len() as u16).to_be_bytes());
     }

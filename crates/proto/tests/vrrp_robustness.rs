@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use relevo_model::Time;
-use relevo_model::cluster::VrrpVersion;
-use relevo_proto::vrrp::{Advert, CLAIM, Group, Input, Output, Peer, RouterSettings, Settings};
+use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_proto::vrrp::{Advert, CLAIM, Envelope, Group, Input, Output, Peer, RouterSettings, Settings};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -55,13 +55,25 @@ fn settings(version: VrrpVersion, preempt: bool) -> Settings {
     let routers = (0..2)
         .map(|router| RouterSettings {
             vrid: 1,
-            source: source(router, 2),
-            addresses: vec![source(router, 254)],
-            peers: vec![Peer { source: source(router, 1), priority: 100 }],
+            source: source(router, 2).into(),
+            addresses: vec![source(router, 254).into()],
+            peers: vec![Peer { source: source(router, 1).into(), priority: 100 }],
         })
         .collect();
     let preempt_delay = Duration::from_millis(500);
-    Settings { routers, priority: 100, healthy: 110, advert, preempt, preempt_delay, version, password: None }
+    Settings {
+        routers,
+        priority: 100,
+        healthy: 110,
+        advert,
+        preempt,
+        preempt_delay,
+        version,
+        password: None,
+        unicast: None,
+        signing: None,
+        announce: Announce::default(),
+    }
 }
 
 fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -85,7 +97,11 @@ fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Noise { router, ttl, bytes } => {
                 group.handle_input(
                     now,
-                    Input::Packet { router, source: source(router, 1), ttl, bytes: &bytes },
+                    Input::Packet {
+                        router,
+                        envelope: Envelope { ttl, ..Envelope::multicast(source(router, 1).into()) },
+                        bytes: &bytes,
+                    },
                 );
             }
             Step::Advert { router, host, priority, interval_cs } => {
@@ -104,7 +120,10 @@ fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 };
                 let source = source(router, host);
                 let bytes = advert.encode(source);
-                group.handle_input(now, Input::Packet { router, source, ttl: 255, bytes: &bytes });
+                group.handle_input(
+                    now,
+                    Input::Packet { router, envelope: Envelope::multicast(source.into()), bytes: &bytes },
+                );
             }
             Step::Link { router, up } => group.handle_input(now, Input::Link { router, up }),
             Step::Priority(priority) => group.handle_input(now, Input::Priority(priority)),
@@ -117,7 +136,7 @@ fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
         while let Some(output) = group.poll_output() {
             prop_assert!(!finished, "{output:?} after Finished");
             match output {
-                Output::Send { router, bytes } => {
+                Output::Send { router, bytes, .. } => {
                     sent += 1;
                     let advert = Advert::decode(settings.version, settings.routers[router].source, &bytes);
                     let priority = advert.expect("what it sends can be read").priority;

@@ -17,7 +17,8 @@ pub mod check;
 pub mod faults;
 pub mod health;
 pub mod node;
-pub mod world;
+pub mod wire;
+mod world;
 
 pub use check::Violation;
 pub use world::{Mutant, Run, run, trace};

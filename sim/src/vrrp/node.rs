@@ -1,7 +1,7 @@
 //! A node: a clock with its own rate, a process that can be paused or killed, and the kernel's leases.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
@@ -29,7 +29,9 @@ pub struct Packet {
     /// The router (network) that it came in on.
     pub net: usize,
     /// Its source.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
+    /// Where it went.
+    pub destination: IpAddr,
     /// The message.
     pub bytes: Vec<u8>,
 }

@@ -1,7 +1,7 @@
-//! VRRP: who holds the virtual addresses (RFC 9568 version 3, RFC 3768 version 2, IPv4).
+//! VRRP: who holds the virtual addresses (RFC 9568 version 3, IPv4 and IPv6; RFC 3768 version 2).
 //!
 //! A [`Group`] is a set of VRRP routers, one on each network of a group of addresses, that change state
-//! together: all active or none.
+//! and for each family there, that change state together: all active or none.
 //!
 //! ```text
 //!            all links up            all Active_Down timers ran out, or Claim
@@ -39,7 +39,7 @@
 //! Each entry ends with [`Group::check_invariants`]. The simulator (`sim/`) plays three of these in trouble, the fuzz
 //! target `vrrp_packet` plays any bytes.
 //!
-//! Not here: sockets, addresses on interfaces, ARP, IPv6, address owners (priority 255), virtual MAC
+//! Not here: sockets, addresses on interfaces, ARP and neighbour discovery, address owners (priority 255), virtual MAC
 //! addresses, Accept_Mode (the addresses are always answered).
 
 pub mod announce;
@@ -47,6 +47,7 @@ mod group;
 pub mod lease;
 pub mod packet;
 mod router;
+pub mod sign;
 pub mod timer;
 mod words;
 
@@ -54,5 +55,5 @@ mod words;
 mod tests;
 
 pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed, Told};
-pub use packet::{Advert, DropReason};
+pub use packet::{Advert, DropReason, Envelope};
 pub use words::{Input, Output, Peer, RouterSettings, Settings, State, Status};

@@ -7,28 +7,33 @@
 //! +--------+--------+--------+--------+
 //! |rsvd,interval_cs | checksum        |    version 2 (RFC 3768): authentication type, interval_s
 //! +-----------------+-----------------+
-//! | IPv4 address 1 .. count           |    version 2: 8 bytes of authentication data follow
+//! | address 1 .. count, 4 or 16 bytes |    version 2: 8 bytes of authentication data follow
 //! +-----------------------------------+
 //! ```
 //!
+//! Version 2 is of IPv4 only. Behind the message there may be a signature: see [`super::sign`].
+//!
 //! Checks are as strict as keepalived's, and where RFC 9568 leaves a choice (section 7.1: the receiver MAY verify
 //! the addresses) this decoder does what keepalived does: the list of addresses must be the same set as ours, in any
-//! order, or the packet is dropped. Trailing bytes are dropped too. The checksum of version 3 is over the IPv4
-//! pseudo-header to 224.0.0.18 and the message; forms without it (old keepalived modes) are not accepted.
+//! order, or the packet is dropped. Packets with trailing bytes are dropped too. The checksum of version 3 is over a pseudo-header
+//! and the message. In IPv4, RFC 9568 section 5.2.8 has none, but RFC 5798 and keepalived have one: we send it with, and take both.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use relevo_model::cluster::VrrpVersion;
+use relevo_model::cluster::{Family, HmacMode, Unicast, VrrpVersion};
 
+use super::sign::{self, Key, Signing, TRAILER};
 use super::timer;
 
 /// The IPv4 multicast group of VRRP (RFC 9568 section 5.1.1.2).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// The IPv6 multicast group of VRRP (RFC 9568 section 5.1.2.2).
+pub const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// The IP protocol number of VRRP (RFC 9568 section 5.1.1.4).
 pub const PROTOCOL: u8 = 112;
-/// The TTL that every packet has and must have (RFC 9568 section 5.1.1.3).
+/// The TTL (IPv6: hop limit) that every packet to a group has and must have (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
 pub const TTL: u8 = 255;
 
 const HEADER: usize = 8;
@@ -49,7 +54,7 @@ pub struct Advert {
     /// Time between adverts: hundredths of a second up to 40.95 s (version 3), whole seconds up to 255 s (version 2).
     pub interval: Duration,
     /// The virtual addresses; 1 to 255.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Text password, version 2 only, padded with zeros.
     pub password: Option<[u8; 8]>,
 }
@@ -57,8 +62,15 @@ pub struct Advert {
 /// Why a packet was not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
-    /// TTL is not 255: it did not come from this network.
-    Ttl(u8),
+    /// The TTL is too small: it did not come from this network, or too many routers were passed.
+    Ttl {
+        /// What it is.
+        got: u8,
+        /// What it must be at least.
+        least: u8,
+    },
+    /// Unicast: the sender is none of the group's directors.
+    Stranger,
     /// The source is our own address: a loop, or another machine with our address.
     OwnSource,
     /// Shorter than a header.
@@ -88,12 +100,28 @@ pub enum DropReason {
     AuthType(u8),
     /// Version 2: the password is not ours.
     Password,
+    /// It is not signed, and must be.
+    Unsigned,
+    /// It is signed, and this group has no keys.
+    Signed,
+    /// Its signature is of another kind.
+    Trailer,
+    /// It is signed with a key that we do not have.
+    KeyId(u8),
+    /// The signature is wrong.
+    Signature,
+    /// It was signed by a clock that differs from ours by so many seconds.
+    Clock(i32),
+    /// It was heard before.
+    Replay,
 }
 
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ttl(ttl) => write!(f, "TTL is {ttl}, must be 255"),
+            Self::Ttl { got, least: 255 } => write!(f, "TTL is {got}, must be 255"),
+            Self::Ttl { got, least } => write!(f, "TTL is {got}, must be at least {least}"),
+            Self::Stranger => write!(f, "comes from a machine that is no director of this group"),
             Self::OwnSource => write!(f, "comes from our own address"),
             Self::TooShort(got) => write!(f, "{got} bytes are too short for a VRRP header"),
             Self::Version(version) => write!(f, "VRRP version {version} is not the one spoken here"),
@@ -106,6 +134,20 @@ impl fmt::Display for DropReason {
             Self::Addresses => write!(f, "its virtual addresses are not ours"),
             Self::AuthType(kind) => write!(f, "authentication type {kind} is not ours"),
             Self::Password => write!(f, "wrong password"),
+            Self::Unsigned => {
+                write!(f, "is not signed, and this group has `hmac` (keepalived before 2.4 cannot sign)")
+            }
+            Self::Signed => write!(f, "is signed, and this group has no `hmac`"),
+            Self::Trailer => write!(f, "its signature is of a kind that is not known here"),
+            Self::KeyId(id) => write!(f, "is signed with key {id}, which is not in our key file"),
+            Self::Signature => {
+                write!(f, "wrong signature: its key is another one, or it was changed on the way")
+            }
+            Self::Clock(seconds) if *seconds < 0 => {
+                write!(f, "was signed by a clock {} s behind ours, or long ago", seconds.unsigned_abs())
+            }
+            Self::Clock(seconds) => write!(f, "was signed by a clock {seconds} s ahead of ours"),
+            Self::Replay => write!(f, "was heard before: somebody repeats it"),
         }
     }
 }
@@ -118,25 +160,61 @@ pub struct Expect<'a> {
     /// Our virtual router id.
     pub vrid: u8,
     /// Our own address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Our virtual addresses, in any order.
-    pub addresses: &'a [Ipv4Addr],
+    pub addresses: &'a [IpAddr],
     /// Our interval (compared in version 2).
     pub interval: Duration,
     /// Our password (compared in version 2).
     pub password: Option<[u8; 8]>,
+    /// How it must come if not to the multicast group.
+    pub unicast: Option<Unicast>,
+    /// Our keys.
+    pub signing: Option<&'a Signing>,
+}
+
+/// The IP header of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// TTL, in IPv6 the hop limit.
+    pub ttl: u8,
+}
+
+impl Envelope {
+    /// From a source on the network to all its routers.
+    pub fn multicast(source: IpAddr) -> Self {
+        Self { source, destination: group_of(source), ttl: TTL }
+    }
+}
+
+/// The multicast group of an address's family.
+pub const fn group_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => IpAddr::V4(GROUP),
+        IpAddr::V6(_) => IpAddr::V6(GROUP6),
+    }
 }
 
 impl Advert {
-    /// Writes the message; `source` goes into the checksum of version 3.
+    /// Writes the message for the multicast group; `source` goes into the checksum of version 3.
     ///
     /// The interval is cut to what the wire can say ([`timer::on_the_wire`]); addresses beyond 255 are left out.
-    pub fn encode(&self, source: Ipv4Addr) -> Vec<u8> {
+    pub fn encode(&self, source: impl Into<IpAddr>) -> Vec<u8> {
+        let source = source.into();
+        self.encode_to(source, group_of(source), None)
+    }
+
+    /// Writes the message for a destination, signed at a time if there is a key.
+    pub fn encode_to(&self, source: IpAddr, destination: IpAddr, key: Option<(&Key, u64)>) -> Vec<u8> {
         let interval = timer::on_the_wire(self.version, self.interval);
         let addresses = &self.addresses[..self.addresses.len().min(255)];
         let count = u8::try_from(addresses.len()).unwrap_or(u8::MAX);
-        let mut bytes = Vec::with_capacity(HEADER + 4 * addresses.len() + AUTH);
-        bytes.push(self.version_number() << 4 | ADVERTISEMENT);
+        let mut bytes = Vec::with_capacity(HEADER + 16 * addresses.len() + AUTH + TRAILER);
+        bytes.push(version_number(self.version) << 4 | ADVERTISEMENT);
         bytes.extend([self.vrid, self.priority, count]);
         match self.version {
             VrrpVersion::V3 => {
@@ -150,21 +228,49 @@ impl Advert {
         }
         bytes.extend([0, 0]);
         for address in addresses {
-            bytes.extend(address.octets());
+            match address {
+                IpAddr::V4(ip) => bytes.extend(ip.octets()),
+                IpAddr::V6(ip) => bytes.extend(ip.octets()),
+            }
         }
         if self.version == VrrpVersion::V2 {
             bytes.extend(self.password.unwrap_or_default());
         }
-        let sum = checksum(self.version, source, &bytes);
+        let length = bytes.len();
+        if let Some((key, sequence)) = key {
+            sign::sign(key, self.version, source, &mut bytes, sequence);
+        }
+        let header = match (self.version, source) {
+            (VrrpVersion::V2, _) => None,
+            (VrrpVersion::V3, IpAddr::V4(_)) if key.is_some() => None,
+            (VrrpVersion::V3, _) => Some((source, destination)),
+        };
+        let covered = if source.is_ipv6() { &bytes[..] } else { &bytes[..length] };
+        let sum = checksum(header, covered);
         bytes[6..8].copy_from_slice(&sum.to_be_bytes());
         bytes
     }
 
-    /// Reads a message as it stands, without comparing it with anything of ours but the version.
+    /// Reads a message to the multicast group as it stands, without comparing it with anything of ours but the version.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn decode(version: VrrpVersion, source: Ipv4Addr, bytes: &[u8]) -> Result<Self, DropReason> {
+    pub fn decode(version: VrrpVersion, source: impl Into<IpAddr>, bytes: &[u8]) -> Result<Self, DropReason> {
+        let source = source.into();
+        let (advert, trailer) = Self::decode_from(version, source, group_of(source), bytes)?;
+        if trailer.is_some() { Err(DropReason::Signed) } else { Ok(advert) }
+    }
+
+    /// Reads a message with its destination, and its signature, which is not looked at.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn decode_from(
+        version: VrrpVersion,
+        source: IpAddr,
+        destination: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(Self, Option<[u8; TRAILER]>), DropReason> {
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(DropReason::TooShort(bytes.len()));
         };
@@ -182,16 +288,30 @@ impl Advert {
         if count == 0 {
             return Err(DropReason::NoAddresses);
         }
-        let want = HEADER + 4 * usize::from(count) + auth;
-        if bytes.len() != want {
-            return Err(DropReason::Length { want, got: bytes.len() });
-        }
+        let size = match Family::of(source) {
+            Family::V4 => 4,
+            Family::V6 => 16,
+        };
+        let want = HEADER + size * usize::from(count) + auth;
+        let trailer = match bytes.len().checked_sub(want) {
+            Some(0) => None,
+            Some(TRAILER) => bytes.last_chunk::<TRAILER>().copied(),
+            Some(_) | None => return Err(DropReason::Length { want, got: bytes.len() }),
+        };
         // Summing up a message with its right checksum gives zero (RFC 1071).
-        if checksum(version, source, bytes) != 0 {
+        let message = &bytes[..want];
+        let is_right = match (version, source) {
+            (VrrpVersion::V2, _) => checksum(None, message) == 0,
+            (VrrpVersion::V3, IpAddr::V4(_)) => {
+                checksum(Some((source, destination)), message) == 0 || checksum(None, message) == 0
+            }
+            (VrrpVersion::V3, IpAddr::V6(_)) => checksum(Some((source, destination)), bytes) == 0,
+        };
+        if !is_right {
             return Err(DropReason::Checksum);
         }
-        let (list, auth_data) = rest.split_at(4 * usize::from(count));
-        let addresses = list.chunks_exact(4).map(|quad| Ipv4Addr::new(quad[0], quad[1], quad[2], quad[3]));
+        let list = &rest[..size * usize::from(count)];
+        let auth_data = &message[HEADER + list.len()..];
         let (interval, password) = match version {
             VrrpVersion::V3 => {
                 // RFC 9568 section 5.2.6: the reserved bits are ignored on reception
@@ -210,24 +330,44 @@ impl Advert {
         if interval.is_zero() {
             return Err(DropReason::Interval(0));
         }
-        Ok(Self { version, vrid, priority, interval, addresses: addresses.collect(), password })
+        let addresses = addresses(list, size);
+        Ok((Self { version, vrid, priority, interval, addresses, password }, trailer))
     }
 
-    /// Reads a received packet and compares it with what we expect (RFC 9568 section 7.1, RFC 3768 section 7.1).
+    /// Reads a received packet and compares it with what we expect (RFC 9568 section 7.1, RFC 3768 section 7.1). With it
+    /// comes the time that it was signed at, if it was.
     ///
     /// # Errors
     /// The first reason not to use it.
-    pub fn receive(expect: &Expect<'_>, source: Ipv4Addr, ttl: u8, bytes: &[u8]) -> Result<Self, DropReason> {
-        if ttl != TTL {
-            return Err(DropReason::Ttl(ttl));
+    pub fn receive(
+        expect: &Expect<'_>,
+        envelope: Envelope,
+        bytes: &[u8],
+    ) -> Result<(Self, Option<u64>), DropReason> {
+        let Envelope { source, destination, ttl } = envelope;
+        // Before all else: other groups' packets, however they look, are none of our business.
+        if let Some(vrid) = bytes.get(1).copied().filter(|vrid| bytes.len() >= HEADER && *vrid != expect.vrid)
+        {
+            return Err(DropReason::Vrid(vrid));
         }
-        let advert = Self::decode(expect.version, source, bytes)?;
-        if advert.vrid != expect.vrid {
-            return Err(DropReason::Vrid(advert.vrid));
+        let least = expect.unicast.map_or(TTL, |unicast| unicast.min_ttl);
+        if ttl < least {
+            return Err(DropReason::Ttl { got: ttl, least });
         }
+        let (advert, trailer) = Self::decode_from(expect.version, source, destination, bytes)?;
         if source == expect.source {
             return Err(DropReason::OwnSource);
         }
+        let message = &bytes[..bytes.len() - trailer.map_or(0, |trailer| trailer.len())];
+        let signed_at = match (expect.signing, trailer) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(DropReason::Signed),
+            (Some(Signing { keys, .. }), Some(trailer)) => {
+                Some(sign::verify(keys, expect.version, source, message, &trailer)?)
+            }
+            (Some(Signing { mode: HmacMode::Enforce, .. }), None) => return Err(DropReason::Unsigned),
+            (Some(Signing { mode: HmacMode::Permissive | HmacMode::ReceiveOnly, .. }), None) => None,
+        };
         if advert.version == VrrpVersion::V2 {
             match (advert.password, expect.password) {
                 (None, None) => {}
@@ -243,15 +383,26 @@ impl Advert {
         }
         let same = advert.addresses.len() == expect.addresses.len()
             && expect.addresses.iter().all(|address| advert.addresses.contains(address));
-        if same { Ok(advert) } else { Err(DropReason::Addresses) }
+        if same { Ok((advert, signed_at)) } else { Err(DropReason::Addresses) }
     }
+}
 
-    fn version_number(&self) -> u8 {
-        match self.version {
-            VrrpVersion::V2 => 2,
-            VrrpVersion::V3 => 3,
-        }
+/// A version as the wire has it.
+pub(super) const fn version_number(version: VrrpVersion) -> u8 {
+    match version {
+        VrrpVersion::V2 => 2,
+        VrrpVersion::V3 => 3,
     }
+}
+
+fn addresses(list: &[u8], size: usize) -> Vec<IpAddr> {
+    let address = |bytes: &[u8]| -> Option<IpAddr> {
+        match size {
+            4 => bytes.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
+            _ => bytes.first_chunk::<16>().map(|octets| IpAddr::from(*octets)),
+        }
+    };
+    list.chunks_exact(size).filter_map(address).collect()
 }
 
 /// A text password as it stands in a packet: cut to 8 bytes, padded with zeros.
@@ -263,17 +414,21 @@ pub fn password(text: &str) -> [u8; 8] {
     data
 }
 
-/// The Internet checksum (RFC 1071) of the message, in version 3 with the IPv4 pseudo-header (RFC 9568 section 5.2.8).
-fn checksum(version: VrrpVersion, source: Ipv4Addr, message: &[u8]) -> u16 {
+/// The Internet checksum (RFC 1071) of the message, with the pseudo-header from a source to a destination.
+fn checksum(header: Option<(IpAddr, IpAddr)>, message: &[u8]) -> u16 {
     let mut sum = 0_u64;
     let mut add = |bytes: &[u8]| {
         for pair in bytes.chunks(2) {
             sum += u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
         }
     };
-    if version == VrrpVersion::V3 {
-        add(&source.octets());
-        add(&GROUP.octets());
+    if let Some((source, destination)) = header {
+        for ip in [source, destination] {
+            match ip {
+                IpAddr::V4(ip) => add(&ip.octets()),
+                IpAddr::V6(ip) => add(&ip.octets()),
+            }
+        }
         add(&[0, PROTOCOL]);
         add(&u16::try_from(message.len()).unwrap_or(u16::MAX).to_be_bytes());
     }

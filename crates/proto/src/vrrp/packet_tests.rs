@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use VrrpVersion::{V2, V3};
 
-const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
-const VIP2: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 253);
+const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254));
+const VIP2: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 253));
 
 fn advert(version: VrrpVersion) -> Advert {
     let (interval, password) = match version {
@@ -18,7 +18,12 @@ fn advert(version: VrrpVersion) -> Advert {
     Advert { version, vrid: 12, priority: 150, interval, addresses: vec![VIP], password }
 }
 
-fn expect(version: VrrpVersion, addresses: &[Ipv4Addr]) -> Expect<'_> {
+/// A packet to the multicast group.
+fn receive(expect: &Expect<'_>, source: IpAddr, ttl: u8, bytes: &[u8]) -> Result<Advert, DropReason> {
+    Advert::receive(expect, Envelope { ttl, ..Envelope::multicast(source) }, bytes).map(|(advert, _)| advert)
+}
+
+fn expect(version: VrrpVersion, addresses: &[IpAddr]) -> Expect<'_> {
     let advert = advert(version);
     Expect {
         version,
@@ -27,6 +32,8 @@ fn expect(version: VrrpVersion, addresses: &[Ipv4Addr]) -> Expect<'_> {
         addresses,
         interval: advert.interval,
         password: advert.password,
+        unicast: None,
+        signing: None,
     }
 }
 
@@ -65,7 +72,7 @@ fn keepalived_writes_the_same_bytes() {
     .concat();
     for (version, captured) in [(V3, version_3.as_slice()), (V2, version_2.as_slice())] {
         let ours = Advert { addresses: vec![VIP, VIP2], ..advert(version) };
-        let received = Advert::receive(&expect(version, &[VIP2, VIP]), PEER, 255, captured);
+        let received = receive(&expect(version, &[VIP2, VIP]), PEER, 255, captured);
         assert_eq!(received.as_ref(), Ok(&ours), "{version:?}");
         assert_eq!(ours.encode(PEER), captured, "{version:?}");
     }
@@ -75,13 +82,13 @@ fn keepalived_writes_the_same_bytes() {
 fn what_is_good_is_received() {
     for version in [V2, V3] {
         let sent = advert(version);
-        assert_eq!(Advert::receive(&expect(version, &[VIP]), PEER, 255, &sent.encode(PEER)), Ok(sent));
+        assert_eq!(receive(&expect(version, &[VIP]), PEER, 255, &sent.encode(PEER)), Ok(sent));
     }
     let two = Advert { addresses: vec![VIP2, VIP], ..advert(V3) };
-    let received = Advert::receive(&expect(V3, &[VIP, VIP2]), PEER, 255, &two.encode(PEER));
+    let received = receive(&expect(V3, &[VIP, VIP2]), PEER, 255, &two.encode(PEER));
     assert_eq!(received, Ok(two), "the order of addresses does not matter");
     let slow = Advert { interval: Duration::from_millis(40_950), ..advert(V3) };
-    let received = Advert::receive(&expect(V3, &[VIP]), PEER, 255, &slow.encode(PEER));
+    let received = receive(&expect(V3, &[VIP]), PEER, 255, &slow.encode(PEER));
     assert_eq!(received, Ok(slow), "version 3 learns the interval");
 }
 
@@ -97,13 +104,13 @@ fn what_is_wrong_is_dropped_with_its_reason() {
     };
     let fixed = |version: VrrpVersion, mut bytes: Vec<u8>| {
         bytes[6..8].fill(0);
-        let sum = checksum(version, PEER, &bytes);
+        let sum = checksum((version == V3).then_some((PEER, IpAddr::V4(GROUP))), &bytes);
         bytes[6..8].copy_from_slice(&sum.to_be_bytes());
         bytes
     };
     let long = [&good3[..], &[0]].concat();
     for (version, source, ttl, bytes, want) in [
-        (V3, PEER, 254, good3.clone(), DropReason::Ttl(254)),
+        (V3, PEER, 254, good3.clone(), DropReason::Ttl { got: 254, least: 255 }),
         (V3, OURS, 255, advert(V3).encode(OURS), DropReason::OwnSource),
         (V3, PEER, 255, vec![], DropReason::TooShort(0)),
         (V3, PEER, 255, good3[..7].to_vec(), DropReason::TooShort(7)),
@@ -115,7 +122,7 @@ fn what_is_wrong_is_dropped_with_its_reason() {
         (V3, PEER, 255, long, DropReason::Length { want: 12, got: 13 }),
         (V2, PEER, 255, good2[..12].to_vec(), DropReason::Length { want: 20, got: 12 }),
         (V3, PEER, 255, poke(&good3, 2, 151), DropReason::Checksum),
-        (V3, Ipv4Addr::new(10, 0, 0, 2), 255, good3.clone(), DropReason::Checksum),
+        (V3, IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 255, good3.clone(), DropReason::Checksum),
         (V2, PEER, 255, poke(&good2, 19, 1), DropReason::Checksum),
         (V3, PEER, 255, change(Advert { vrid: 13, ..advert(V3) }), DropReason::Vrid(13)),
         (V3, PEER, 255, fixed(V3, poke(&good3, 5, 0)), DropReason::Interval(0)),
@@ -139,11 +146,11 @@ fn what_is_wrong_is_dropped_with_its_reason() {
             DropReason::Password,
         ),
     ] {
-        assert_eq!(Advert::receive(&expect(version, &[VIP]), source, ttl, &bytes), Err(want), "{bytes:02x?}");
+        assert_eq!(receive(&expect(version, &[VIP]), source, ttl, &bytes), Err(want), "{bytes:02x?}");
         assert!(!want.to_string().is_empty());
     }
     let plain = Expect { password: None, ..expect(V2, &[VIP]) };
-    assert_eq!(Advert::receive(&plain, PEER, 255, &good2), Err(DropReason::AuthType(1)));
+    assert_eq!(receive(&plain, PEER, 255, &good2), Err(DropReason::AuthType(1)));
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn reserved_bits_of_version_3_are_ignored() {
     let mut bytes = advert(V3).encode(PEER);
     bytes[4] |= 0xf0;
     bytes[6..8].fill(0);
-    let sum = checksum(V3, PEER, &bytes);
+    let sum = checksum(Some((PEER, IpAddr::V4(GROUP))), &bytes);
     bytes[6..8].copy_from_slice(&sum.to_be_bytes());
     assert_eq!(Advert::decode(V3, PEER, &bytes), Ok(advert(V3)));
 }
@@ -167,7 +174,7 @@ proptest! {
         } else {
             (V2, Duration::from_secs(secs), text)
         };
-        let addresses = addresses.into_iter().map(Ipv4Addr::from).collect();
+        let addresses = addresses.into_iter().map(|ip| IpAddr::V4(ip.into())).collect();
         let advert = Advert { version, vrid, priority, interval, addresses, password };
         let source = Ipv4Addr::from(source);
         prop_assert_eq!(Advert::decode(version, source, &advert.encode(source)), Ok(advert));

@@ -1,11 +1,12 @@
 //! One router of a group: what it heard on its network and when its Active_Down timer runs out.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
 use relevo_model::cluster::VrrpVersion;
 
+use super::sign::Heard;
 use super::timer;
 use super::words::RouterSettings;
 
@@ -15,15 +16,15 @@ pub(super) enum Seen {
     /// Nobody since it began to listen.
     Nobody,
     /// An advert.
-    Active { source: Ipv4Addr, priority: u8, at: Time },
+    Active { source: IpAddr, priority: u8, at: Time },
     /// Priority 0 of the one that was active.
-    Resigned { source: Ipv4Addr },
+    Resigned { source: IpAddr },
 }
 
 /// Another active of the same priority, heard while active.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rival {
-    pub(super) source: Ipv4Addr,
+    pub(super) source: IpAddr,
     pub(super) first: Time,
     pub(super) last: Time,
 }
@@ -43,6 +44,8 @@ pub(super) struct Router {
     pub(super) yielded: bool,
     /// When it last answered a lower advert with an own one.
     pub(super) asserted: Option<Time>,
+    /// Times of signed adverts that were heard.
+    pub(super) heard: Heard,
 }
 
 impl Router {
@@ -56,6 +59,7 @@ impl Router {
             rival: None,
             yielded: false,
             asserted: None,
+            heard: Heard::default(),
         }
     }
 

@@ -1,23 +1,25 @@
 //! What goes into a group and what comes out of it.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::VrrpVersion;
+use relevo_model::cluster::{Announce, Unicast, VrrpVersion};
 
-use super::packet::DropReason;
+use super::packet::{DropReason, Envelope};
+use super::sign::Signing;
 
-/// One VRRP router of a group: its part on one network.
+/// One VRRP router of a group: its part on one network, in IPv4 or IPv6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterSettings {
     /// Virtual router id, 1 to 255.
     pub vrid: u8,
-    /// Own primary address on the network: the source of adverts.
-    pub source: Ipv4Addr,
-    /// The virtual addresses on this network; at least one, at most 255.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Own primary address on the network: the source of adverts. Of IPv6 routers that speak to the multicast group, the
+    /// interface's link-local address; see [`Input::Source`].
+    pub source: IpAddr,
+    /// The virtual addresses on this network, all of the source's family; at least one, at most 255.
+    pub addresses: Vec<IpAddr>,
     /// The group's other directors; may be empty.
     pub peers: Vec<Peer>,
 }
@@ -26,7 +28,7 @@ pub struct RouterSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its primary address there.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Its priority when nothing is wrong there.
     pub priority: u8,
 }
@@ -34,7 +36,7 @@ pub struct Peer {
 /// A group of VRRP routers that move together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// One for each network of the group; at least one. All nodes list the networks in the same order.
+    /// One for each network of the group and each family there; at least one. All nodes list them in the same order.
     pub routers: Vec<RouterSettings>,
     /// 1 to 254; others are cut to that range (255 is for address owners, which this machine never is).
     pub priority: u8,
@@ -52,19 +54,23 @@ pub struct Settings {
     pub version: VrrpVersion,
     /// Text password of version 2 (cut to 8 bytes); ignored in version 3.
     pub password: Option<String>,
+    /// Adverts go to each router's peers; `None`: to the multicast group.
+    pub unicast: Option<Unicast>,
+    /// Adverts are signed.
+    pub signing: Option<Signing>,
+    /// When the addresses are announced.
+    pub announce: Announce,
 }
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
-    /// A packet of IP protocol 112 to 224.0.0.18 came in on a router's network.
+    /// A packet of IP protocol 112 came in on a router's network: to the multicast group, with [`Settings::unicast`] to us.
     Packet {
         /// Index into [`Settings::routers`].
         router: usize,
-        /// Source address of the IP header.
-        source: Ipv4Addr,
-        /// TTL of the IP header.
-        ttl: u8,
+        /// What its IP header says.
+        envelope: Envelope,
         /// The VRRP message, without the IP header.
         bytes: &'a [u8],
     },
@@ -75,6 +81,16 @@ pub enum Input<'a> {
         /// Whether it is usable.
         up: bool,
     },
+    /// A router's own primary address is another one. Before its link is said to be up, for an IPv6 router.
+    Source {
+        /// Index into [`Settings::routers`].
+        router: usize,
+        /// The address.
+        source: IpAddr,
+    },
+    /// The wall clock (since 1970, UTC) at the machine's time zero; with [`Settings::signing`] before each packet, as clocks are
+    /// set now and then.
+    Wall(Duration),
     /// The priority has changed: 1 to 254, others are cut to that range. When active it is advertised at once.
     Priority(u8),
     /// Whether this director knows how well it can serve. Until then it takes the addresses from no living active. True
@@ -107,10 +123,13 @@ pub enum Input<'a> {
 /// lie about who is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this VRRP message from the router's source address to 224.0.0.18 with TTL 255.
+    /// Send this VRRP message from the router's source address, to the multicast group with TTL 255, to a peer with that of
+    /// [`Settings::unicast`].
     Send {
         /// Index into [`Settings::routers`].
         router: usize,
+        /// Where to.
+        to: IpAddr,
         /// The VRRP message, without the IP header.
         bytes: Vec<u8>,
     },
@@ -121,8 +140,8 @@ pub enum Output {
     },
     /// Remove all addresses.
     Release,
-    /// Send a gratuitous ARP for every address. Comes at the takeover, after 250 ms, 500 ms, 1 s and 2.5 s, then every
-    /// 10 s; and anew when another active was heard.
+    /// Send a gratuitous ARP, or an unsolicited neighbour advertisement, for every address. Comes at the takeover and then
+    /// as [`Settings::announce`] says; and anew when another active was heard.
     Announce,
     /// The state changed. From Active to Active: a Resign came to nothing.
     Changed {
@@ -138,7 +157,7 @@ pub enum Output {
         /// Index into [`Settings::routers`].
         router: usize,
         /// Source address of the IP header.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Why.
         reason: DropReason,
     },
@@ -181,7 +200,7 @@ pub struct Status {
     pub reason: String,
     /// Source address of the active router on the first network: own when active, the last heard one when backup
     /// (`None` if none was heard since it began to listen or the last one resigned).
-    pub active: Option<Ipv4Addr>,
+    pub active: Option<IpAddr>,
     /// The priority that adverts carry: the own one as the trackers say, or that of a claim.
     pub priority: u8,
     /// State changes since the start.

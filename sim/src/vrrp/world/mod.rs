@@ -3,17 +3,18 @@
 mod trouble;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::VrrpVersion;
-use relevo_proto::vrrp::{Group, Input, Output, Peer, RouterSettings, Settings, announce, lease};
+use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_proto::vrrp::{Envelope, Group, Input, Output, Peer, RouterSettings, Settings, lease};
 
 use super::check::{Bounds, Check, Violation};
 use super::faults::{self, Fault};
 use super::health;
 use super::node::{Node, Packet, Process};
+use super::wire;
 use crate::random::Random;
 
 const NODES: usize = 3;
@@ -111,7 +112,9 @@ impl World {
     fn new(seed: u64, mutant: Mutant, tracing: bool) -> Self {
         let mut random = Random::new(seed);
         let nets = random.pick(&[1, 2]);
-        let settings = draw_settings(&mut random, nets);
+        let mut settings = draw_settings(&mut random, nets);
+        // Of its own too.
+        wire::draw(&mut Random::new(seed ^ 0x7769_7265), &mut settings);
         let advert = settings[0].advert;
         let mut nodes: Vec<Node> = settings
             .into_iter()
@@ -192,7 +195,7 @@ impl World {
         world.schedule(trouble, Event::Heal);
         let settled = trouble + bounds.settle + if watching { advert * 40 } else { Duration::ZERO };
         world.schedule(settled, Event::Settled);
-        world.schedule(settled + announce::AGAIN + Duration::from_secs(1), Event::End);
+        world.schedule(settled + Announce::default().refresh + Duration::from_secs(1), Event::End);
         if world.lines.is_some() {
             let text = format!("{:#?}", world.nodes.iter().map(|node| &node.settings).collect::<Vec<_>>());
             world.tell(|| text);
@@ -263,9 +266,10 @@ impl World {
     }
 
     fn hear(&mut self, to: usize, packet: &Packet) -> Result<(), Violation> {
-        let Packet { net, source, bytes } = packet;
+        let Packet { net, source, destination, bytes } = packet;
+        let envelope = Envelope { source: *source, destination: *destination, ttl: 255 };
         self.handle(to, |group, now| {
-            group.handle_input(now, Input::Packet { router: *net, source: *source, ttl: 255, bytes });
+            group.handle_input(now, Input::Packet { router: *net, envelope, bytes });
         })
     }
 
@@ -307,7 +311,7 @@ impl World {
 
     fn on_output(&mut self, index: usize, output: Output) -> Result<(), Violation> {
         match output {
-            Output::Send { router, bytes } => self.on_send(index, router, bytes),
+            Output::Send { router, to, bytes } => self.on_send(index, router, to, bytes),
             Output::Hold { valid } => {
                 let random =
                     u64::try_from((lease::KERNEL_EARLY + lease::KERNEL_LATE).as_nanos()).unwrap_or(0);
@@ -355,21 +359,29 @@ impl World {
         }
     }
 
-    fn on_send(&mut self, index: usize, net: usize, bytes: Vec<u8>) -> Result<(), Violation> {
+    fn on_send(
+        &mut self,
+        index: usize,
+        net: usize,
+        destination: IpAddr,
+        bytes: Vec<u8>,
+    ) -> Result<(), Violation> {
         let priority = bytes[2];
         self.tell(|| format!("node {index}: net {net} priority {priority}"));
         let local = self.nodes[index].local(self.now);
         self.check.look_at_send(local, index, &self.nodes[index], priority)?;
         let source = self.nodes[index].settings.routers[net].source;
         for to in 0..NODES {
-            if to == index || !self.joined(net, index, to) {
+            let is_meant =
+                destination.is_multicast() || self.nodes[to].settings.routers[net].source == destination;
+            if to == index || !is_meant || !self.joined(net, index, to) {
                 continue;
             }
             let copies = if self.random.chance(self.weather.twice) { 2 } else { 1 };
             for _ in 0..copies {
                 if !self.random.chance(self.weather.loss) {
                     let at = self.now + Duration::from_micros(50) + self.some(self.weather.delay);
-                    let packet = Packet { net, source, bytes: bytes.clone() };
+                    let packet = Packet { net, source, destination, bytes: bytes.clone() };
                     self.schedule(at, Event::Deliver { to, packet });
                 }
             }
@@ -465,7 +477,7 @@ fn draw_settings(random: &mut Random, nets: usize) -> Vec<Settings> {
         random.pick(&[[150, 100, 90], [90, 100, 150], [100, 100, 100], [254, 100, 1], [110, 90, 110]]);
     let octet = |number: usize| u8::try_from(number).unwrap_or(0);
     let source = |node: usize, net: usize| {
-        Ipv4Addr::new(10, 0, octet(net), octet(if net == 0 { 1 + node } else { 9 - node }))
+        IpAddr::V4(Ipv4Addr::new(10, 0, octet(net), octet(if net == 0 { 1 + node } else { 9 - node })))
     };
     let peers = |own: usize, net: usize| {
         let others = (0..NODES).filter(|node| *node != own);
@@ -478,7 +490,7 @@ fn draw_settings(random: &mut Random, nets: usize) -> Vec<Settings> {
                     vrid: 51 + octet(net),
                     // Addresses compare the other way round on the second network.
                     source: source(node, net),
-                    addresses: vec![Ipv4Addr::new(10, 0, octet(net), 254)],
+                    addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, octet(net), 254))],
                     peers: peers(node, net),
                 })
                 .collect(),
@@ -489,6 +501,9 @@ fn draw_settings(random: &mut Random, nets: usize) -> Vec<Settings> {
             preempt_delay: Duration::ZERO,
             version,
             password: None,
+            unicast: None,
+            signing: None,
+            announce: Announce::default(),
         })
         .collect()
 }

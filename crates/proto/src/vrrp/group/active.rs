@@ -1,6 +1,6 @@
 //! Active: adverts, leases, rivals, resigning, stalls (RFC 9568 section 6.4.3).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
@@ -53,7 +53,7 @@ impl Group {
         }
     }
 
-    pub(super) fn on_active_advert(&mut self, now: Time, index: usize, source: Ipv4Addr, advert: &Advert) {
+    pub(super) fn on_active_advert(&mut self, now: Time, index: usize, source: IpAddr, advert: &Advert) {
         if advert.priority == 0 {
             // RFC 9568 section 6.4.3: answer with an own advert. The sender may have announced itself before.
             match self.resign {
@@ -109,7 +109,7 @@ impl Group {
     }
 
     /// Two actives (a network was just mended) that both resign would wait for each other: the lower address goes first.
-    fn on_both_resign(&mut self, now: Time, index: usize, source: Ipv4Addr) {
+    fn on_both_resign(&mut self, now: Time, index: usize, source: IpAddr) {
         if source > self.routers[index].settings.source {
             self.outputs.push_back(Output::Release);
             let shutdown = self.step_down();
@@ -124,7 +124,7 @@ impl Group {
     ///
     /// In a group on several networks the addresses may compare differently on each. Both sides must decide alike, or
     /// both yield: the first router that hears the rival decides. A later router waits two intervals for it.
-    fn tie(&mut self, now: Time, index: usize, source: Ipv4Addr) -> Verdict {
+    fn tie(&mut self, now: Time, index: usize, source: IpAddr) -> Verdict {
         let fresh = self.own_down();
         let router = &mut self.routers[index];
         let first = match router.rival {

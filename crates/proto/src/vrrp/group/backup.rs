@@ -1,11 +1,10 @@
 //! Backup: listening, taking over, claiming (RFC 9568 section 6.4.2).
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
 
-use super::super::announce::Series;
 use super::super::packet::Advert;
 use super::super::router::Seen;
 use super::super::words::{Output, State};
@@ -48,7 +47,7 @@ impl Group {
         }
     }
 
-    pub(super) fn on_backup_advert(&mut self, now: Time, index: usize, source: Ipv4Addr, advert: &Advert) {
+    pub(super) fn on_backup_advert(&mut self, now: Time, index: usize, source: IpAddr, advert: &Advert) {
         let (version, priority) = (self.version, self.priority);
         let claiming = matches!(self.claim, Some(Claim::Sent { .. }));
         let preempts = advert.priority > 0 && self.preempts(now, index, source, advert);
@@ -154,7 +153,7 @@ impl Group {
         self.outputs.push_back(Output::Hold { valid: lease::valid(self.own_down()) });
         self.hold_at = now + lease::REFRESH;
         self.send_adverts(now);
-        self.announce = Series::begin(now);
+        self.announce.begin(now);
         if self.announce.take(now) {
             self.outputs.push_back(Output::Announce);
         }
@@ -166,7 +165,7 @@ impl Group {
         &mut self,
         now: Time,
         index: usize,
-        source: Ipv4Addr,
+        source: IpAddr,
         advert: &Advert,
         reason: String,
     ) {

@@ -5,7 +5,7 @@
 //! backup takes over, if its own priority is higher and if it has lost less of it. Both conditions are strict, so two
 //! directors can never take from each other in turn, and of two that are ill alike the active one stays.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use relevo_model::Time;
 
@@ -68,7 +68,7 @@ impl Group {
     }
 
     /// Whether this backup shall take over from the living active that sent this advert.
-    pub(super) fn preempts(&mut self, now: Time, index: usize, source: Ipv4Addr, advert: &Advert) -> bool {
+    pub(super) fn preempts(&mut self, now: Time, index: usize, source: IpAddr, advert: &Advert) -> bool {
         if advert.priority >= self.priority {
             self.preempt_at = None;
             return false;
@@ -86,7 +86,7 @@ impl Group {
     }
 
     /// Whether somebody has lost more of its priority than this director.
-    pub(super) fn is_worse_off(&self, index: usize, source: Ipv4Addr, priority: u8) -> bool {
+    pub(super) fn is_worse_off(&self, index: usize, source: IpAddr, priority: u8) -> bool {
         let healthy = self.routers.get(index).and_then(|router| {
             router.settings.peers.iter().find(|peer| peer.source == source).map(|peer| peer.priority)
         });

@@ -5,17 +5,18 @@ mod adopt;
 mod backup;
 mod health;
 mod told;
+mod wire;
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::VrrpVersion;
+use relevo_model::cluster::{HmacMode, Unicast, VrrpVersion};
 
 use super::announce::Series;
-use super::packet::{self, Advert, DropReason, Expect};
+use super::packet::{self, Advert, DropReason, Envelope, Expect};
 use super::router::{Router, Seen};
+use super::sign::{self, Signing};
 use super::timer;
 use super::words::{Input, Output, Settings, State, Status};
 
@@ -42,6 +43,10 @@ pub struct Group {
     preempt: bool,
     preempt_delay: Duration,
     password: Option<[u8; 8]>,
+    unicast: Option<Unicast>,
+    signing: Option<Signing>,
+    /// The time that was signed last.
+    signed_at: u64,
     routers: Vec<Router>,
 
     state: State,
@@ -114,6 +119,9 @@ impl Group {
             preempt: settings.preempt,
             preempt_delay: settings.preempt_delay,
             password,
+            unicast: settings.unicast,
+            signing: settings.signing,
+            signed_at: 0,
             routers: settings.routers.into_iter().map(|router| Router::new(router, advert)).collect(),
             state: State::Init,
             since: now,
@@ -137,7 +145,7 @@ impl Group {
             advert_at: now,
             last_sent: now,
             hold_at: now,
-            announce: Series::default(),
+            announce: Series::new(settings.announce),
         }
     }
 
@@ -150,7 +158,9 @@ impl Group {
             return;
         }
         match input {
-            Input::Packet { router, source, ttl, bytes } => self.on_packet(now, router, source, ttl, bytes),
+            Input::Packet { router, envelope, bytes } => self.on_packet(now, router, envelope, bytes),
+            Input::Source { router, source } => self.on_source(router, source),
+            Input::Wall(wall) => self.on_wall(wall),
             Input::Link { router, up } => self.on_link(now, router, up),
             Input::Resign => self.on_resign(now, false),
             Input::Claim => self.on_claim(now),
@@ -259,7 +269,7 @@ impl Group {
         now
     }
 
-    fn on_packet(&mut self, now: Time, index: usize, source: Ipv4Addr, ttl: u8, bytes: &[u8]) {
+    fn on_packet(&mut self, now: Time, index: usize, envelope: Envelope, bytes: &[u8]) {
         if !matches!(self.state, State::Backup | State::Active) {
             return;
         }
@@ -271,8 +281,11 @@ impl Group {
             addresses: &router.settings.addresses,
             interval: self.advert,
             password: self.password,
+            unicast: self.unicast,
+            signing: self.signing.as_ref(),
         };
-        match Advert::receive(&expect, source, ttl, bytes) {
+        let source = envelope.source;
+        match self.authentic(now, index, Advert::receive(&expect, envelope, bytes), source) {
             Ok(advert) if self.state == State::Active => self.on_active_advert(now, index, source, &advert),
             Ok(advert) => self.on_backup_advert(now, index, source, &advert),
             Err(DropReason::Vrid(_)) => {}
@@ -332,8 +345,28 @@ impl Group {
             addresses: router.settings.addresses.clone(),
             password: self.password,
         };
-        let bytes = advert.encode(router.settings.source);
-        self.outputs.push_back(Output::Send { router: index, bytes });
+        let source = router.settings.source;
+        let key = self.signing.as_ref().filter(|signing| signing.mode != HmacMode::ReceiveOnly);
+        let key = key.and_then(|signing| signing.keys.first().map(|key| (key, signing.wall)));
+        let key = key.map(|(key, wall)| {
+            // One time for all peers: what each of them hears grows.
+            self.signed_at = sign::next(self.signed_at, wall + self.last_run.since(Time::ZERO));
+            (key, self.signed_at)
+        });
+        let group = packet::group_of(source);
+        let peers = router.settings.peers.iter().map(|peer| peer.source);
+        let peers = peers.filter(|peer| peer.is_ipv4() == source.is_ipv4());
+        match self.unicast {
+            Some(_) => self.outputs.extend(peers.map(|to| Output::Send {
+                router: index,
+                to,
+                bytes: advert.encode_to(source, to, key),
+            })),
+            None => {
+                let bytes = advert.encode_to(source, group, key);
+                self.outputs.push_back(Output::Send { router: index, to: group, bytes });
+            }
+        }
     }
 
     fn send_all(&mut self, priority: u8) {

@@ -6,7 +6,7 @@ use super::*;
 fn with_peers(preempt: bool) -> Settings {
     let mut settings = settings(1, preempt);
     settings.routers[0].peers =
-        vec![Peer { source: LOW, priority: 90 }, Peer { source: HIGH, priority: 150 }];
+        vec![Peer { source: LOW.into(), priority: 90 }, Peer { source: HIGH.into(), priority: 150 }];
     settings
 }
 
