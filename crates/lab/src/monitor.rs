@@ -52,15 +52,15 @@ pub fn watch(
     }
     let mut holders = Holders::new(options);
     for address in held {
-        holders.add(address.ip.into(), address.index).iter().for_each(&mut sink);
+        holders.add(address.ip, address.index).iter().for_each(&mut sink);
     }
     while !stopped() {
         match monitor.next(TICK)? {
             Some(Event::AddressAdded(address)) => {
-                holders.add(address.ip.into(), address.index).iter().for_each(&mut sink)
+                holders.add(address.ip, address.index).iter().for_each(&mut sink)
             }
             Some(Event::AddressRemoved(address)) => {
-                holders.remove(address.ip.into(), address.index).iter().for_each(&mut sink);
+                holders.remove(address.ip, address.index).iter().for_each(&mut sink);
             }
             Some(Event::Overrun) => {
                 anyhow::bail!("the kernel told more than could be read: events were lost")

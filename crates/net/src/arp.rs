@@ -29,24 +29,37 @@ impl ArpSocket {
         Ok(Self { socket })
     }
 
-    /// Says on `link` that `ip` is there.
+    /// Says on `link` that `ip` is there, at the hardware address `hardware`.
     ///
     /// # Errors
-    /// [`Error::NotEthernet`]; [`Error::Kernel`] with `ENETDOWN` when the interface is down.
-    pub fn announce(&self, link: &Link, ip: Ipv4Addr) -> Result<(), Error> {
-        let hardware = hardware_of(link)?;
+    /// [`Error::Kernel`] with `ENETDOWN` when the interface is down.
+    pub fn announce(&self, link: &Link, hardware: [u8; 6], ip: Ipv4Addr) -> Result<(), Error> {
         let broadcast = broadcast_on(link.index);
         for operation in [Operation::Request, Operation::Reply] {
-            self.socket
-                .send_to(&frame(operation, hardware, ip, ip), &broadcast)
-                .map_err(|source| Error::kernel(format!("announce {ip} on {}", link.name), source))?;
+            let frame = frame(operation, hardware, ip, ip);
+            self.send(&frame, &broadcast, || format!("announce {ip} on {}", link.name))?;
         }
         Ok(())
+    }
+
+    pub(crate) fn send(
+        &self,
+        frame: &[u8],
+        to: &SockAddr,
+        doing: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        match self.socket.send_to(frame, to) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(Error::kernel(doing(), source)),
+        }
     }
 }
 
 /// An interface's Ethernet address.
-pub(crate) fn hardware_of(link: &Link) -> Result<[u8; 6], Error> {
+///
+/// # Errors
+/// [`Error::NotEthernet`].
+pub fn hardware_of(link: &Link) -> Result<[u8; 6], Error> {
     let bytes = link.hardware.as_slice();
     bytes.try_into().map_err(|_| Error::NotEthernet { name: link.name.clone(), length: bytes.len() })
 }
@@ -86,16 +99,23 @@ pub(crate) fn frame(operation: Operation, hardware: [u8; 6], sender: Ipv4Addr, a
     frame
 }
 
-#[allow(unsafe_code, reason = "no safe constructor of a link-layer socket address exists in socket2 or nix")]
+/// Everybody on a link, for ARP.
 pub(crate) fn broadcast_on(index: u32) -> SockAddr {
+    link_address(index, libc::ETH_P_ARP as u16, [0xff; 6])
+}
+
+pub(crate) const ETH_P_IPV6: u16 = libc::ETH_P_IPV6 as u16;
+
+#[allow(unsafe_code, reason = "no safe constructor of a link-layer socket address exists in socket2 or nix")]
+pub(crate) fn link_address(index: u32, protocol: u16, to: [u8; 6]) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: sockaddr_ll is one of the platform's address types (packet(7)) and all its bytes may be zero.
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     address.sll_family = libc::AF_PACKET as libc::sa_family_t;
-    address.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = index as libc::c_int;
     address.sll_halen = 6;
-    address.sll_addr[..6].fill(0xff);
+    address.sll_addr[..6].copy_from_slice(&to);
     // SAFETY: the storage was filled in as a sockaddr_ll with its family, and the length is that type's.
     unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }
 }

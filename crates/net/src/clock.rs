@@ -23,6 +23,11 @@ pub fn wall_millis(at: Time) -> u64 {
     u64::try_from(wall.saturating_sub(ago).as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The wall clock, since 1970-01-01 UTC, at the zero of this clock. It changes when somebody sets the wall clock.
+pub fn wall_at_zero() -> std::time::Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(now().since(Time::ZERO))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,11 +6,11 @@
 //! |---|---|
 //! | [`route`] | an rtnetlink socket for requests; [`link`] and [`address`] are what it is asked |
 //! | [`paths`] | routes and rules of policy routing, ours and others' |
-//! | [`monitor`] | the rtnetlink multicast groups: links and IPv4 addresses as they change |
-//! | [`vrrp_socket`] | raw IPv4 sockets of protocol 112 |
-//! | [`arp`] | packet sockets, gratuitous ARP |
-//! | [`conflict`] | packet sockets, ARP probes and what others say |
 //! | [`dhcp_socket`] | UDP sockets of port 67 on one interface |
+//! | [`monitor`] | the rtnetlink multicast groups: links and addresses as they change |
+//! | [`vrrp_socket`] | raw sockets of protocol 112, IPv4 and IPv6 |
+//! | [`arp`], [`neighbour`] | packet sockets, gratuitous ARP; unsolicited neighbour advertisements |
+//! | [`conflict`] | packet sockets, probes for addresses and what others say |
 //! | [`nft`] | the program `nft`: one transaction each |
 //! | [`layer2`] | rtnetlink: bridges, VXLANs, bonds, VLANs and macvlans, wanted, planned, made and read back |
 //! | [`gateway`], [`firewall`] | texts for it, and nothing else |
@@ -32,6 +32,7 @@ pub mod gateway;
 pub mod layer2;
 pub mod link;
 pub mod monitor;
+pub mod neighbour;
 pub mod nft;
 pub mod paths;
 pub mod realtime;

@@ -1,6 +1,6 @@
 //! Interfaces: which there are, whether they can carry traffic, which one a node's address is on.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -65,9 +65,25 @@ impl Route {
     }
 }
 
+impl Route {
+    /// What an interface can send IPv6 from to its neighbours: its link-local address, if it has one that is in use.
+    ///
+    /// # Errors
+    /// What the dump answers.
+    pub fn link_local(&mut self, index: u32) -> Result<Option<Ipv6Addr>, Error> {
+        let addresses = self.addresses()?;
+        let mut own = addresses.iter().filter(|address| address.index == index && !address.tentative);
+        Ok(own.find_map(|address| match address.ip {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() && address.valid.is_none() => Some(ip),
+            IpAddr::V6(_) | IpAddr::V4(_) => None,
+        }))
+    }
+}
+
 fn find(links: &[Link], addresses: &[Address], ip: Ipv4Addr, name: Option<&str>) -> Result<Interface, Error> {
-    let carries =
-        |link: &&Link| addresses.iter().any(|address| address.index == link.index && address.ip == ip);
+    let carries = |link: &&Link| {
+        addresses.iter().any(|address| address.index == link.index && address.ip == IpAddr::V4(ip))
+    };
     let present = || inventory(links, addresses);
     let link = match name {
         Some(name) => {
@@ -88,7 +104,12 @@ fn find(links: &[Link], addresses: &[Address], ip: Ipv4Addr, name: Option<&str>)
 /// `eth0 (10.0.0.1, 10.0.0.9), lo (127.0.0.1)`: what an operator compares the cluster file with.
 fn inventory(links: &[Link], addresses: &[Address]) -> String {
     let described = links.iter().map(|link| {
-        let of_link = addresses.iter().filter(|address| address.index == link.index);
+        // Link-local addresses are everywhere, and are in no cluster file.
+        let is_told = |ip: IpAddr| match ip {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_loopback(),
+        };
+        let of_link = addresses.iter().filter(|address| address.index == link.index && is_told(address.ip));
         let ips: Vec<String> = of_link.map(|address| address.ip.to_string()).collect();
         if ips.is_empty() {
             format!("{} (no address)", link.name)
@@ -131,7 +152,7 @@ mod tests {
     }
 
     fn address(index: u32, ip: [u8; 4]) -> Address {
-        Address { index, ip: ip.into(), prefix: 24, valid: None }
+        Address { index, ip: ip.into(), prefix: 24, tentative: false, valid: None }
     }
 
     #[test]

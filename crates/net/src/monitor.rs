@@ -1,4 +1,4 @@
-//! What changes in the kernel's tables of links and IPv4 addresses, as it happens.
+//! What changes in the kernel's tables of links and addresses, as it happens.
 //!
 //! A burst can overrun the socket's buffer; then the kernel drops messages and says so. That is [`Event::Overrun`]:
 //! nothing is known any more until the tables are read again (netlink(7), `ENOBUFS`).
@@ -54,7 +54,9 @@ impl Monitor {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
             socket.set_non_blocking(true)?;
             socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES)?;
-            let groups = u32::try_from(libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR).unwrap_or_default();
+            let groups =
+                u32::try_from(libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR)
+                    .unwrap_or_default();
             socket.bind(&SocketAddr::new(0, groups))?;
             Ok(socket)
         };

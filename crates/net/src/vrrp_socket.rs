@@ -1,24 +1,31 @@
-//! A raw IPv4 socket of protocol 112 on one interface: VRRP adverts out and in.
+//! Raw sockets of protocol 112 on one interface: VRRP adverts out and in, IPv4 and IPv6.
 //!
-//! Knows the IP header (RFC 9568 section 5.1.1), not what is behind it.
+//! Knows the IP header (RFC 9568 sections 5.1.1 and 5.1.2), not what is behind it.
 
-use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::io::{self, IoSliceMut, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::cmsg_space;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
 use crate::Error;
-use crate::link::Interface;
+use crate::link::Link;
 
 /// Where all VRRP routers of a network listen, RFC 9568 section 5.1.1.2.
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// The same in IPv6, RFC 9568 section 5.1.2.2.
+pub const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
 /// A VRRP socket, bound to one interface. It sends from the node's own address there and hears only what came in there.
 #[derive(Debug)]
 pub struct VrrpSocket {
     socket: Socket,
+    index: u32,
+    /// What is not sent there is not for us.
+    destination: IpAddr,
     buffer: Vec<u8>,
 }
 
@@ -26,77 +33,161 @@ pub struct VrrpSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
     /// The sender.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Where it was sent to.
-    pub destination: Ipv4Addr,
-    /// The time to live; 255 unless a router was passed.
+    pub destination: IpAddr,
+    /// The time to live, IPv6: the hop limit; 255 unless a router was passed.
     pub ttl: u8,
     /// What is behind the IP header.
     pub payload: &'a [u8],
 }
 
 impl VrrpSocket {
-    /// Opens a socket on the interface of a node's own address and joins the group there.
+    /// Opens a socket on an interface that has the node's own address `source`. With a TTL it sends to single peers and hears
+    /// what is sent to `source`; without one it speaks to the multicast group, and joins it.
     ///
     /// # Errors
     /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::Kernel`] when the interface went away meanwhile.
-    pub fn open(interface: &Interface) -> Result<Self, Error> {
-        let open = || -> io::Result<Socket> {
-            let protocol = Protocol::from(PROTOCOL);
-            let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking().cloexec(), Some(protocol))?;
-            socket.bind_device_by_index_v4(NonZeroU32::new(interface.link.index))?;
-            socket.set_multicast_all_v4(false)?;
-            socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(interface.link.index))?;
-            // The address given here is the source of what is sent to a multicast group (ip(7), IP_MULTICAST_IF).
-            socket.set_multicast_if_v4(&interface.ip)?;
-            socket.set_multicast_loop_v4(false)?;
-            socket.set_multicast_ttl_v4(TTL)?;
-            socket.set_tos_v4(INTERNETWORK_CONTROL)?;
-            Ok(socket)
+    pub fn open(link: &Link, source: IpAddr, unicast: Option<u8>) -> Result<Self, Error> {
+        let socket = match source {
+            IpAddr::V4(source) => open4(link.index, source, unicast),
+            IpAddr::V6(source) => open6(link.index, source, unicast),
         };
-        let socket = open().map_err(|source| {
-            Error::kernel(
-                format!("open a raw VRRP socket on {} ({})", interface.link.name, interface.ip),
-                source,
-            )
+        let socket = socket.map_err(|error| {
+            Error::kernel(format!("open a raw VRRP socket on {} ({source})", link.name), error)
         })?;
-        Ok(Self { socket, buffer: vec![0; DATAGRAM_BYTES] })
+        let destination = match (unicast, source) {
+            (Some(_), source) => source,
+            (None, IpAddr::V4(_)) => GROUP.into(),
+            (None, IpAddr::V6(_)) => GROUP6.into(),
+        };
+        Ok(Self { socket, index: link.index, destination, buffer: vec![0; DATAGRAM_BYTES] })
     }
 
-    /// Sends a VRRP packet to the group, TTL 255.
+    /// Sends a VRRP packet to the group or a peer.
     ///
     /// # Errors
     /// [`Error::Kernel`] with `ENETDOWN`, `ENODEV` or `ENETUNREACH` when the interface cannot send.
-    pub fn send(&self, payload: &[u8]) -> Result<(), Error> {
-        let group = SockAddr::from(SocketAddrV4::new(GROUP, 0));
-        match self.socket.send_to(payload, &group) {
+    pub fn send(&self, to: IpAddr, payload: &[u8]) -> Result<(), Error> {
+        let to = match to {
+            IpAddr::V4(ip) => SocketAddr::from((ip, 0)),
+            IpAddr::V6(ip) => {
+                let is_local = ip.is_multicast() || ip.is_unicast_link_local();
+                SocketAddrV6::new(ip, 0, 0, if is_local { self.index } else { 0 }).into()
+            }
+        };
+        match self.socket.send_to(payload, &SockAddr::from(to)) {
             Ok(_) => Ok(()),
             Err(source) => Err(Error::kernel("send a VRRP advert", source)),
         }
     }
 
-    /// The next datagram that waits, without waiting for one. Those that are not to the group or whose IP header is wrong
+    /// The next datagram that waits, without waiting for one. Those that are not for us or whose IP header is wrong
     /// are passed over.
     ///
     /// # Errors
     /// [`Error::Kernel`] with `ENETDOWN` once when the interface went down; the socket stays usable.
     pub fn receive(&mut self) -> Result<Option<Datagram<'_>>, Error> {
+        let error = |error| Error::kernel("receive VRRP adverts", error);
+        if self.destination.is_ipv6() {
+            return self.receive6().map_err(error);
+        }
         // Written with lengths first: the borrow of the buffer may leave only through the one return at the end.
         let length = loop {
             match (&self.socket).read(&mut self.buffer) {
                 Ok(length)
-                    if Datagram::parse(&self.buffer[..length]).is_some_and(|it| it.destination == GROUP) =>
+                    if Datagram::parse(&self.buffer[..length])
+                        .is_some_and(|it| it.destination == self.destination) =>
                 {
                     break length;
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(Error::kernel("receive VRRP adverts", error)),
+                Err(source) => return Err(error(source)),
             }
         };
         Ok(Datagram::parse(&self.buffer[..length]))
     }
+
+    /// The kernel gives no IPv6 header: what it says comes beside the payload.
+    fn receive6(&mut self) -> io::Result<Option<Datagram<'_>>> {
+        let (length, source, ttl) = loop {
+            let mut room = cmsg_space!(nix::libc::in6_pktinfo, nix::libc::c_int);
+            let mut parts = [IoSliceMut::new(&mut self.buffer)];
+            let fd = self.socket.as_raw_fd();
+            let received = recvmsg::<SockaddrIn6>(fd, &mut parts, Some(&mut room), MsgFlags::MSG_DONTWAIT);
+            let message = match received {
+                Ok(message) => message,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(nix::errno::Errno::EAGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let (mut destination, mut hops) = (None, None);
+            for control in message.cmsgs()? {
+                if let ControlMessageOwned::Ipv6PacketInfo(info) = control {
+                    destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                } else if let ControlMessageOwned::Ipv6HopLimit(limit) = control {
+                    hops = u8::try_from(limit).ok();
+                }
+            }
+            let source = message.address.map(|address| address.ip());
+            if let (Some(source), Some(destination), Some(hops)) = (source, destination, hops)
+                && IpAddr::V6(destination) == self.destination
+            {
+                break (message.bytes, source, hops);
+            }
+        };
+        let payload = self.buffer.get(..length).unwrap_or_default();
+        Ok(Some(Datagram { source: source.into(), destination: self.destination, ttl, payload }))
+    }
+}
+
+fn raw(domain: Domain) -> io::Result<Socket> {
+    Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(PROTOCOL)))
+}
+
+fn open4(index: u32, source: Ipv4Addr, unicast: Option<u8>) -> io::Result<Socket> {
+    let socket = raw(Domain::IPV4)?;
+    socket.bind_device_by_index_v4(NonZeroU32::new(index))?;
+    socket.set_tos_v4(INTERNETWORK_CONTROL)?;
+    match unicast {
+        Some(ttl) => {
+            socket.set_ttl_v4(u32::from(ttl))?;
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+        }
+        None => {
+            socket.set_multicast_all_v4(false)?;
+            socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index))?;
+            // The address given here is the source of what is sent to a multicast group (ip(7), IP_MULTICAST_IF).
+            socket.set_multicast_if_v4(&source)?;
+            socket.set_multicast_loop_v4(false)?;
+            socket.set_multicast_ttl_v4(TTL)?;
+        }
+    }
+    Ok(socket)
+}
+
+fn open6(index: u32, source: Ipv6Addr, unicast: Option<u8>) -> io::Result<Socket> {
+    let socket = raw(Domain::IPV6)?;
+    socket.bind_device_by_index_v6(NonZeroU32::new(index))?;
+    socket.set_tclass_v6(INTERNETWORK_CONTROL)?;
+    socket.set_recv_hoplimit_v6(true)?;
+    setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    match unicast {
+        Some(ttl) => socket.set_unicast_hops_v6(u32::from(ttl))?,
+        None => {
+            socket.set_multicast_all_v6(false)?;
+            socket.join_multicast_v6(&GROUP6, index)?;
+            socket.set_multicast_if_v6(index)?;
+            socket.set_multicast_loop_v6(false)?;
+            socket.set_multicast_hops_v6(TTL)?;
+        }
+    }
+    // It sends from there, and hears what goes there or to a group that it has joined.
+    let scope = if source.is_unicast_link_local() { index } else { 0 };
+    socket.bind(&SocketAddr::from(SocketAddrV6::new(source, 0, 0, scope)).into())?;
+    Ok(socket)
 }
 
 impl AsFd for VrrpSocket {
@@ -115,8 +206,8 @@ impl<'a> Datagram<'a> {
             return None;
         }
         Some(Self {
-            source: Ipv4Addr::new(header[12], header[13], header[14], header[15]),
-            destination: Ipv4Addr::new(header[16], header[17], header[18], header[19]),
+            source: IpAddr::from([header[12], header[13], header[14], header[15]]),
+            destination: IpAddr::from([header[16], header[17], header[18], header[19]]),
             ttl: header[8],
             payload: bytes.get(header_length..total_length)?,
         })
@@ -129,8 +220,8 @@ const PROTOCOL: i32 = 112;
 const TTL: u32 = 255;
 /// Precedence 6 (RFC 791), as routing protocols use: queues let it pass first.
 const INTERNETWORK_CONTROL: u32 = 0xc0;
-/// A VRRP packet with 255 addresses and the longest IP header fits.
-const DATAGRAM_BYTES: usize = 2048;
+/// A VRRP packet with 255 IPv6 addresses, a signature and the longest IP header fits.
+const DATAGRAM_BYTES: usize = 4608;
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +237,7 @@ mod tests {
     fn the_ip_header_is_read() {
         let bytes = datagram();
         let parsed = Datagram::parse(&bytes).unwrap();
-        assert_eq!(parsed.source, Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(parsed.source, IpAddr::from([10, 0, 0, 1]));
         assert_eq!(parsed.destination, GROUP);
         assert_eq!(parsed.ttl, 255);
         assert_eq!(parsed.payload, [0x31, 51, 100, 1]);

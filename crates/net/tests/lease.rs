@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
@@ -31,8 +31,9 @@ fn lab_lease_is_refreshed_and_runs_out() {
         let mut route = Route::open().unwrap();
         let index = loopback(&mut route);
         let mut monitor = Monitor::open().unwrap();
-        let held =
-            |route: &mut Route| route.addresses().unwrap().into_iter().find(|address| address.ip == IP);
+        let held = |route: &mut Route| {
+            route.addresses().unwrap().into_iter().find(|address| address.ip == IpAddr::V4(IP))
+        };
 
         // Refreshed for longer than its lifetime, it stays.
         for _ in 0..10 {
@@ -51,7 +52,7 @@ fn lab_lease_is_refreshed_and_runs_out() {
                 Event::AddressAdded(_) | Event::Link(_) | Event::LinkRemoved(_) | Event::Overrun => {}
             }
         };
-        assert_eq!((removed.ip, removed.index), (IP, index));
+        assert_eq!((removed.ip, removed.index), (IpAddr::V4(IP), index));
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
         assert_eq!(held(&mut route), None);
     });
@@ -94,6 +95,6 @@ fn lab_monitor_says_when_it_lost_changes() {
         // It goes on afterwards.
         route.hold(index, IP, 32, None).unwrap();
         let event = monitor.next(Duration::from_secs(10)).unwrap();
-        assert!(matches!(event, Some(Event::AddressAdded(address)) if address.ip == IP));
+        assert!(matches!(event, Some(Event::AddressAdded(address)) if address.ip == IpAddr::V4(IP)));
     });
 }

@@ -25,6 +25,16 @@ pub enum StartError {
         /// The network.
         network: NetworkName,
     },
+    /// The keys of a group cannot be used.
+    #[error("group {group}: cannot use the key file {}: {why}", file.display())]
+    Keys {
+        /// The group.
+        group: GroupName,
+        /// The file.
+        file: std::path::PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The node's interface on a network cannot be used.
     #[error("cannot use node {node}'s interface on network {network}")]
     Interface {

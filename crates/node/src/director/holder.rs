@@ -1,24 +1,26 @@
 //! One group at work: the machine, its legs, and its addresses in the kernel.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_api::types::{AddressStatus, GroupState, GroupStatus};
 use relevo_model::{NodeName, Time};
-use relevo_net::address::Address;
-use relevo_net::arp::ArpSocket;
+use relevo_net::address::{Address, Wish};
+use relevo_net::arp::{self, ArpSocket};
 use relevo_net::clock;
 use relevo_net::conflict::{Claim, ConflictWatch};
+use relevo_net::link::Link;
 use relevo_net::route::Route;
-use relevo_proto::vrrp::{Group, Handed, Input, Output, State, lease};
+use relevo_proto::vrrp::{Envelope, Group, Handed, Input, Output, State, lease};
 use tracing::{debug, error, info, warn};
 
 use super::along::Along;
 use super::conflict::Conflicts;
 use super::herald::{Herald, News};
 use super::leg::Leg;
-use super::setup::Member;
+use super::queue::Queue;
+use super::setup::{Member, Site, VirtualAddress};
 use crate::track::Stand;
 
 /// What all groups share to change the world with.
@@ -35,6 +37,10 @@ pub(super) struct Holder {
     pub(super) member: Member,
     pub(super) machine: Group,
     pub(super) legs: Vec<Leg>,
+    /// The interfaces of addresses that are not on a leg's; `None` also for the others.
+    sites: Vec<Option<Link>>,
+    /// Announcements that wait for their turn.
+    queue: Queue,
     /// What the machine was last told about each leg.
     told: Vec<Option<bool>>,
     /// Until when the group stays in Fault because an address could not be put on, and why.
@@ -74,6 +80,8 @@ impl Holder {
                 None => Group::new(settings, now),
             },
             told: vec![None; legs.len()],
+            sites: vec![None; member.addresses.len()],
+            queue: Queue::new(member.spacing),
             member,
             legs,
             refused: None,
@@ -84,6 +92,7 @@ impl Holder {
             finished: false,
             since: (now, clock::wall_millis(now)),
         };
+        holder.find_sites(kernel);
         if !is_held {
             holder.remove_leftovers(kernel);
         }
@@ -93,6 +102,9 @@ impl Holder {
     /// Tells the machine which links are up, where that changed.
     pub(super) fn tell_links(&mut self, kernel: &mut Kernel, now: Time) {
         for router in 0..self.legs.len() {
+            if let Some(source) = self.legs[router].source {
+                self.machine.handle_input(now, Input::Source { router, source });
+            }
             let up = self.refused.is_none() && self.legs[router].is_up();
             if self.told[router] != Some(up) {
                 self.told[router] = Some(up);
@@ -106,13 +118,38 @@ impl Holder {
         for leg in &mut self.legs {
             leg.refresh(&mut kernel.route, now);
         }
+        self.find_sites(kernel);
         self.tell_links(kernel, now);
     }
 
     /// Where its addresses belong: interface and address.
-    pub(super) fn places(&self) -> impl Iterator<Item = (u32, Ipv4Addr)> {
-        let places = self.member.addresses.iter();
-        places.filter_map(|address| Some((self.legs[address.leg].link()?.index, address.ip)))
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        let places = self.member.addresses.iter().enumerate();
+        places.filter_map(|(number, address)| Some((self.link_of(number)?.index, address.ip)))
+    }
+
+    /// The interface of an address, if it was found.
+    fn link_of(&self, number: usize) -> Option<&Link> {
+        match self.member.addresses.get(number)?.site {
+            Site::Leg(leg) => self.legs.get(leg)?.link(),
+            Site::Named(_) | Site::Own { .. } => self.sites.get(number)?.as_ref(),
+        }
+    }
+
+    /// Looks for the interfaces of addresses that are not on a leg's.
+    fn find_sites(&mut self, kernel: &mut Kernel) {
+        for (number, address) in self.member.addresses.iter().enumerate() {
+            self.sites[number] = match &address.site {
+                Site::Leg(_) => None,
+                Site::Own { ip, interface } => {
+                    kernel.route.interface(*ip, interface.as_deref()).ok().map(|found| found.link)
+                }
+                Site::Named(name) => {
+                    let links = kernel.route.links().unwrap_or_default();
+                    links.into_iter().find(|link| link.name == *name)
+                }
+            };
+        }
     }
 
     /// Takes in how the group stands.
@@ -135,11 +172,16 @@ impl Holder {
                 let Some(socket) = &mut self.legs[router].socket else { break };
                 match socket.receive() {
                     Ok(Some(datagram)) => {
-                        let (source, ttl) = (datagram.source, datagram.ttl);
-                        self.machine.handle_input(
-                            now,
-                            Input::Packet { router, source, ttl, bytes: datagram.payload },
-                        );
+                        let relevo_net::vrrp_socket::Datagram { source, destination, ttl, payload } =
+                            datagram;
+                        if let Some(priority) = payload.get(2) {
+                            self.member.learn(source, *priority);
+                        }
+                        if self.member.settings.signing.is_some() {
+                            self.machine.handle_input(now, Input::Wall(clock::wall_at_zero()));
+                        }
+                        let envelope = Envelope { source, destination, ttl };
+                        self.machine.handle_input(now, Input::Packet { router, envelope, bytes: payload });
                         self.outputs(kernel, now);
                     }
                     Ok(None) => break,
@@ -156,12 +198,16 @@ impl Holder {
     pub(super) fn timeout(&self) -> Option<Time> {
         let retries = self.legs.iter().filter_map(|leg| leg.retry);
         let refused = self.refused.as_ref().map(|(until, _)| *until);
-        retries.chain(refused).chain(self.machine.poll_timeout()).min()
+        retries.chain(refused).chain(self.queue.due()).chain(self.machine.poll_timeout()).min()
     }
 
     /// Does what is due.
     pub(super) fn fire(&mut self, kernel: &mut Kernel, now: Time) {
+        self.announce_next(kernel, now);
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+            if self.member.settings.signing.is_some() {
+                self.machine.handle_input(now, Input::Wall(clock::wall_at_zero()));
+            }
             self.machine.handle_timeout(now);
             self.outputs(kernel, now);
         }
@@ -182,9 +228,9 @@ impl Holder {
     }
 
     /// Somebody removed addresses. Those that are held here are put on again.
-    pub(super) fn restore(&mut self, kernel: &mut Kernel, now: Time, removed: &BTreeSet<(u32, Ipv4Addr)>) {
+    pub(super) fn restore(&mut self, kernel: &mut Kernel, now: Time, removed: &BTreeSet<(u32, IpAddr)>) {
         let Some(valid) = self.held else { return };
-        let ours: Vec<(u32, Ipv4Addr)> = self.places().filter(|place| removed.contains(place)).collect();
+        let ours: Vec<(u32, IpAddr)> = self.places().filter(|place| removed.contains(place)).collect();
         if ours.is_empty() {
             return;
         }
@@ -196,16 +242,17 @@ impl Holder {
         if !missing.is_empty() {
             warn!(group = %self.member.name, "somebody removed {}: putting it on again", missing.join(", "));
             self.hold(kernel, now, valid);
-            self.announce(kernel);
+            self.announce(kernel, now);
         }
     }
 
     /// Takes all addresses off, whatever the machine thinks.
     pub(super) fn release(&mut self, kernel: &mut Kernel) {
         self.held = None;
+        self.queue.clear();
         self.along.release(&mut kernel.route, &self.member.name);
-        for address in &self.member.addresses {
-            let Some(link) = self.legs[address.leg].link() else { continue };
+        for (number, address) in self.member.addresses.iter().enumerate() {
+            let Some(link) = self.link_of(number) else { continue };
             if let Err(error) = kernel.route.release(link.index, address.ip, address.prefix) {
                 error!(group = %self.member.name, error = super::chain(&error), "address not removed");
             }
@@ -243,7 +290,9 @@ impl Holder {
             dropped: status.dropped,
             opinions: Vec::new(),
             held_back: None,
-            addresses: self.member.addresses.iter().map(|address| self.address_status(address)).collect(),
+            addresses: (self.member.addresses.iter().enumerate())
+                .map(|(number, address)| self.address_status(number, address))
+                .collect(),
         }
     }
 
@@ -286,24 +335,27 @@ impl Holder {
         }
     }
 
-    fn address_status(&self, address: &super::setup::VirtualAddress) -> AddressStatus {
-        let leg = &self.legs[address.leg];
+    fn address_status(&self, number: usize, address: &VirtualAddress) -> AddressStatus {
+        let name = match address.site {
+            Site::Leg(leg) => self.legs[leg].name(),
+            Site::Named(_) | Site::Own { .. } => self.link_of(number).map(|link| link.name.as_str()),
+        };
         AddressStatus {
             name: address.name.clone(),
-            ip: address.ip.into(),
-            network: leg.setup.network.clone(),
-            interface: leg.name().map(ToOwned::to_owned),
+            ip: address.ip,
+            network: address.network.clone(),
+            interface: name.map(ToOwned::to_owned),
         }
     }
 
     fn outputs(&mut self, kernel: &mut Kernel, now: Time) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Send { router, bytes } => self.legs[router].send(&bytes),
+                Output::Send { router, to, bytes } => self.legs[router].send(to, &bytes),
                 Output::Hold { valid } => self.hold(kernel, now, valid),
                 Output::Release => self.release(kernel),
                 Output::Announce => {
-                    self.announce(kernel);
+                    self.announce(kernel, now);
                     self.probe(kernel, now);
                 }
                 Output::Changed { from, to, reason } => {
@@ -354,9 +406,11 @@ impl Holder {
 
     fn hold(&mut self, kernel: &mut Kernel, now: Time, valid: Duration) {
         self.held = Some(valid);
-        for address in &self.member.addresses {
-            let index = self.legs[address.leg].link().map_or(0, |link| link.index);
-            if let Err(error) = kernel.route.hold(index, address.ip, address.prefix, Some(valid)) {
+        for (number, address) in self.member.addresses.iter().enumerate() {
+            let VirtualAddress { ip, prefix, scope, .. } = *address;
+            let index = self.link_of(number).map_or(0, |link| link.index);
+            let wish = Wish { index, ip, prefix, scope, label: address.label.as_deref() };
+            if let Err(error) = kernel.route.place(&wish, Some(valid)) {
                 let why = super::chain(&error);
                 error!(group = %self.member.name, "{why}");
                 self.refused = Some((now + REFUSED, why));
@@ -366,10 +420,16 @@ impl Holder {
         self.along.hold(&mut kernel.route, now, &self.member.name);
     }
 
-    fn announce(&self, kernel: &Kernel) {
-        for address in &self.member.addresses {
-            let Some(link) = self.legs[address.leg].link() else { continue };
-            if let Err(error) = kernel.arp.announce(link, address.ip) {
+    fn announce(&mut self, kernel: &Kernel, now: Time) {
+        self.queue.fill(now, self.member.addresses.len());
+        self.announce_next(kernel, now);
+    }
+
+    /// Announces what is due: all at once, or one after the other if the file wants some time between them.
+    fn announce_next(&mut self, kernel: &Kernel, now: Time) {
+        while let Some(number) = self.queue.take(now) {
+            let Some(link) = self.link_of(number) else { continue };
+            if let Err(error) = announce(kernel, link, self.member.addresses[number].ip) {
                 debug!(group = %self.member.name, error = super::chain(&error), "not announced");
             }
         }
@@ -380,8 +440,8 @@ impl Holder {
         if !self.is_settled(now) {
             return;
         }
-        for address in &self.member.addresses {
-            let Some(link) = self.legs[address.leg].link() else { continue };
+        for (number, address) in self.member.addresses.iter().enumerate() {
+            let Some(link) = self.link_of(number) else { continue };
             if let Err(error) = kernel.watch.probe(link, address.ip) {
                 debug!(group = %self.member.name, error = super::chain(&error), "not probed");
             }
@@ -393,10 +453,11 @@ impl Holder {
         let Some(address) = self.member.addresses.iter().find(|address| address.ip == claim.ip) else {
             return;
         };
-        let ours = self.legs.iter().filter_map(Leg::link).any(|link| link.hardware == claim.hardware);
+        let mut links = (0..self.member.addresses.len()).filter_map(|number| self.link_of(number));
+        let ours = links.any(|link| link.hardware == claim.hardware);
         if !ours && self.is_settled(now) && self.conflicts.show(now, claim.ip) {
             let hardware = claim.hardware.map(|byte| format!("{byte:02x}")).join(":");
-            let network = &self.legs[address.leg].setup.network;
+            let network = &address.network;
             warn!(
                 group = %self.member.name, %network,
                 "{} is held here, and also by the machine with the hardware address {hardware}: clients reach one or the other",
@@ -416,8 +477,8 @@ impl Holder {
     /// cluster file gives them to this group. Nothing else is touched.
     fn remove_leftovers(&mut self, kernel: &mut Kernel) {
         let present: Vec<Address> = kernel.route.addresses().unwrap_or_default();
-        for address in &self.member.addresses {
-            let Some(link) = self.legs[address.leg].link() else { continue };
+        for (number, address) in self.member.addresses.iter().enumerate() {
+            let Some(link) = self.link_of(number) else { continue };
             for left in present.iter().filter(|left| left.index == link.index && left.ip == address.ip) {
                 match kernel.route.release(left.index, left.ip, left.prefix) {
                     Ok(_) => {
@@ -430,6 +491,21 @@ impl Holder {
             }
         }
     }
+}
+
+/// Tells the neighbours on a link that an address is there.
+fn announce(kernel: &Kernel, link: &Link, ip: IpAddr) -> Result<(), relevo_net::Error> {
+    let hardware = arp::hardware_of(link)?;
+    match ip {
+        IpAddr::V4(ip) => kernel.arp.announce(link, hardware, ip),
+        IpAddr::V6(ip) => kernel.arp.advertise(link, hardware, ip, forwards6(&link.name)),
+    }
+}
+
+/// Whether this machine forwards IPv6 that comes in on an interface; `false` also if that cannot be known.
+fn forwards6(interface: &str) -> bool {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
+    std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
 }
 
 /// How long a group stays in Fault after the kernel refused an address.

@@ -1,5 +1,6 @@
-//! A group's part on one network: the interface, the VRRP socket on it, and whether both can be used.
+//! A group's part on one network, in one family: the interface, the VRRP socket on it, and whether both can be used.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::{GroupName, Time};
@@ -18,6 +19,8 @@ pub(super) struct Leg {
     interface: Option<Interface>,
     /// Whether it was not found when last looked for.
     lost: bool,
+    /// Where adverts come from, if it is known.
+    pub(super) source: Option<IpAddr>,
     pub(super) socket: Option<VrrpSocket>,
     /// Why it cannot be used; `None` while it can.
     pub(super) trouble: Option<String>,
@@ -33,17 +36,23 @@ impl Leg {
     /// An interface that is not there, a missing permission. A link without carrier is none: it may come.
     pub(super) fn open(setup: setup::Leg, route: &mut Route) -> Result<Self, relevo_net::Error> {
         let interface = route.interface(setup.ip, setup.interface.as_deref())?;
-        let socket = VrrpSocket::open(&interface)?;
-        let trouble = trouble(&interface.link);
-        Ok(Self {
+        let mut leg = Self {
             setup,
-            interface: Some(interface),
+            interface: None,
             lost: false,
-            socket: Some(socket),
-            trouble,
+            source: None,
+            socket: None,
+            trouble: None,
             retry: None,
             drops: Drops::default(),
-        })
+        };
+        leg.source = leg.source_on(route, &interface)?;
+        if let Some(source) = leg.source {
+            leg.socket = Some(VrrpSocket::open(&interface.link, source, leg.setup.unicast)?);
+        }
+        leg.trouble = leg.trouble_of(&interface.link);
+        leg.interface = Some(interface);
+        Ok(leg)
     }
 
     /// Whether adverts can go out and come in.
@@ -65,7 +74,7 @@ impl Leg {
     pub(super) fn refresh(&mut self, route: &mut Route, now: Time) {
         self.retry = None;
         match route.interface(self.setup.ip, self.setup.interface.as_deref()) {
-            Ok(found) => self.take(found, now),
+            Ok(found) => self.take(route, found, now),
             Err(error) => {
                 // The interface stays known: it may be there still without our own address, and what is held on it
                 // must come off.
@@ -79,11 +88,32 @@ impl Leg {
         }
     }
 
-    fn take(&mut self, found: Interface, now: Time) {
+    /// Where adverts come from on this interface; `None`: there is no link-local address yet.
+    fn source_on(&self, route: &mut Route, found: &Interface) -> Result<Option<IpAddr>, relevo_net::Error> {
+        match self.setup.source {
+            Some(source) => Ok(Some(source)),
+            None => Ok(route.link_local(found.link.index)?.map(IpAddr::V6)),
+        }
+    }
+
+    fn trouble_of(&self, link: &Link) -> Option<String> {
+        let no_source = || format!("{} has no link-local IPv6 address in use", link.name);
+        trouble(link).or_else(|| self.source.is_none().then(no_source))
+    }
+
+    fn take(&mut self, route: &mut Route, found: Interface, now: Time) {
         self.lost = false;
-        let same = self.link().is_some_and(|link| link.index == found.link.index);
-        if !same || self.socket.is_none() {
-            match VrrpSocket::open(&found) {
+        // What cannot be read is as it was; the monitor or the next look tells.
+        let source = self.source_on(route, &found).unwrap_or(self.source);
+        let same = self.link().is_some_and(|link| link.index == found.link.index) && source == self.source;
+        self.source = source;
+        if source.is_none() {
+            self.socket = None;
+        }
+        if let Some(source) = source
+            && (!same || self.socket.is_none())
+        {
+            match VrrpSocket::open(&found.link, source, self.setup.unicast) {
                 Ok(socket) => {
                     info!(network = %self.setup.network, interface = %found.link.name, "opened the VRRP socket");
                     self.socket = Some(socket);
@@ -98,14 +128,14 @@ impl Leg {
                 }
             }
         }
-        self.trouble = trouble(&found.link);
+        self.trouble = self.trouble_of(&found.link);
         self.interface = Some(found);
     }
 
     /// Sends an advert. What cannot be sent is only logged: the monitor tells what became of the link.
-    pub(super) fn send(&self, bytes: &[u8]) {
+    pub(super) fn send(&self, to: IpAddr, bytes: &[u8]) {
         let Some(socket) = &self.socket else { return };
-        if let Err(error) = socket.send(bytes) {
+        if let Err(error) = socket.send(to, bytes) {
             debug!(network = %self.setup.network, error = super::chain(&error), "advert not sent");
         }
     }

@@ -33,6 +33,7 @@ mod error;
 mod herald;
 mod holder;
 mod leg;
+mod queue;
 mod setup;
 mod truth;
 mod worker;

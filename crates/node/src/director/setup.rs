@@ -1,9 +1,11 @@
 //! What the cluster file says about one node as a director: pure, no kernel in it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
-use relevo_model::cluster::{Address, ClusterFile, Group};
+use relevo_model::cluster::{Address, ClusterFile, Family, Group, Hmac, MacSource, NodeAddress, Scope};
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
+use relevo_proto::vrrp::sign::Signing;
 use relevo_proto::vrrp::{self, RouterSettings, Settings};
 
 use super::StartError;
@@ -12,6 +14,8 @@ use super::StartError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) name: GroupName,
+    /// This node.
+    pub(super) own: NodeName,
     /// For the machine; one router for each of `legs`.
     pub(super) settings: Settings,
     pub(super) legs: Vec<Leg>,
@@ -22,25 +26,50 @@ pub(super) struct Member {
     pub(super) notify: Vec<Vec<String>>,
     /// All directors of the group, highest priority first.
     pub(super) directors: Vec<Peer>,
+    /// Least time between the announcements of two addresses.
+    pub(super) spacing: std::time::Duration,
 }
 
-/// The group's part on one network.
+/// The group's part on one network, in one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Leg {
     pub(super) network: NetworkName,
+    /// Tells which interface it is.
     pub(super) ip: Ipv4Addr,
     pub(super) interface: Option<String>,
+    pub(super) family: Family,
+    /// Where adverts come from; `None`: the interface's link-local address.
+    pub(super) source: Option<IpAddr>,
     pub(super) vrid: u8,
+    /// TTL of adverts to single peers; `None`: they go to the multicast group.
+    pub(super) unicast: Option<u8>,
+    /// The addresses have the virtual router's hardware address.
+    pub(super) mac: MacSource,
 }
 
 /// An address that moves with the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VirtualAddress {
     pub(super) name: AddressName,
-    pub(super) ip: Ipv4Addr,
+    pub(super) ip: IpAddr,
     pub(super) prefix: u8,
-    /// Index into the legs.
-    pub(super) leg: usize,
+    pub(super) network: NetworkName,
+    pub(super) site: Site,
+    pub(super) scope: Scope,
+    pub(super) label: Option<String>,
+    /// Whether it is in the adverts.
+    pub(super) watched: bool,
+}
+
+/// Where an address is put on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// The interface of one of the legs.
+    Leg(usize),
+    /// The interface of this name.
+    Named(String),
+    /// The interface with this address of the node, on a network without a leg.
+    Own { ip: Ipv4Addr, interface: Option<String> },
 }
 
 /// A director of a group.
@@ -49,9 +78,9 @@ pub(super) struct Peer {
     pub(super) node: NodeName,
     pub(super) priority: u8,
     /// Its address on the group's first network: the source of its adverts there.
-    pub(super) source: Option<Ipv4Addr>,
+    pub(super) source: Option<IpAddr>,
     /// Its addresses on all networks of the group.
-    pub(super) addresses: Vec<Ipv4Addr>,
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 /// The groups that `node` is of, in the file's order.
@@ -65,64 +94,84 @@ pub(super) fn members(cluster: &ClusterFile, node: &NodeName) -> Result<Vec<Memb
 }
 
 fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -> Result<Member, StartError> {
-    let own: Vec<&Address> =
-        cluster.addresses_of(&group.name).filter(|address| address.ip4().is_some()).collect();
+    let own: Vec<&Address> = cluster.addresses_of(&group.name).collect();
     // The order of the file, which is the same on all nodes: the machine decides ties on the first network.
-    let networks = cluster.networks.iter().map(|network| &network.name);
-    let networks: Vec<&NetworkName> =
-        networks.filter(|name| own.iter().any(|address| address.network == **name)).collect();
-
+    let pairs = cluster.networks.iter().flat_map(|it| [(&it.name, Family::V4), (&it.name, Family::V6)]);
+    let used = |network: &NetworkName, family| {
+        own.iter().any(|it| it.watched && it.network == *network && it.family() == family)
+    };
     let mut legs = Vec::new();
-    for network in &networks {
+    for (network, family) in pairs.filter(|(network, family)| used(network, *family)) {
         let missing = || StartError::NotOnNetwork {
             node: node.clone(),
             group: group.name.clone(),
-            network: (*network).clone(),
+            network: network.clone(),
         };
-        let address = cluster.node(node).and_then(|node| node.address_on(network)).ok_or_else(missing)?;
-        let vrid = *group.vrids.get(*network).ok_or_else(missing)?;
+        let address = own_on(cluster, node, network).ok_or_else(missing)?;
+        let source = address.of(family).ok_or_else(missing)?;
+        let from_link = family == Family::V6 && group.unicast.is_none();
         legs.push(Leg {
-            network: (*network).clone(),
+            network: network.clone(),
             ip: address.ip,
             interface: address.interface.clone(),
-            vrid,
+            family,
+            source: (!from_link).then_some(source),
+            vrid: group.vrid_on(network).ok_or_else(missing)?,
+            unicast: group.unicast.map(|unicast| unicast.ttl),
+            mac: group.mac,
         });
     }
-    let addresses: Vec<VirtualAddress> = own
-        .iter()
-        .filter_map(|address| {
-            let leg = legs.iter().position(|leg| leg.network == address.network)?;
-            Some(VirtualAddress {
-                name: address.name.clone(),
-                ip: address.ip4()?,
-                prefix: address.prefix,
-                leg,
-            })
+    let site = |address: &Address| -> Result<Site, StartError> {
+        if let Some(name) = &address.interface {
+            return Ok(Site::Named(name.clone()));
+        }
+        let on_network = |leg: &Leg| leg.network == address.network;
+        let same = legs.iter().position(|leg| on_network(leg) && leg.family == address.family());
+        if let Some(leg) = same.or_else(|| legs.iter().position(on_network)) {
+            return Ok(Site::Leg(leg));
+        }
+        let own = own_on(cluster, node, &address.network).ok_or_else(|| StartError::NotOnNetwork {
+            node: node.clone(),
+            group: group.name.clone(),
+            network: address.network.clone(),
+        })?;
+        Ok(Site::Own { ip: own.ip, interface: own.interface.clone() })
+    };
+    let addresses = own.iter().map(|address| {
+        Ok(VirtualAddress {
+            name: address.name.clone(),
+            ip: address.ip,
+            prefix: address.prefix,
+            network: address.network.clone(),
+            site: site(address)?,
+            scope: address.scope,
+            label: address.label.clone(),
+            watched: address.watched,
         })
-        .collect();
-    let routers = legs.iter().enumerate().map(|(index, leg)| RouterSettings {
+    });
+    let addresses = addresses.collect::<Result<Vec<_>, StartError>>()?;
+    let routers = legs.iter().map(|leg| RouterSettings {
         vrid: leg.vrid,
-        source: leg.ip,
-        addresses: addresses
+        source: leg.source.unwrap_or(IpAddr::V4(leg.ip)),
+        addresses: own
             .iter()
-            .filter(|address| address.leg == index)
+            .filter(|it| it.watched && it.network == leg.network && it.family() == leg.family)
             .map(|address| address.ip)
             .collect(),
-        peers: peers_on(cluster, node, group, &leg.network),
+        peers: peers_on(cluster, node, group, leg),
     });
     let directors = group.priorities.iter().map(|(name, priority)| Peer {
         node: name.clone(),
         priority: *priority,
-        source: networks
-            .first()
-            .and_then(|network| cluster.node(name)?.address_on(network))
-            .map(|address| address.ip),
-        addresses: cluster.node(name).map_or_else(Vec::new, |node| {
-            networks.iter().filter_map(|network| node.address_on(network)).map(|address| address.ip).collect()
-        }),
+        source: legs.first().and_then(|leg| own_on(cluster, name, &leg.network)?.of(leg.family)),
+        addresses: legs
+            .iter()
+            .filter_map(|leg| own_on(cluster, name, &leg.network)?.of(leg.family))
+            .collect(),
     });
     Ok(Member {
         name: group.name.clone(),
+        own: node.clone(),
         settings: Settings {
             routers: routers.collect(),
             priority,
@@ -132,42 +181,92 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             preempt_delay: group.preempt_delay,
             version: group.version,
             password: group.password.clone(),
+            unicast: group.unicast,
+            signing: group.hmac.as_ref().map(|hmac| signing(&group.name, hmac)).transpose()?,
+            announce: group.announce,
         },
         along: super::along::Setup::new(cluster, node, &group.along),
         notify: group.along.notify.clone(),
         directors: directors.collect(),
         legs,
         addresses,
+        spacing: group.announce.interval,
     })
 }
 
+fn own_on<'a>(cluster: &'a ClusterFile, node: &NodeName, network: &NetworkName) -> Option<&'a NodeAddress> {
+    cluster.node(node)?.address_on(network)
+}
+
 /// The group's other directors on a network.
-fn peers_on(cluster: &ClusterFile, node: &NodeName, group: &Group, network: &NetworkName) -> Vec<vrrp::Peer> {
-    let others = group.priorities.iter().filter(|(name, _)| name != node);
+fn peers_on(cluster: &ClusterFile, node: &NodeName, group: &Group, leg: &Leg) -> Vec<vrrp::Peer> {
     let peer = |name: &NodeName| {
-        let source = cluster.node(name)?.address_on(network)?.ip;
+        let source = own_on(cluster, name, &leg.network)?.of(leg.family)?;
         Some(vrrp::Peer { source, priority: group.healthy_priority_of(name)? })
     };
-    others.filter_map(|(name, _)| peer(name)).collect()
+    group.others(node).filter_map(peer).collect()
+}
+
+/// Reads the keys of a group.
+fn signing(group: &GroupName, hmac: &Hmac) -> Result<Signing, StartError> {
+    let keys = keys(&hmac.keys).map_err(|why| StartError::Keys {
+        group: group.clone(),
+        file: hmac.keys.clone(),
+        why,
+    })?;
+    Ok(Signing { keys, mode: hmac.mode, wall: relevo_net::clock::wall_at_zero() })
+}
+
+/// The keys in a file that only its owner can read.
+fn keys(file: &PathBuf) -> Result<Vec<vrrp::sign::Key>, String> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(format!("others can read it: chmod 600 {}", file.display()));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    vrrp::sign::keys(&text).map_err(|error| error.to_string())
 }
 
 impl Member {
     /// The name of the node that sends from this address; a router that is not in the file goes by its address.
-    pub(super) fn node_of(&self, source: Ipv4Addr) -> NodeName {
-        let peer = self.directors.iter().find(|peer| peer.source == Some(source));
+    pub(super) fn node_of(&self, source: IpAddr) -> NodeName {
+        let peer = self.directors.iter().find(|peer| peer.addresses.contains(&source));
         peer.map_or_else(|| NodeName::new(&source.to_string()), |peer| peer.node.clone())
+    }
+
+    /// Notes which director a link-local address belongs to, as the file does not tell it: the one with the priority that
+    /// comes from there. Returns whether it is news.
+    pub(super) fn learn(&mut self, source: IpAddr, priority: u8) -> bool {
+        let is_local = matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if !is_local || self.directors.iter().any(|peer| peer.addresses.contains(&source)) {
+            return false;
+        }
+        let Some(peer) = self.directors.iter_mut().find(|peer| peer.priority == priority) else {
+            return false;
+        };
+        // Of a director that was replaced by another machine, the last few are enough.
+        let local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if peer.addresses.iter().filter(|ip| local(ip)).count() >= MOST_LEARNED
+            && let Some(oldest) = peer.addresses.iter().position(local)
+        {
+            peer.addresses.remove(oldest);
+        }
+        peer.addresses.push(source);
+        true
     }
 
     /// A reason with the names of nodes: `lb1 (10.0.0.1)` where the machine, which knows no names, says `10.0.0.1`.
     pub(super) fn with_names(&self, reason: &str) -> String {
         let named = |word: &str| {
             // An address may end a sentence.
-            let bare = word.trim_end_matches('.');
-            let ip: Ipv4Addr = bare.parse().ok()?;
+            let bare = word.trim_end_matches(['.', ':']);
+            let ip: IpAddr = bare.parse().ok()?;
             let peer = self.directors.iter().find(|peer| peer.addresses.contains(&ip))?;
             Some(format!("{} ({bare}){}", peer.node, &word[bare.len()..]))
         };
-        let ends = |letter: char| !letter.is_ascii_digit() && letter != '.';
+        let ends = |letter: char| !letter.is_ascii_hexdigit() && letter != '.' && letter != ':';
         let words = reason.split_inclusive(ends).map(|word| {
             let (word, end) = word.rfind(ends).map_or((word, ""), |at| word.split_at(at));
             named(word).unwrap_or_else(|| word.to_owned()) + end
@@ -184,6 +283,9 @@ impl Member {
             .max_by_key(|peer| (peer.priority, peer.source))
     }
 }
+
+/// Link-local addresses that are noted of one director: one for each of its interfaces, and some old ones.
+const MOST_LEARNED: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -279,13 +381,13 @@ mod tests {
         let members = members(&cluster(), &NodeName::new("bal2")).unwrap();
         assert_eq!(members.len(), 1);
         let routers = &members[0].settings.routers;
-        assert_eq!((routers[0].vrid, routers[0].source), (51, Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(routers[0].addresses, [Ipv4Addr::new(10, 0, 0, 254)]);
-        assert_eq!((routers[1].vrid, routers[1].source), (52, Ipv4Addr::new(10, 0, 1, 2)));
+        assert_eq!((routers[0].vrid, routers[0].source), (51, IpAddr::from([10, 0, 0, 2])));
+        assert_eq!(routers[0].addresses, [IpAddr::from([10, 0, 0, 254])]);
+        assert_eq!((routers[1].vrid, routers[1].source), (52, IpAddr::from([10, 0, 1, 2])));
         assert_eq!(members[0].settings.priority, 100);
-        assert_eq!(members[0].addresses[0].leg, 1);
-        assert_eq!(members[0].node_of(Ipv4Addr::new(10, 0, 0, 1)).as_str(), "bal1");
-        assert_eq!(members[0].node_of(Ipv4Addr::new(10, 0, 0, 77)).as_str(), "10.0.0.77");
+        assert_eq!(members[0].addresses[0].site, Site::Leg(1));
+        assert_eq!(members[0].node_of(IpAddr::from([10, 0, 0, 1])).as_str(), "bal1");
+        assert_eq!(members[0].node_of(IpAddr::from([10, 0, 0, 77])).as_str(), "10.0.0.77");
         let named = |text: &str| members[0].with_names(text);
         assert_eq!(
             named("heard nothing from 10.0.0.1 for 3.5 ms"),

@@ -1,6 +1,6 @@
 //! What a director says of its groups to [`crate::ownership`], and what it is told from there.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::{NetworkName, NodeName, Time};
@@ -33,7 +33,8 @@ impl Holder {
             since: status.since,
             priority: status.priority,
             owner: match status.state {
-                State::Active => self.member.owner_of(status.active.unwrap_or(Ipv4Addr::UNSPECIFIED)),
+                // A link-local address is not in the file.
+                State::Active => Some(self.member.own.clone()),
                 State::Init | State::Backup | State::Fault => {
                     status.active.and_then(|source| self.member.owner_of(source))
                 }
@@ -46,7 +47,7 @@ impl Holder {
 
 impl Member {
     /// The director that has this address on one of the group's networks.
-    fn owner_of(&self, source: Ipv4Addr) -> Option<NodeName> {
+    fn owner_of(&self, source: IpAddr) -> Option<NodeName> {
         let peer = self.directors.iter().find(|peer| peer.addresses.contains(&source));
         peer.map(|peer| peer.node.clone())
     }

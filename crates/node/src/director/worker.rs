@@ -4,7 +4,7 @@
 //! who took over meanwhile before it decides anything.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 use relevo_model::Time;
+use relevo_net::address::Address;
 use relevo_net::monitor::{Event, Monitor};
 use relevo_net::{clock, realtime};
 use relevo_proto::vrrp::{Input, Told};
@@ -137,8 +138,8 @@ impl Worker {
         let mut fds = vec![
             PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.kernel.watch.as_fd(), PollFlags::POLLIN),
         ];
+        fds.extend(self.kernel.watch.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         match ppoll(&mut fds, timeout.map(TimeSpec::from_duration), None) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -199,7 +200,7 @@ impl Worker {
     ///
     /// A machine may have thousands of addresses that come and go (containers). Only our own and the virtual ones make
     /// work: reading the kernel's tables for each of the others would take longer than the adverts can wait.
-    fn take_events(&mut self, now: Time) -> BTreeSet<(u32, Ipv4Addr)> {
+    fn take_events(&mut self, now: Time) -> BTreeSet<(u32, IpAddr)> {
         let mut removed = BTreeSet::new();
         let mut look = false;
         let mut taken = 0;
@@ -211,9 +212,9 @@ impl Worker {
             taken += 1;
             match self.monitor.next(Duration::ZERO) {
                 Ok(None) => break,
-                Ok(Some(Event::AddressAdded(address))) => look |= self.is_own(address.ip),
+                Ok(Some(Event::AddressAdded(address))) => look |= self.is_own(&address),
                 Ok(Some(Event::AddressRemoved(address))) => {
-                    look |= self.is_own(address.ip);
+                    look |= self.is_own(&address);
                     if self.is_virtual(address.ip) {
                         removed.insert((address.index, address.ip));
                     }
@@ -260,11 +261,20 @@ impl Worker {
     }
 
     /// Whether it is this node's own on a network of a group: where it is tells which interface to use.
-    fn is_own(&self, ip: Ipv4Addr) -> bool {
-        self.holders.iter().flat_map(|holder| &holder.legs).any(|leg| leg.setup.ip == ip)
+    fn is_own(&self, address: &Address) -> bool {
+        let mut legs = self.holders.iter().flat_map(|holder| &holder.legs);
+        legs.any(|leg| {
+            let is_source = match address.ip {
+                IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                    leg.setup.source.is_none() && leg.link().is_some_and(|link| link.index == address.index)
+                }
+                ip => leg.setup.source == Some(ip),
+            };
+            is_source || IpAddr::V4(leg.setup.ip) == address.ip
+        })
     }
 
-    fn is_virtual(&self, ip: Ipv4Addr) -> bool {
+    fn is_virtual(&self, ip: IpAddr) -> bool {
         let mut addresses = self.holders.iter().flat_map(|holder| &holder.member.addresses);
         addresses.any(|address| address.ip == ip)
     }

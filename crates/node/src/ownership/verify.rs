@@ -5,7 +5,7 @@
 //! from them.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use relevo_model::cluster::ClusterFile;
@@ -35,7 +35,7 @@ pub(super) struct Verify {
 struct Asked {
     group: usize,
     name: AddressName,
-    ip: Ipv4Addr,
+    ip: IpAddr,
     network: NetworkName,
     /// This node's own address there, and its interface if it is named.
     own: (Ipv4Addr, Option<String>),
@@ -53,11 +53,11 @@ impl Verify {
         for (group, settings) in ours.enumerate() {
             for address in cluster.addresses_of(&settings.name) {
                 let place = cluster.node(own).and_then(|node| node.address_on(&address.network));
-                if let (Some(ip), Some(place)) = (address.ip4(), place) {
+                if let Some(place) = place {
                     addresses.push(Asked {
                         group,
                         name: address.name.clone(),
-                        ip,
+                        ip: address.ip,
                         network: address.network.clone(),
                         own: (place.ip, place.interface.clone()),
                         ask_at: None,

@@ -11,7 +11,7 @@ pub(crate) mod keepalived;
 pub(crate) mod watch;
 
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -119,7 +119,8 @@ impl World {
     }
 
     /// Whether a node has an address now.
-    pub(crate) fn holds(&self, node: &str, ip: Ipv4Addr) -> bool {
+    pub(crate) fn holds(&self, node: &str, ip: impl Into<IpAddr>) -> bool {
+        let ip = ip.into();
         let addresses =
             self.enter(node, || relevo_net::route::Route::open().and_then(|mut route| route.addresses()));
         addresses.expect("addresses can be listed").iter().any(|address| address.ip == ip)

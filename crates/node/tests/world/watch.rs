@@ -1,6 +1,6 @@
 //! What an observer sees: who holds the virtual address when, and which adverts are on the wire.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,7 +18,7 @@ use super::{VIP, World, wait_for};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Advert {
     pub(crate) at: Time,
-    pub(crate) source: Ipv4Addr,
+    pub(crate) source: IpAddr,
     pub(crate) priority: u8,
 }
 
@@ -52,7 +52,7 @@ impl Watch {
         }
         let socket = world.enter("c", || {
             let interface = Route::open().unwrap().interface(Ipv4Addr::new(10, 77, 0, 3), None).unwrap();
-            VrrpSocket::open(&interface).unwrap()
+            VrrpSocket::open(&interface.link, interface.ip.into(), None).unwrap()
         });
         let (end, kept) = (Arc::clone(&stop), Arc::clone(&adverts));
         threads.push(std::thread::spawn(move || watch_adverts(socket, &end, &kept)));
@@ -108,8 +108,8 @@ fn watch_address(mut monitor: Monitor, node: &'static str, stop: &AtomicBool, ch
     let mut held = false;
     while !stop.load(Ordering::Relaxed) {
         let holds = match monitor.next(Duration::from_millis(50)).unwrap() {
-            Some(Event::AddressAdded(address)) if address.ip == VIP => true,
-            Some(Event::AddressRemoved(address)) if address.ip == VIP => false,
+            Some(Event::AddressAdded(address)) if address.ip == IpAddr::V4(VIP) => true,
+            Some(Event::AddressRemoved(address)) if address.ip == IpAddr::V4(VIP) => false,
             _ => continue,
         };
         if holds != held {

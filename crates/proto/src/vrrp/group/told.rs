@@ -1,6 +1,6 @@
 //! What others than VRRP know of the active one: a channel that proves that it lives, a detector that has lost it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
@@ -24,14 +24,14 @@ pub enum Told {
         /// Index into [`Settings::routers`](super::super::Settings::routers).
         router: usize,
         /// Its address there. Another one that is seen as active is not lost.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Time for those who come first.
         wait: Duration,
     },
     /// Two are active, do not hear each other's adverts, and the other one shall stay. Ignored unless active.
     Yield {
         /// Its address on the first network.
-        to: Ipv4Addr,
+        to: IpAddr,
     },
     /// Neighbours may believe another one. Ignored unless active.
     Reannounce,
@@ -89,7 +89,7 @@ impl Group {
     }
 
     /// Whose adverts were heard last on a router's network, and when; while backup.
-    pub fn heard(&self, router: usize) -> Option<(Ipv4Addr, Time)> {
+    pub fn heard(&self, router: usize) -> Option<(IpAddr, Time)> {
         match self.routers.get(router)?.seen {
             Seen::Active { source, at, .. } if self.state == State::Backup => Some((source, at)),
             Seen::Active { .. } | Seen::Nobody | Seen::Resigned { .. } => None,

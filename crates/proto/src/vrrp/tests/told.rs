@@ -11,7 +11,7 @@ impl Bench {
 
     fn lost(&mut self, wait: u64) {
         let wait = Duration::from_millis(wait);
-        assert_eq!(self.input(Input::Told(Told::Lost { router: 0, source: HIGH, wait })), [""; 0]);
+        assert_eq!(self.input(Input::Told(Told::Lost { router: 0, source: HIGH.into(), wait })), [""; 0]);
     }
 }
 
@@ -67,7 +67,7 @@ fn who_is_lost_is_not_waited_for() {
     bench.lost(20);
     bench.pass(20);
     assert_eq!(bench.state(), State::Backup, "it is active on the other network");
-    let other = Told::Lost { router: 1, source: on(HIGH, 1), wait: Duration::ZERO };
+    let other = Told::Lost { router: 1, source: on(HIGH, 1).into(), wait: Duration::ZERO };
     bench.input(Input::Told(other));
     bench.pass(1);
     assert_eq!(bench.state(), State::Active);
@@ -105,12 +105,12 @@ fn a_proof_counts_though_a_detector_has_lost_it() {
 #[test]
 fn who_is_told_to_yields_and_listens() {
     let mut bench = Bench::active(settings(1, false));
-    assert_eq!(bench.input(Input::Told(Told::Yield { to: HIGH })), ["release", "active>backup"]);
+    assert_eq!(bench.input(Input::Told(Told::Yield { to: HIGH.into() })), ["release", "active>backup"]);
     assert_eq!(bench.pass(DOWN - 1), [""; 0]);
     bench.proven(100);
     assert_eq!(bench.pass(50), [""; 0]);
     let mut backup = Bench::listening(settings(1, false));
-    assert_eq!(backup.input(Input::Told(Told::Yield { to: HIGH })), [""; 0]);
+    assert_eq!(backup.input(Input::Told(Told::Yield { to: HIGH.into() })), [""; 0]);
 }
 
 #[test]
