@@ -63,6 +63,13 @@ impl Router {
         }
     }
 
+    /// Whether an advert's source is the peer with this address. The file does not tell link-local addresses; of a single
+    /// peer there is no doubt.
+    pub(super) fn same(&self, heard: IpAddr, peer: IpAddr) -> bool {
+        let is_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        heard == peer || (is_local(heard) && !is_local(peer) && self.settings.peers.len() == 1)
+    }
+
     /// Forgets what it heard and starts its timer.
     pub(super) fn listen(&mut self, now: Time, version: VrrpVersion, priority: u8, interval: Duration) {
         self.seen = Seen::Nobody;

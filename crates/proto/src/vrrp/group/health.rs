@@ -88,11 +88,8 @@ impl Group {
     /// Whether somebody has lost more of its priority than this director.
     pub(super) fn is_worse_off(&self, index: usize, source: IpAddr, priority: u8) -> bool {
         let healthy = self.routers.get(index).and_then(|router| {
-            let peers = &router.settings.peers;
-            let known = peers.iter().find(|peer| peer.source == source);
-            // The file does not tell link-local addresses. Of a single peer there is no doubt.
-            let is_local = matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local());
-            known.or(peers.first().filter(|_| is_local && peers.len() == 1)).map(|peer| peer.priority)
+            let mut peers = router.settings.peers.iter();
+            peers.find(|peer| router.same(source, peer.source)).map(|peer| peer.priority)
         });
         let lost = healthy.map_or(0, |healthy| healthy.saturating_sub(priority));
         lost > self.healthy.saturating_sub(self.priority)

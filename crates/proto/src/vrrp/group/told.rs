@@ -48,7 +48,7 @@ impl Group {
             }
             (State::Backup, Told::Lost { router, source, wait }) => {
                 if let Some(router) = self.routers.get_mut(router)
-                    && matches!(router.seen, Seen::Active { source: active, .. } if active == source)
+                    && matches!(router.seen, Seen::Active { source: active, .. } if router.same(active, source))
                 {
                     router.down_at = router.down_at.min(now + wait);
                     self.lost = Some(now);
