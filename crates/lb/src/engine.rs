@@ -159,8 +159,8 @@ impl Engine {
         }
         let parts = check::Parts { hints: hints_out, orders: orders_out, workers: engine.workers.clone() };
         engine.threads.push(spawn("relevo-check".to_owned(), None, async move || {
-            check::run(parts).await;
-            Ok(())
+            // As a task of its own: to wake the future that the thread itself waits for costs a system call each time.
+            tokio::task::spawn_local(check::run(parts)).await.map_err(io::Error::other)
         })?);
         engine.apply(cluster)?;
         Ok(engine)

@@ -65,10 +65,11 @@ impl Queue {
             return None;
         }
         let waiter = Arc::new(Waiter { only, state: Mutex::new(State::Waiting(None)) });
+        let before = waiting.len();
         waiting.push_back(Arc::clone(&waiter));
         self.length.store(waiting.len(), Ordering::SeqCst);
         self.most.fetch_max(waiting.len(), Ordering::Relaxed);
-        Some(Waiting { queue: Arc::clone(self), waiter })
+        Some(Waiting { queue: Arc::clone(self), waiter, before })
     }
 
     /// Gives the free places of a server to those who wait for it.
@@ -146,6 +147,8 @@ impl Waiter {
 pub(crate) struct Waiting {
     queue: Arc<Queue>,
     waiter: Arc<Waiter>,
+    /// How many stood there before.
+    pub(crate) before: usize,
 }
 
 impl Waiting {

@@ -87,7 +87,7 @@ impl Search {
             let (number, has_place) = match self.pick.next(&self.pool.backend, now) {
                 Next::Server { number, has_place } => (number, has_place),
                 Next::Nobody => return Err(NoServer::Nobody),
-                Next::Wait(only) => match self.wait(presence, client, only).await? {
+                Next::Wait(only) => match self.wait(presence, client, only, trace).await? {
                     Some(number) => {
                         let now = presence.local.worker.slots.time();
                         self.pick.given(&self.pool.backend, number, now);
@@ -126,9 +126,11 @@ impl Search {
         presence: &Presence,
         client: &mut Client,
         only: Option<u64>,
+        trace: &mut Trace,
     ) -> Result<Option<u16>, NoServer> {
         let backend = &self.pool.backend;
         let waiting = backend.queue.enter(only, backend.config.max_queue).ok_or(NoServer::QueueFull)?;
+        trace.in_line(waiting.before, only.is_some());
         backend.offer_all();
         presence.set_deadline(backend.config.timeouts.queue);
         let turn = poll_fn(|cx| {

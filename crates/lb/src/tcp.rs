@@ -38,7 +38,7 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
     let mut first = Vec::new();
     let pool = match &local.frontend.rules {
         None => Rc::clone(&local.pool),
-        Some(rules) => match decide(presence, rules, &mut client, peer.ip(), &mut first).await {
+        Some(rules) => match decide(presence, rules, &mut client, peer.ip(), &mut first, trace).await {
             Some(pool) => pool,
             None => {
                 local.counters().requests.add();
@@ -105,6 +105,7 @@ async fn decide(
     client: &mut Client,
     source: IpAddr,
     first: &mut Vec<u8>,
+    trace: &mut Trace,
 ) -> Option<Rc<LocalPool>> {
     let local = &presence.local;
     let mut tls_name = client.session().map(|session| session.name_bytes().to_vec());
@@ -124,7 +125,9 @@ async fn decide(
     };
     let mut course = Course::default();
     loop {
-        match rules.compiled.step(&mut course, &request) {
+        let step = rules.compiled.step(&mut course, &request);
+        trace.ruled(course.line());
+        match step {
             Step::Rate { limit, key } => {
                 let now = Time::from_millis(worker.slots.now());
                 if rules.ask(limit, &key, now) != Allowed::Yes {

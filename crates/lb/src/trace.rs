@@ -58,6 +58,10 @@ struct Notes {
     /// Why it will end, as far as that was seen.
     termination: Termination,
     denied: bool,
+    /// The line of the rule that matched.
+    rule: Option<usize>,
+    /// Requests before it in the line of its server, and in that of the pool.
+    before: [u32; 2],
     /// Its bytes are counted already.
     is_flow: bool,
     /// `answered` is of this turn of the event loop.
@@ -167,6 +171,17 @@ impl Trace {
         }
         self.notes.who = Who::Server(Rc::clone(pool), Rc::clone(server));
         (self.notes.connected, self.notes.answered) = (None, None);
+    }
+
+    /// The rule in this line of the cluster file decided, or was the last that did something.
+    pub(crate) fn ruled(&mut self, line: Option<usize>) {
+        self.notes.rule = line;
+    }
+
+    /// It stands in line behind so many; `bound`: for one server alone.
+    pub(crate) fn in_line(&mut self, before: usize, bound: bool) {
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        self.notes.before = if bound { [before, 0] } else { [0, before] };
     }
 
     /// It waited in a queue until now.
@@ -365,6 +380,7 @@ impl Trace {
             }
         };
         load.frontend = u32::try_from(frontend.gate.connections()).unwrap_or(u32::MAX);
+        [load.server_queue, load.backend_queue] = self.notes.before;
         load.process = local.worker.population();
         let record = Record {
             client: of.peer,
@@ -373,6 +389,7 @@ impl Trace {
             tls: of.tls,
             pool,
             answerer,
+            rule: self.notes.rule,
             timers,
             sent: bytes.1,
             received: bytes.0,

@@ -378,6 +378,7 @@ impl Connection {
             ruled.restart();
             let scene = Scene { local, rules, source, tls, lines };
             ruled.run(scene, Head { bytes, fields: fields.list(), request: &request }, &mut self.head);
+            self.trace.ruled(ruled.line());
         } else {
             self.ruled = None;
             self.head.clear();

@@ -93,6 +93,11 @@ impl Ruled {
         self.decision = Decision::Default;
     }
 
+    /// The line of the rule that decided, or else of the last one that did something.
+    pub(super) fn line(&self) -> Option<usize> {
+        self.course.line()
+    }
+
     /// What is changed in the request that the server gets.
     pub(super) fn request(&self) -> &Changes {
         &self.request

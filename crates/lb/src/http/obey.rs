@@ -89,6 +89,13 @@ impl Connection {
             self.trace.answered_here(answer.status);
             self.trace.denied(phase);
         } else {
+            // What `return` says without words of its own.
+            if answer.status >= 400
+                && answer.body.is_empty()
+                && let Some(page) = self.presence.local.frontend.pages.find(answer.status)
+            {
+                answer.show(page);
+            }
             self.trace.local(answer.status);
         }
         if let Some(changes) = self.changes() {
@@ -142,6 +149,7 @@ impl Connection {
                 let scene = Scene { local: &local, rules: &rules, source, tls, lines };
                 let head = Head { bytes: &head, fields: fields.list(), request: &request };
                 ruled.run(scene, head, &mut self.head);
+                self.trace.ruled(ruled.line());
             }
         }
         true

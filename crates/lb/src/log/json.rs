@@ -21,6 +21,9 @@ pub(super) fn push(out: &mut Vec<u8>, record: &Record<'_>) {
         Answerer::Fallback => string(out, "by", b"fallback"),
         Answerer::Server(name) => string(out, "server", name.as_bytes()),
     }
+    if let Some(line) = record.rule {
+        number(out, "rule", line as u64);
+    }
     if let Some(http) = record.http {
         push_request(out, http);
     }

@@ -93,6 +93,8 @@ pub struct Record<'a> {
     pub pool: &'a str,
     /// Who answered.
     pub answerer: Answerer<'a>,
+    /// The line of the rule that decided, or of the last one that did something; `None`: none did.
+    pub rule: Option<usize>,
     /// How long it took.
     pub timers: Timers,
     /// Bytes to the client, heads included.

@@ -49,6 +49,7 @@ fn request<'a>(names: &'a [String], captured: &'a [u8], line: &'a [u8]) -> Recor
         tls: false,
         pool: "static",
         answerer: Answerer::Server("srv1"),
+        rule: None,
         timers: Timers {
             request: Some(10),
             queue: Some(0),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use relevo_lb::{Engine, Figures, Settings};
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{AccessLog, LogChoice, LogFormat, LogTarget, Mode};
+use relevo_model::cluster::{
+    AccessLog, Action, Condition, ErrorPage, LogChoice, LogFormat, LogTarget, Mode, Pattern, Return, Rule,
+};
 
 use crate::http2;
 use crate::rig::{Client, Front, Origin, cluster, service, wait_until, with_length};
@@ -338,5 +340,62 @@ fn a_flow_of_datagrams_is_counted_as_it_goes_and_is_a_line_when_it_has_ended() {
     assert!(line.contains(" 12 -- "), "{line}");
     for figures in [logged.service(), logged.server()] {
         assert_eq!((figures.received, figures.sent), (21, 12), "not twice");
+    }
+}
+
+#[test]
+fn the_rule_that_matched_is_named_and_its_return_shows_the_services_page() {
+    let origin = Origin::named("one");
+    let mut front = service(&[origin.at]);
+    let page = std::env::temp_dir().join(format!("relevo-engine-page-{}.html", std::process::id()));
+    std::fs::write(&page, "<p>gone for good").unwrap();
+    front.service.error_pages = vec![ErrorPage { status: 410, file: page.clone() }];
+    let answer = Return { status: 410, content_type: "text/plain".to_owned(), body: String::new() };
+    front.service.rules = vec![Rule {
+        line: 42,
+        when: Condition { path: vec![Pattern::Glob("/gone".to_owned())], ..Condition::default() },
+        unless: None,
+        actions: vec![Action::Return(answer)],
+    }];
+    let logged = Logged::start("rule", front, LogFormat::Json);
+    let mut client = logged.client();
+    let gone = client.get("/gone").unwrap();
+    assert_eq!((gone.status, gone.body.as_str()), (410, "<p>gone for good"));
+    assert!(gone.head.contains("Content-Type: text/html"), "{}", gone.head);
+    assert_eq!(client.get("/").unwrap().body, "one");
+    let lines = logged.lines(2);
+    assert!(lines[0].contains(r#""by":"balancer","rule":42,"#), "{}", lines[0]);
+    assert!(!lines[1].contains("rule"), "{}", lines[1]);
+    std::fs::remove_file(page).unwrap();
+}
+
+#[test]
+fn a_line_says_how_many_stood_in_line_before() {
+    let gate = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let waiting = std::sync::Arc::clone(&gate);
+    let origin = Origin::answering(move |_| {
+        drop(waiting.lock());
+        with_length("one")
+    });
+    let mut front = service(&[origin.at]);
+    front.pool.servers[0].max_connections = Some(1);
+    let logged = Logged::start("line", front, LogFormat::Haproxy);
+    let held = gate.lock().unwrap();
+    let mut clients: Vec<Client> = (0..3).map(|_| logged.client()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        wait_until("it is at the server, or in line", || {
+            let pool = &logged.engine.snapshot().pools[0];
+            pool.servers[0].connections == 1 && pool.queued == number as u64
+        });
+    }
+    drop(held);
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().body, "one");
+    }
+    let lines = logged.lines(3);
+    for (number, before) in [" 0/0 ", " 0/0 ", " 0/1 "].into_iter().enumerate() {
+        let line = lines.iter().find(|line| line.contains(&format!("GET /{number} "))).unwrap();
+        assert!(line.contains(before), "{line}");
     }
 }
