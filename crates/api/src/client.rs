@@ -14,11 +14,13 @@ use tokio::net::UnixStream;
 
 use crate::socket::LONGEST_PATH;
 use crate::types::{
-    Changed, LeaseStatus, Problem, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+    Changed, FlowStatus, LeaseStatus, Problem, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
 };
 
 /// Time for an answer that needs no waiting.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// Time for counters of the kernel's path: many pins take a while to list.
+const FLOWS_DEADLINE: Duration = Duration::from_secs(15);
 /// Time for a switch-over, which the node itself bounds to less.
 const SWITCHOVER_DEADLINE: Duration = Duration::from_secs(15);
 /// Time for a reload, which waits until every worker follows.
@@ -112,6 +114,14 @@ impl Client {
     /// When it does not answer in time.
     pub fn leases(&self) -> Result<Vec<LeaseStatus>, ClientError> {
         self.call(Method::GET, "/v1/leases", None::<&()>, DEADLINE)
+    }
+
+    /// What the kernel's path has counted.
+    ///
+    /// # Errors
+    /// When the node does not answer in time, or cannot ask its kernel.
+    pub fn flows(&self) -> Result<FlowStatus, ClientError> {
+        self.call(Method::GET, "/v1/flows", None::<&()>, FLOWS_DEADLINE)
     }
 
     /// Moves a group of addresses; returns when it has moved.

@@ -25,6 +25,7 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub(crate) fn router(control: Arc<dyn Control>) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/flows", get(flows))
         .route("/v1/groups/{group}/switchover", post(switchover))
         .route("/v1/servers/{server}", post(set_server))
         .route("/v1/leases", get(leases))
@@ -39,6 +40,10 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
 
 async fn status(State(control): State<Arc<dyn Control>>) -> Response {
     answer(move || Ok::<_, Refusal>(control.status())).await
+}
+
+async fn flows(State(control): State<Arc<dyn Control>>) -> Response {
+    answer(move || control.flows()).await
 }
 
 async fn switchover(
@@ -80,7 +85,7 @@ async fn upgrade(State(control): State<Arc<dyn Control>>) -> Response {
 
 async fn no_such_route(request: Request) -> Response {
     let text = format!(
-        "there is no {} here; the routes are GET /v1/status, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, GET /v1/leases, POST /v1/reload and POST /v1/upgrade",
+        "there is no {} here; the routes are GET /v1/status, GET /v1/flows, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, GET /v1/leases, POST /v1/reload and POST /v1/upgrade",
         request.uri().path()
     );
     problem(StatusCode::NOT_FOUND, text)

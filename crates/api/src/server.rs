@@ -18,7 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::routes::router;
 use crate::socket::ControlSocket;
-use crate::types::{Changed, LeaseStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded};
+use crate::types::{
+    Changed, FlowStatus, LeaseStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+};
 
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 64;
@@ -37,6 +39,12 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub trait Control: Send + Sync + 'static {
     /// How the node sees itself and the cluster.
     fn status(&self) -> Status;
+
+    /// What the kernel's path has counted.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    fn flows(&self) -> Result<FlowStatus, Refusal>;
 
     /// Moves a group of addresses.
     ///
@@ -239,6 +247,10 @@ mod tests {
                 dhcp: Vec::new(),
                 dns: None,
             }
+        }
+
+        fn flows(&self) -> Result<FlowStatus, Refusal> {
+            Ok(FlowStatus::default())
         }
 
         fn switchover(&self, _: &str, _: Switchover) -> Result<Switched, Refusal> {

@@ -14,7 +14,7 @@ use relevo_api::client::{Client, ClientError};
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::ControlSocket;
 use relevo_api::types::{
-    AdminState, Changed, FileStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+    AdminState, Changed, FileStatus, FlowStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
 };
 use relevo_model::{GroupName, NodeName, PoolName, ServerName};
 
@@ -39,6 +39,10 @@ impl Control for Fake {
             dhcp: Vec::new(),
             dns: None,
         }
+    }
+
+    fn flows(&self) -> Result<FlowStatus, Refusal> {
+        Ok(FlowStatus::default())
     }
 
     fn switchover(&self, group: &str, wish: Switchover) -> Result<Switched, Refusal> {

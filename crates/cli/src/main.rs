@@ -46,6 +46,7 @@ enum Command {
     Reference(commands::reference::Args),
     Node(commands::node::Args),
     Status(commands::status::Args),
+    Flows(commands::flows::Args),
     /// Say what would happen, and why.
     #[command(subcommand)]
     Explain(commands::explain::Args),
@@ -80,6 +81,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Node(args) => commands::node::run(args, json),
         Command::Explain(args) => commands::explain::run(args, json),
         Command::Status(args) => commands::status::run(args, json),
+        Command::Flows(args) => commands::flows::run(args, json),
         Command::Incidents(args) => commands::incidents::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
         Command::Leases(args) => commands::leases::run(args, json),

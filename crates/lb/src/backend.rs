@@ -13,12 +13,13 @@ use relevo_proto::health::State;
 use relevo_proto::health::agent::Agent;
 use relevo_proto::persistence::Cookies;
 
+use crate::bell::Bell;
 use crate::counters::{Gauge, ServerCounters, Times};
 use crate::figures::Figures;
 use crate::persist::AffinityTable;
 use crate::queue::Queue;
 use crate::server::Server;
-use crate::snapshot::{PoolSnapshot, ServerSnapshot};
+use crate::snapshot::{PoolSnapshot, ServerSnapshot, Share};
 use crate::tls::Origination;
 
 /// A worker's gauge, on cache lines of its own.
@@ -52,6 +53,8 @@ pub(crate) struct Backend {
     running: Arc<[Running]>,
     /// Makes random numbers out of turns.
     seed: u64,
+    /// Rung when the table is another one.
+    pub(crate) bell: Arc<Bell>,
     /// Held while a server's state changes and the table is made, so that an older one never replaces a newer one.
     making: Mutex<()>,
 }
@@ -121,6 +124,7 @@ impl Backend {
                 }
             }),
             seed: RandomState::new().hash_one(0),
+            bell: Arc::default(),
             config,
             servers: servers.into(),
             table: ArcSwap::from_pointee(Table::default()),
@@ -281,6 +285,7 @@ impl Backend {
         }
         let could_work = self.could_work.swap(!is_empty, Ordering::Relaxed);
         self.table.store(table.into());
+        self.bell.ring();
         match (could_work, !is_empty) {
             (true, false) => {
                 tracing::error!("pool {} has no server left: {}", self.config.name, self.why_none())
@@ -353,6 +358,23 @@ impl Backend {
             .collect();
         self.step.store(step.map_or(u64::MAX, Time::as_nanos), Ordering::Relaxed);
         Table::new(&candidates, &self.config.balance, self.config.all_backups)
+    }
+
+    /// The parts of its servers, in the file's order.
+    pub(crate) fn shares(&self) -> Vec<Share> {
+        let table = self.table.load();
+        let servers = (0..).zip(&self.config.servers);
+        let share = servers.map(|(number, config): (u16, &relevo_model::cluster::Server)| {
+            // Who gets nothing new keeps its place beside the others.
+            let whole = config.weight.saturating_mul(16).max(1);
+            Share {
+                at: config.at,
+                share: u32::from(table.share(number).unwrap_or(whole).max(1)),
+                open: table.contains(number),
+                keeps: table.keeps(number),
+            }
+        });
+        share.collect()
     }
 
     pub(crate) fn snapshot(&self) -> PoolSnapshot {

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, LocalOptions};
 use tokio::sync::mpsc;
 
 use crate::backend::Backend;
+use crate::bell::Bell;
 use crate::check::{self, Order};
 use crate::crew::Crew;
 use crate::former::{Former, Known};
@@ -23,7 +24,7 @@ use crate::log::{AccessLog, TargetError};
 use crate::population::Population;
 use crate::server::Server;
 use crate::slot::Signal;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Share, Snapshot};
 use crate::tls::AcmeDesk;
 use crate::worker::{self, Command, Next};
 use crate::{Admin, Reach, clock};
@@ -65,6 +66,7 @@ pub struct Engine {
     current: Mutex<Current>,
     ids: AtomicU64,
     desk: Arc<AcmeDesk>,
+    bell: Arc<Bell>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     crew: Arc<Crew>,
     orders: mpsc::UnboundedSender<Order>,
@@ -141,6 +143,7 @@ impl Engine {
             }),
             ids: AtomicU64::new(1),
             desk: settings.desk,
+            bell: Arc::default(),
             workers: commands,
             crew,
             orders,
@@ -181,6 +184,7 @@ impl Engine {
             former: &former,
             wishes: &current.wishes,
             desk: &self.desk,
+            bell: &self.bell,
             workers: self.workers.len(),
             inherited: RefCell::new(sockets),
             now: clock::now(),
@@ -250,6 +254,17 @@ impl Engine {
         let generation = Arc::clone(&self.current().generation);
         let backend = generation.backends.iter().find(|backend| *backend.config.name == *pool);
         backend.map(|backend| backend.reach())
+    }
+
+    /// Rings when it has changed who gets the work of a pool.
+    pub fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
+    }
+
+    /// The parts that servers have in the work of their pools, both in the file's order.
+    pub fn shares(&self) -> Vec<(PoolName, Vec<Share>)> {
+        let generation = Arc::clone(&self.current().generation);
+        generation.backends.iter().map(|backend| (backend.config.name.clone(), backend.shares())).collect()
     }
 
     /// Everything as it is now, in the file's order.

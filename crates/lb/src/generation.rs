@@ -14,6 +14,7 @@ use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, Time};
 use relevo_proto::rule::BadRule;
 
 use crate::backend::{Backend, BackendTls};
+use crate::bell::Bell;
 use crate::frontend::{Frontend, FrontendTls, Places};
 use crate::listener::Socket;
 use crate::log::TargetError;
@@ -154,6 +155,7 @@ pub(crate) struct Builder<'a> {
     pub(crate) former: &'a Generation,
     pub(crate) wishes: &'a Wishes,
     pub(crate) desk: &'a Arc<AcmeDesk>,
+    pub(crate) bell: &'a Arc<Bell>,
     pub(crate) workers: usize,
     /// What is taken out of it is used instead of a new socket.
     pub(crate) inherited: RefCell<Inherited>,
@@ -190,7 +192,10 @@ impl Builder<'_> {
                     };
                     let tls = pool_tls(pool)
                         .map_err(|source| ApplyError::PoolTls { pool: pool.name.clone(), source })?;
-                    Arc::new(Backend::new(pool.clone(), tls, former, self.workers, self.now, &mut id, wish))
+                    let mut backend =
+                        Backend::new(pool.clone(), tls, former, self.workers, self.now, &mut id, wish);
+                    backend.bell = Arc::clone(self.bell);
+                    Arc::new(backend)
                 }
             });
         }

@@ -16,6 +16,7 @@
 
 mod accept;
 mod backend;
+mod bell;
 mod cache;
 mod check;
 mod clock;
@@ -57,6 +58,7 @@ mod trace;
 mod udp;
 mod worker;
 
+pub use bell::Bell;
 pub use crew::WorkerSnapshot;
 pub use engine::{Applied, Engine, Settings, StartError};
 pub use figures::{Averages, Figures, RESPONSE_BOUNDS};
@@ -67,5 +69,5 @@ pub use probe::{command, ping};
 pub use reach::Reach;
 pub use relevo_proto::balance::Admin;
 pub use relevo_proto::health::State as Health;
-pub use snapshot::{PoolSnapshot, ServerSnapshot, ServiceSnapshot, Snapshot};
+pub use snapshot::{PoolSnapshot, ServerSnapshot, ServiceSnapshot, Share, Snapshot};
 pub use tls::{AcmeDesk, CertificateSnapshot, TlsError};

@@ -21,6 +21,19 @@ pub struct Snapshot {
     pub lost_lines: u64,
 }
 
+/// A server's part of its pool's work at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Where it listens.
+    pub at: SocketAddrV4,
+    /// Its part beside the others', in sixteenths of a weight of 1; at least 1.
+    pub share: u32,
+    /// Whether it may get new work.
+    pub open: bool,
+    /// Whether it may keep the work that it has.
+    pub keeps: bool,
+}
+
 /// One service at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSnapshot {

@@ -86,7 +86,35 @@ impl Nft {
     /// # Errors
     /// See [`NftError`].
     pub fn list_table(&self, family: &str, table: &str) -> Result<Option<String>, NftError> {
-        match self.feed(&["list", "table", family, table], "") {
+        self.list(&["list", "table", family, table])
+    }
+
+    /// A table without the elements of its sets, as nft shows it; `None`: there is none.
+    ///
+    /// # Errors
+    /// See [`NftError`].
+    pub fn list_names(&self, family: &str, table: &str) -> Result<Option<String>, NftError> {
+        self.list(&["-t", "list", "table", family, table])
+    }
+
+    /// A map of a table with its elements; `None`: there is none.
+    ///
+    /// # Errors
+    /// See [`NftError`].
+    pub fn list_map(&self, family: &str, table: &str, map: &str) -> Result<Option<String>, NftError> {
+        self.list(&["list", "map", family, table, map])
+    }
+
+    /// The named counters of a table; `None`: there is no such table.
+    ///
+    /// # Errors
+    /// See [`NftError`].
+    pub fn list_counters(&self, family: &str, table: &str) -> Result<Option<String>, NftError> {
+        self.list(&["list", "counters", "table", family, table])
+    }
+
+    fn list(&self, arguments: &[&str]) -> Result<Option<String>, NftError> {
+        match self.feed(arguments, "") {
             Ok(text) => Ok(Some(text)),
             Err(NftError::Refused(text)) if text.contains("No such file or directory") => Ok(None),
             Err(error) => Err(error),

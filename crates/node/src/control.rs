@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, 
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    Changed, GroupState, GroupStatus, LeaseStatus, PoolStatus, Reloaded, ServiceStatus, SetServer, Status,
-    Switched, Switchover, Upgraded,
+    Changed, FlowStatus, GroupState, GroupStatus, LeaseStatus, PoolStatus, Reloaded, ServiceStatus,
+    SetServer, Status, Switched, Switchover, Upgraded,
 };
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, GroupName, NodeName};
@@ -18,6 +18,7 @@ use crate::dhcp::Dhcp;
 use crate::director::{Director, SwitchoverError};
 use crate::dns::Dns;
 use crate::duty::Duties;
+use crate::flows::Flows;
 use crate::gateway::Rules;
 use crate::ownership::Truth;
 use crate::peers::Peers;
@@ -53,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) dhcp: Dhcp,
     /// Names for machines on networks.
     pub(crate) dns: Dns,
+    /// The kernel's path.
+    pub(crate) flows: Flows,
     /// The rules that stand in the kernel.
     pub(crate) rules: Arc<Rules>,
     pub(crate) balancer: RwLock<Balancer>,
@@ -92,6 +95,10 @@ impl Control for Node {
             dns: self.dns.status(),
             paths: self.truth().as_ref().map_or_else(Vec::new, Truth::paths),
         }
+    }
+
+    fn flows(&self) -> Result<FlowStatus, Refusal> {
+        self.flows.counts()
     }
 
     fn switchover(&self, group: &str, wish: Switchover) -> Result<Switched, Refusal> {
@@ -230,7 +237,11 @@ impl Node {
             Balancer::Stopped(services, pools) => return (services.clone(), pools.clone()),
         };
         let pools = snapshot.pools.into_iter().map(words::pool).collect();
-        (snapshot.services.into_iter().map(words::service).collect(), self.with_wishes(pools))
+        let services = snapshot.services.into_iter().map(|service| {
+            let path = self.flows.path(&service.name);
+            ServiceStatus { path, ..words::service(service) }
+        });
+        (services.collect(), self.with_wishes(pools))
     }
 }
 

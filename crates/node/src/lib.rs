@@ -19,6 +19,7 @@ mod dns;
 mod duty;
 pub mod explain;
 pub mod file;
+mod flows;
 mod folder;
 mod gateway;
 pub mod incidents;

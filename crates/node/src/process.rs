@@ -24,6 +24,7 @@ use crate::director::{self, Director, Prepared};
 use crate::dns::Dns;
 use crate::duty::{Duties, Leaving};
 use crate::file::FileError;
+use crate::flows::Flows;
 use crate::folder::{Folder, FolderError};
 use crate::gateway::{Forgetting, GatewayError, Rules};
 use crate::logging::{self, Log, LogError};
@@ -249,6 +250,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     drop(orderer);
     *node.events.lock().unwrap_or_else(PoisonError::into_inner) = None;
     if is_left {
+        node.flows.end(false);
         run_folder.leave();
         state_folder.leave();
         server.leave();
@@ -390,6 +392,7 @@ fn start(
         tracing::info!(%pool, %server, weight, "weight set as before the restart");
         let _ = balancer.set_weight(Some(&pool), &server, Some(weight));
     }
+    let flows = Flows::new(balancer.bell());
     let rules = Arc::new(Rules::new(&name, state.folder()));
     let dhcp = Dhcp::start(&cluster, &name, state.folder())
         .map_err(|source| RunError::System { what: "DHCP", source })?;
@@ -409,6 +412,7 @@ fn start(
         duties,
         dns: Dns::new(dhcp.names()),
         dhcp,
+        flows,
         rules: Arc::clone(&rules),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
@@ -418,8 +422,9 @@ fn start(
     });
     node.serve_stats(&cluster, remains.stats)?;
     node.dns.follow(&cluster).map_err(|source| RunError::System { what: "DNS", source })?;
-    // Last: of all that can fail it alone changes something that outlives the process.
+    // Last: of all that can fail these alone change something that outlives the process.
     rules.stand(&cluster, is_heir)?;
+    Flows::begin(&node).map_err(|source| RunError::System { what: "the kernel's path", source })?;
     Ok((node, director))
 }
 
@@ -461,6 +466,8 @@ fn stop(node: &Node, grace: Duration) {
     if let Some(balancer) = node.take_balancer() {
         balancer.shutdown(grace);
     }
+    // Never before the addresses: what is not translated would be answered by this machine itself.
+    node.flows.end(true);
 }
 
 /// What the main thread waits for.

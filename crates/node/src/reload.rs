@@ -97,6 +97,7 @@ impl Node {
             tracing::warn!(%error, "weights that do not hold any more stay in the state folder");
         }
         drop(state);
+        self.flows.follow();
         tracing::info!(file = %path, hash = file.hash, "reloaded: {}", words(&changes));
         Ok(Reloaded { changes, details, file })
     }

@@ -17,6 +17,7 @@ pub(crate) fn service(from: ServiceSnapshot) -> ServiceStatus {
         connections: from.connections,
         requests: from.requests,
         errors: from.errors,
+        path: None,
     }
 }
 

@@ -205,8 +205,15 @@ fn service_words(service: &ServiceStatus) -> String {
         Mode::Tcp => ("tcp", format!("{} now, {all} since the start", count(now, "connection"))),
         Mode::Udp => ("udp", format!("{} now, {all} since the start", count(now, "flow"))),
     };
+    let path = match &service.path {
+        None => String::new(),
+        Some(path) if path.kernel => {
+            "  by the kernel's path, see relevo flows; these are the rest\n".to_owned()
+        }
+        Some(path) => format!("  in userspace: {}\n", path.why),
+    };
     format!(
-        "{}  {mode} on {}: {work}, {}\n",
+        "{}  {mode} on {}: {work}, {}\n{path}",
         paint(TITLE, &service.name),
         listen.join(", "),
         count(service.errors, "error"),

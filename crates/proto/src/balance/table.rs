@@ -103,6 +103,11 @@ impl Table {
         self.members.iter().any(|member| member.server == server)
     }
 
+    /// The part of the new work that this server gets, beside the others'; `None`: none.
+    pub fn share(&self, server: u16) -> Option<u16> {
+        self.members.iter().find(|member| member.server == server).map(|member| member.share)
+    }
+
     /// Whether clients that are bound to this server may go on asking it.
     pub fn keeps(&self, server: u16) -> bool {
         self.keeps.get(usize::from(server)).is_some_and(|keeps| *keeps)

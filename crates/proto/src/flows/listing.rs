@@ -57,6 +57,8 @@ pub struct Listing {
     pub counters: BTreeMap<String, Counted>,
     /// How many elements there are.
     pub count: u64,
+    /// Of them, by value.
+    pub values: BTreeMap<String, u64>,
 }
 
 impl Listing {
@@ -84,11 +86,12 @@ impl Listing {
         let text = text.strip_prefix("elements = {").unwrap_or(text);
         // An element of a map always has a colon and a space; of what is declared only `typeof` has, in a line by itself.
         for element in text.trim_end_matches('}').split(", ").map(str::trim) {
-            let Some((left, _)) = element.split_once(" : ") else { continue };
+            let Some((left, value)) = element.split_once(" : ") else { continue };
             if left.starts_with("type") {
                 continue;
             }
             self.count += 1;
+            *self.values.entry(value.trim_end_matches(['}', ',']).trim().to_owned()).or_default() += 1;
             let words: Vec<&str> = left.split_whitespace().collect();
             if let [key @ .., "counter", "packets", packets, "bytes", bytes] = words.as_slice()
                 && let Some(counted) = Counted::read(packets, bytes)

@@ -281,4 +281,5 @@ fn counters_are_read_from_what_nft_prints() {
         "\t\telements = { 192.0.2.9 . 40000 timeout 5m expires 4m59s : 10.0.0.11, 192.0.2.9 . 40001 expires 1s : 10.0.0.12 }\n",
     );
     assert_eq!(listing.count, 2);
+    assert_eq!(listing.values.get("10.0.0.12"), Some(&1), "{listing:?}");
 }

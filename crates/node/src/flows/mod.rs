@@ -1,0 +1,309 @@
+//! The kernel's path: services of mode `tcp` and `udp` whose packets nftables translates, so that connections live on when
+//! this director dies.
+//!
+//! ```text
+//!   cluster file ──► wanted ─┐
+//!   balancer: who is well ───┴─► Rules (relevo_proto::flows) ──► what has changed ──► nft, one transaction
+//!         └─ rings the bell ───────► relevo-flows, a thread
+//! ```
+//! The rules stand on every director, active or not, and stay when the process dies: what it has set up goes on. They go
+//! when the node is stopped in good order, after the addresses. Services listen in the userspace engine all the same: it
+//! answers clients beside the servers, and all when no server is well (the fallback). Where the kernel does not take the
+//! rules the engine serves everybody.
+
+mod adopt;
+mod counts;
+mod going;
+mod wanted;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use relevo_api::types::ServicePath;
+use relevo_lb::{Bell, Share};
+use relevo_model::cluster::Mode;
+use relevo_model::{ClusterFile, PoolName, ServiceName};
+use relevo_net::nft::{Nft, NftError};
+use relevo_proto::flows::{Existing, Front, Rules, TABLE};
+
+use crate::control::{Balancer, Node};
+use going::Going;
+
+/// How often it is looked whether somebody has removed the table, and how soon what failed is tried again.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The kernel's path of this node.
+#[derive(Debug)]
+pub(crate) struct Flows {
+    nft: Nft,
+    bell: Arc<Bell>,
+    stopped: AtomicBool,
+    state: Mutex<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What stands; `None`: it is not known.
+    installed: Option<Rules>,
+    /// The fronts that the file wants.
+    fronts: Vec<Front>,
+    going: Going,
+    /// Why the kernel does not take the rules.
+    problem: Option<String>,
+    paths: BTreeMap<ServiceName, ServicePath>,
+}
+
+/// What the rules are made from.
+struct Facts {
+    cluster: Arc<ClusterFile>,
+    shares: Vec<(PoolName, Vec<Share>)>,
+}
+
+impl Flows {
+    /// Nothing stands yet. `bell`: the balancer's, it rings when a server's part changes.
+    pub(crate) fn new(bell: Arc<Bell>) -> Self {
+        Self {
+            nft: Nft::new(),
+            bell,
+            stopped: AtomicBool::new(false),
+            state: Mutex::default(),
+            thread: Mutex::default(),
+        }
+    }
+
+    /// Sets up what the file wants, before the first address is there, and follows changes from now on, on a thread.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn begin(node: &Arc<Node>) -> std::io::Result<()> {
+        if let Some(facts) = node.flow_facts() {
+            node.flows.apply(&facts);
+        }
+        let itself: Weak<Node> = Arc::downgrade(node);
+        let bell = Arc::clone(&node.flows.bell);
+        let run = move || {
+            let mut heard = 0;
+            loop {
+                let Some(node) = itself.upgrade() else { break };
+                if node.flows.stopped.load(Ordering::Acquire) {
+                    break;
+                }
+                // While another process takes over, the rules are that one's.
+                if !node.frozen.load(Ordering::Acquire)
+                    && let Some(facts) = node.flow_facts()
+                {
+                    node.flows.look();
+                    node.flows.apply(&facts);
+                }
+                let within = node.flows.next_look();
+                drop(node);
+                heard = bell.wait(heard, within);
+            }
+        };
+        let thread = std::thread::Builder::new().name("relevo-flows".to_owned()).spawn(run)?;
+        *node.flows.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// The file is another one.
+    pub(crate) fn follow(&self) {
+        self.bell.ring();
+    }
+
+    /// Ends the thread; the rules stay, unless `remove`.
+    pub(crate) fn end(&self, remove: bool) {
+        self.stopped.store(true, Ordering::Release);
+        self.bell.ring();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+        let mut state = self.state();
+        if remove && state.installed.take().is_some() && !state.fronts.is_empty() {
+            if let Err(error) = self.nft.remove_table("inet", TABLE) {
+                tracing::warn!(%error, "the rules of the kernel's path stay");
+            }
+            state.fronts.clear();
+        }
+    }
+
+    /// Which path a service uses and why; `None`: it has no choice.
+    pub(crate) fn path(&self, service: &str) -> Option<ServicePath> {
+        self.state().paths.get(service).cloned()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_look(&self) -> Duration {
+        let state = self.state();
+        let soon = state.going.next(Instant::now()).unwrap_or(LOOK).max(Duration::from_millis(100));
+        if state.fronts.is_empty() && state.problem.is_none() { soon.max(LOOK) } else { soon.min(LOOK) }
+    }
+
+    /// Whether the rules still stand: others flush all rules of a machine at times.
+    fn look(&self) {
+        let mut state = self.state();
+        if state.fronts.is_empty() || state.installed.is_none() {
+            return;
+        }
+        if let Ok(None) = self.nft.list_counters("inet", TABLE) {
+            tracing::warn!("somebody has removed the table {TABLE} of nftables; it is set up again");
+            state.installed = None;
+        }
+    }
+
+    /// Makes the rules those of the file and of who is well now.
+    fn apply(&self, facts: &Facts) {
+        let cluster = &*facts.cluster;
+        let mut state = self.state();
+        let (mut fronts, mut pools) = (Vec::new(), wanted::Pools::new());
+        let mut paths = BTreeMap::new();
+        for (service, path) in cluster.services.iter().zip(cluster.kernel_paths()) {
+            if service.mode == Mode::Http {
+                continue;
+            }
+            let path = path.and_then(|()| forwards(cluster));
+            let shares = facts.shares.iter().find(|(pool, _)| *pool == service.pool);
+            let front = cluster.pool_of(service).and_then(|pool| wanted::front(cluster, service, pool));
+            if let (Ok(()), Some((pool, shares)), Some(front)) = (&path, shares, front) {
+                pools.entry(pool.to_string()).or_insert_with(|| wanted::slots(shares));
+                fronts.push(front);
+            }
+            paths.insert(service.name.clone(), path);
+        }
+        let now = Instant::now();
+        let former = std::mem::take(&mut state.fronts);
+        state.going.follow(&former, &fronts, now);
+        let mut all = fronts.clone();
+        state.going.add_to(&mut all);
+        for front in &all {
+            pools.entry(front.pool.clone()).or_default();
+        }
+        let rules = Rules::new(&all, &pools);
+        let is_new = |front: &&Front| !former.iter().any(|before| before.name == front.name);
+        let new: Vec<&Front> = fronts.iter().filter(is_new).collect();
+        let done = self.put(&mut state, rules, all.is_empty(), &new);
+        match &done {
+            Err(error) if state.problem.is_none() => {
+                tracing::error!(
+                    "the kernel does not take the rules of its path, services stay in userspace: {error}"
+                );
+            }
+            Ok(()) if state.problem.is_some() => {
+                tracing::info!("the kernel takes the rules of its path again")
+            }
+            Ok(()) | Err(_) => {}
+        }
+        state.problem = done.err().map(|error| error.to_string());
+        state.fronts = fronts;
+        for (name, path) in paths {
+            let path = path.and_then(|()| state.problem.clone().map_or(Ok(()), Err));
+            let status = match path {
+                Ok(()) => ServicePath { kernel: true, why: String::new() },
+                Err(why) => ServicePath { kernel: false, why },
+            };
+            let is_new = state.paths.get(&name) != Some(&status);
+            if is_new && status.kernel {
+                tracing::info!(service = %name, "its packets take the kernel's path");
+            } else if is_new {
+                tracing::info!(service = %name, why = status.why, "it is served by the userspace engine");
+            }
+            state.paths.insert(name, status);
+        }
+        state.paths.retain(|name, _| cluster.services.iter().any(|service| service.name == *name));
+    }
+
+    /// Brings the kernel from what stands to `rules`.
+    fn put(&self, state: &mut State, rules: Rules, is_empty: bool, new: &[&Front]) -> Result<(), NftError> {
+        if let Some(former) = &state.installed {
+            let mut text = rules.follow(former);
+            if text.is_empty() {
+                return Ok(());
+            }
+            text.push_str(&adopted(new));
+            match self.nft.run(&text) {
+                Ok(()) => {
+                    state.installed = Some(rules);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a change of the rules was refused; all of them are set up again")
+                }
+            }
+            state.installed = None;
+        }
+        let listing = match self.nft.list_names("inet", TABLE) {
+            // No permission or no program: that matters only where there is something to do.
+            Err(_) if is_empty => return Ok(()),
+            listing => listing?,
+        };
+        if is_empty {
+            if listing.is_some() {
+                self.nft.remove_table("inet", TABLE)?;
+            }
+            state.installed = Some(rules);
+            return Ok(());
+        }
+        let existing = listing.as_deref().map(Existing::read).unwrap_or_default();
+        let unknown: Vec<&Front> = new
+            .iter()
+            .copied()
+            .filter(|front| !existing.maps.contains(&format!("pin_{}", front.name)))
+            .collect();
+        let whole = rules.install(&existing) + &adopted(&unknown);
+        if let Err(error) = self.nft.run(&whole) {
+            if listing.is_none() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the rules of another version are in the way; they are removed, with what they remember");
+            self.nft.remove_table("inet", TABLE)?;
+            self.nft.run(&(rules.install(&Existing::default()) + &adopted(new)))?;
+        }
+        state.installed = Some(rules);
+        Ok(())
+    }
+}
+
+impl Node {
+    /// `None`: the balancer is being stopped.
+    fn flow_facts(&self) -> Option<Facts> {
+        let balancer = self.balancer.read().unwrap_or_else(PoisonError::into_inner);
+        let Balancer::Running(engine) = &*balancer else { return None };
+        Some(Facts { shares: engine.shares(), cluster: self.loaded().cluster })
+    }
+}
+
+/// Pins of the connections that these services have in the userspace engine.
+fn adopted(fronts: &[&Front]) -> String {
+    if fronts.iter().all(|front| front.udp) {
+        return String::new();
+    }
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
+    fronts.iter().filter(|front| !front.udp).map(|front| adopt::pins(front, &table)).collect()
+}
+
+/// Whether this machine forwards packets. Where there is a gateway that was seen to.
+fn forwards(cluster: &ClusterFile) -> Result<(), String> {
+    if !cluster.gateways.is_empty() {
+        return Ok(());
+    }
+    match std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward") {
+        Ok(value) if value.trim() == "0" => {
+            Err("this machine does not forward packets: net.ipv4.ip_forward is 0, and there is no [gateway]"
+                .to_owned())
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// A server's address in rules.
+fn place(at: SocketAddr, udp: bool) -> String {
+    format!("{} . {} . {}", at.ip(), if udp { "udp" } else { "tcp" }, at.port())
+}
