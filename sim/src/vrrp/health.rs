@@ -14,6 +14,9 @@ use crate::random::Random;
 /// Trackers of a node.
 pub const TRACKERS: usize = 3;
 
+/// What every look sees.
+const LOOK: &str = "look";
+
 /// What a node watches.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -54,13 +57,19 @@ impl Watch {
     pub fn look(&mut self, now: Time, place: usize) {
         let reading = self.world[place];
         if let Some(tracker) = self.trackers.get_mut(place) {
-            tracker.handle_input(now, reading, "look");
+            tracker.handle_input(now, reading, LOOK);
         }
     }
 
     /// When something is due.
     pub fn due(&self) -> Option<Time> {
         self.trackers.iter().filter_map(Tracker::poll_timeout).min()
+    }
+
+    /// Whether it knows how well it is: it has looked, and nothing speaks against what it saw.
+    pub fn is_ready(&self) -> bool {
+        let is_certain = |tracker: &Tracker| tracker.is_certain() && tracker.evidence() == LOOK;
+        self.trackers.iter().all(is_certain)
     }
 
     /// What must be told to the machine, if it is new.

@@ -95,6 +95,7 @@ impl World {
         let node = &mut self.nodes[index];
         let standing = node.watch.news(local, node.settings.priority);
         if let (Some(standing), Some(group)) = (standing, &mut node.group) {
+            group.handle_input(local, Input::Ready(!self.watching));
             group.handle_input(local, Input::Priority(standing.priority));
         }
         node.quiet_until = local + node.least_down();
@@ -131,6 +132,8 @@ impl World {
         }
         let priority = self.nodes[index].settings.priority;
         let before = self.nodes[index].is_troubled();
+        let ready = self.nodes[index].watch.is_ready();
+        self.handle(index, |group, now| group.handle_input(now, Input::Ready(ready)))?;
         if let Some(standing) = self.nodes[index].watch.news(local, priority) {
             self.tell(|| format!("node {index}: {standing:?}"));
             let trouble = standing.fault.map(|_| "a tracker");
