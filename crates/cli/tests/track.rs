@@ -136,6 +136,11 @@ impl Drop for Lab {
 
 /// Asks without pause, each time over a new connection, while something happens: how long nobody answered well.
 fn longest_gap(happens: impl FnOnce()) -> Duration {
+    meanwhile(happens).0
+}
+
+/// The same, with the statuses that were errors.
+fn meanwhile(happens: impl FnOnce()) -> (Duration, Vec<String>) {
     let script = format!(
         "while :; do curl -s -o /dev/null -m 0.3 -w '%{{http_code}} ' http://{VIP}/; date +%s%N; sleep 0.01; done"
     );
@@ -149,7 +154,8 @@ fn longest_gap(happens: impl FnOnce()) -> Duration {
     let good: Vec<u64> = good.collect();
     assert!(good.len() > 8, "{text}");
     let gaps = good.windows(2).map(|pair| pair[1] - pair[0]);
-    Duration::from_nanos(gaps.max().unwrap_or_default())
+    let errors = text.lines().filter(|line| line.starts_with(['4', '5'])).map(str::to_owned);
+    (Duration::from_nanos(gaps.max().unwrap_or_default()), errors.collect())
 }
 
 /// A tracker that only lb1 has trouble with.
@@ -297,4 +303,58 @@ fn lab_track_routes_and_policies_move_and_commands_are_told() {
     lab.wait_for("lb1", "so little is a fault", |group| group["state"] == "fault");
     lab.touch("weight", "0\n");
     lab.wait_for("lb1", "it is well", |group| group["state"] != "fault");
+}
+
+#[test]
+fn lab_track_a_director_that_returns_finds_its_servers_before_it_preempts() {
+    let lab = Lab::up("return", |_| "preempt = true\n".to_owned());
+    lab.begin();
+    for network in ["lan", "back"] {
+        lab.relevo(&["lab", "fault", "unplug", "lb1", network]);
+    }
+    lab.wait_active("lb2");
+    lab.wait_for("lb1", "it reaches no server", |group| tracker(group, "web")["verdict"] == "down");
+    let (gap, errors) = meanwhile(|| {
+        for network in ["lan", "back"] {
+            lab.relevo(&["lab", "fault", "plug", "lb1", network]);
+        }
+        lab.wait_active("lb1");
+        thread::sleep(Duration::from_secs(1));
+    });
+    println!("longest gap {gap:?}");
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(gap < Duration::from_millis(900), "{gap:?}");
+}
+
+#[test]
+fn lab_track_an_upgrade_keeps_what_the_trackers_say_and_moves_nothing() {
+    let lab = Lab::up("upgrade", |path| {
+        format!(
+            "notify = [[\"/bin/sh\", \"-c\", \"echo $RELEVO_NODE $@ >> {path}/told\", \"notify\"]]\n\
+             [group.main.track.load]\nweight = -20\n{}\
+             [[group.main.route]]\nto = \"10.99.0.0/16\"\nvia = \"10.186.0.21\"\nnetwork = \"back\"\n",
+            script(path, "ill")
+        )
+    });
+    lab.touch("ill", "");
+    lab.begin();
+    lab.wait_for("lb1", "it is ill", |group| tracker(group, "load")["verdict"] == "down");
+    std::fs::write(lab.folder.join("told"), "").expect("nothing is told yet");
+    let before = lab.group("lb2")["transitions"].clone();
+    let gap = longest_gap(|| {
+        lab.on("lb1", &[env!("CARGO_BIN_EXE_relevo"), "upgrade"]);
+        thread::sleep(Duration::from_secs(2));
+    });
+    println!("longest gap {gap:?}");
+    let group = lab.wait_for("lb1", "it is ill", |group| tracker(group, "load")["verdict"] == "down");
+    assert_eq!(group["state"], "active");
+    assert_eq!(lab.group("lb2")["transitions"], before, "the other one saw nothing");
+    let routes = lab.on("lb1", &["ip", "route", "show", "proto", "112"]);
+    assert!(routes.contains("10.99.0.0/16 via 10.186.0.21 dev back"), "{routes}");
+    assert_eq!(std::fs::read_to_string(lab.folder.join("told")).expect("a file"), "", "nothing has changed");
+    // The next process takes the routes off as its own.
+    lab.on("lb2", &[env!("CARGO_BIN_EXE_relevo"), "switchover", "main", "--to", "lb2"]);
+    lab.wait_active("lb2");
+    let routes = lab.on("lb1", &["ip", "route", "show", "proto", "112"]);
+    assert!(routes.trim().is_empty(), "{routes}");
 }

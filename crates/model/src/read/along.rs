@@ -131,7 +131,7 @@ fn source(findings: &mut Findings<'_>, item: &Item<'_>, things: &Things<'_>) -> 
         return None;
     }
     let address = things.addresses.iter().find(|address| address.name.as_str() == text);
-    address.map(|address| address.ip.into())
+    address.map(|address| address.ip)
 }
 
 fn policy(findings: &mut Findings<'_>, fields: &Fields<'_>) -> Option<MovingPolicy> {
