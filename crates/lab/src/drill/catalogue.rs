@@ -11,6 +11,7 @@ use super::observation::KEPT;
 use super::scripts;
 use super::serving;
 use super::stage::{Stage, Stop};
+use super::surviving;
 use crate::report::Limits;
 
 /// A rehearsed failure.
@@ -145,6 +146,13 @@ const CATALOGUE: &[Drill] = &[
         limits: serving::process_limits,
         applies: serving::has_cookie,
         script: serving::cookie_stays,
+    },
+    Drill {
+        name: "flows-survive",
+        about: "the active director is killed while a server drains; connections of the kernel's path live on",
+        limits: surviving::limits,
+        applies: surviving::applies,
+        script: surviving::flows_survive,
     },
     Drill {
         name: "switch-dies",
@@ -396,8 +404,9 @@ mod tests {
     fn every_drill_applies_to_s4_and_switch_drills_do_not_to_a_small_lab() {
         let cluster = s4();
         let facts = Facts::new(&cluster).unwrap();
-        for drill in
-            catalogue().iter().filter(|drill| !["cookie-stays", "gateway-moves"].contains(&drill.name))
+        for drill in catalogue()
+            .iter()
+            .filter(|drill| !["cookie-stays", "gateway-moves", "flows-survive"].contains(&drill.name))
         {
             assert_eq!(drill.applies(&cluster, &facts), Ok(()), "{}", drill.name);
         }

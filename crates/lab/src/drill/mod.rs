@@ -17,6 +17,7 @@ mod runner;
 mod scripts;
 mod serving;
 mod stage;
+mod surviving;
 
 pub use catalogue::{Drill, catalogue, find};
 pub use facts::Facts;

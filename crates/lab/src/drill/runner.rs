@@ -16,6 +16,8 @@ pub struct RunOptions {
     pub repeat: u32,
     /// New connections in a second that the client opens, 1 to 5000.
     pub rate: u32,
+    /// Connections that a drill keeps open for long, 2 to 2000.
+    pub flows: u32,
     /// The `relevo` program that probes and watches run; it must be visible inside the lab.
     pub program: PathBuf,
 }
@@ -23,7 +25,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// Once, with the usual 100 new connections in a second.
     pub const fn new(program: PathBuf) -> Self {
-        Self { repeat: 1, rate: 100, program }
+        Self { repeat: 1, rate: 100, flows: 120, program }
     }
 }
 
@@ -82,6 +84,7 @@ fn once(
     let record = stage.finish();
     let mut run = record.as_ref().map(measure).unwrap_or_default();
     run.notes = stage.notes();
+    run.flows = stage.flows_seen();
     match played {
         Ok(()) => {}
         Err(Stop::Interrupted) => return Err(Stop::Interrupted),

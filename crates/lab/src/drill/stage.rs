@@ -1,6 +1,7 @@
 //! What a drill's script can do: look, strike, wait, repair. Whatever happens, the faults are undone at the end.
 
 mod clients;
+mod flows;
 mod notes;
 mod visitor;
 
@@ -15,6 +16,7 @@ use relevo_net::clock;
 use super::facts::Facts;
 use super::observation::Observation;
 use super::runner::RunOptions;
+use crate::probe::Flows;
 use crate::ready::{Readiness, readiness};
 use crate::report::{Marks, Record};
 use crate::{Fault, Lab, LabError, LabStatus, MainState};
@@ -63,6 +65,9 @@ pub struct Stage<'a> {
     start: Option<Time>,
     fault: Option<Time>,
     undone: Option<Time>,
+    flows_wanted: u32,
+    long_client: Option<flows::LongClient>,
+    flows_seen: Option<Flows>,
     notes: Vec<String>,
     /// Who asks whom, if not a client the service.
     visitor: Option<Visitor>,
@@ -82,6 +87,9 @@ impl<'a> Stage<'a> {
             start: None,
             fault: None,
             undone: None,
+            flows_wanted: options.flows,
+            long_client: None,
+            flows_seen: None,
             notes: Vec::new(),
             visitor: None,
         }

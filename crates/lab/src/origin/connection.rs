@@ -33,7 +33,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(name: &str, body_bytes: Option<usize>) -> Self {
-        Self { name: name.to_owned(), body_bytes, filler: vec![b'x'; FILLER] }
+        Self { name: name.to_owned(), body_bytes, filler: (0..FILLER).map(filler).collect() }
     }
 }
 
@@ -86,6 +86,11 @@ pub(super) async fn serve(
             return Ok(());
         }
     }
+}
+
+/// The byte of a body at this place: not the same everywhere, so that bytes that are lost or mixed up are seen.
+pub(crate) fn filler(at: usize) -> u8 {
+    b"abcdefghijklmnopqrstuvw"[at % FILLER % 23]
 }
 
 /// Puts an answer into `out`; returns how many bytes of filler are to follow it.

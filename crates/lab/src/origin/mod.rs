@@ -17,6 +17,7 @@ mod page;
 mod request;
 mod text;
 
+pub(crate) use connection::filler;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! Connections that are there for long: downloads that are checked to the last byte, and connections that ask now and
 //! then. What is told in the end is how many of them were lost, and how long the longest of them waited.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use crate::origin::filler;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -108,19 +109,18 @@ impl One<'_> {
         let mut first = true;
         while !self.over.get() {
             self.send(&mut stream, &format!("/bytes/{SIZE}")).await?;
-            let (mut missing, body) = self.head(&mut stream).await?;
-            missing = missing.saturating_sub(body);
+            let (length, mut at) = self.head(&mut stream).await?;
             if std::mem::take(&mut first) {
                 self.begun.set(self.begun.get() + 1);
             }
-            while missing > 0 {
-                let most = missing.min(PIECE);
+            while at < length {
+                let most = (length - at).min(PIECE);
                 let count = self.read(&mut stream, &mut piece[..most]).await?;
-                if piece[..count].iter().any(|byte| *byte != b'x') {
+                if (at..).zip(&piece[..count]).any(|(at, byte)| *byte != filler(at)) {
                     self.told.borrow_mut().wrong += 1;
                     return Ok(());
                 }
-                missing -= count;
+                at += count;
                 if self.over.get() {
                     return Ok(());
                 }
@@ -169,7 +169,8 @@ impl One<'_> {
             if let Some((head, _)) = text.split_once("\r\n\r\n") {
                 let mut lines = head.lines().filter_map(|line| line.split_once(": "));
                 let length = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-                let length = length.and_then(|(_, value)| value.parse().ok()).ok_or("an answer without length")?;
+                let length =
+                    length.and_then(|(_, value)| value.parse().ok()).ok_or("an answer without length")?;
                 return Ok((length, bytes.len() - head.len() - 4));
             }
             if bytes.len() > 16 << 10 {
@@ -180,7 +181,8 @@ impl One<'_> {
 
     async fn read(&self, stream: &mut TcpStream, bytes: &mut [u8]) -> Result<usize, String> {
         let begun = Instant::now();
-        let read = timeout(PATIENCE, stream.read(bytes)).await.map_err(|_| "silent for too long".to_owned())?;
+        let read =
+            timeout(PATIENCE, stream.read(bytes)).await.map_err(|_| "silent for too long".to_owned())?;
         let waited = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut told = self.told.borrow_mut();
         told.longest_ms = told.longest_ms.max(waited);

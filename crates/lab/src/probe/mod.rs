@@ -11,6 +11,7 @@
 //! Not a load generator: about 200 small requests a second, a few percent of one CPU.
 
 mod ask;
+mod flows;
 #[cfg(test)]
 mod tests;
 mod visit;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::report::{CutReason, LostReason, ProbeEvent};
 use ask::{AskError, Connection};
+pub use flows::{FlowEvent, Flows, flows};
 pub use visit::{Visit, visit};
 
 /// What is asked, and how often.

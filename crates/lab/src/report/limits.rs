@@ -35,4 +35,10 @@ pub struct Limits {
     /// From the undoing of the fault to the first good answer, in any run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_ms: Option<u64>,
+    /// Connections that were there for long and were lost, or whose content was wrong, in any run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows_lost: Option<u64>,
+    /// Longest that one of them waited for the next bytes, in any run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_ms: Option<u64>,
 }

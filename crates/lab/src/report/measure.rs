@@ -19,6 +19,7 @@ use relevo_model::{NodeName, Time};
 use serde::Serialize;
 
 use super::event::{Holding, LostReason, Marks, ProbeEvent, Record};
+use crate::probe::Flows;
 
 /// Fault and repair marked closer together than this are one and the same deed.
 const REPAIR_IS_FAULT: Duration = Duration::from_millis(10);
@@ -59,6 +60,9 @@ pub struct Run {
     /// What the drill saw besides: which ports a spanning tree blocks, which servers are reached.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// How connections fared that were there for long; `None`: there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows: Option<Flows>,
     /// Why the run could not be finished as planned; such a run never passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

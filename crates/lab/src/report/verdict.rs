@@ -126,6 +126,13 @@ fn judge(limits: &Limits, runs: &[Run]) -> Vec<Finding> {
         run.undo_gap_ms.unwrap_or_default()
     });
     worst(limits.undo_moves, "moves of the address after the repair", "", &|run| run.undo_moves);
+    let flows = |run: &Run| run.flows.clone().unwrap_or_default();
+    let count = runs.iter().map(flows).map(|flows| flows.downloads + flows.kept).max().unwrap_or_default();
+    worst(limits.flows_lost, &format!("of {count} long connections lost"), "", &|run| {
+        let flows = flows(run);
+        u64::from(flows.lost) + u64::from(flows.wrong)
+    });
+    worst(limits.stall_ms, "longest stall of them", " ms", &|run| flows(run).longest_ms);
     // A figure that is not there is as bad as one over its limit.
     let mut needed = |limit: Option<u64>, what: &str, never: &str, value: &dyn Fn(&Run) -> Option<u64>| {
         let Some(limit) = limit else { return };
@@ -162,6 +169,8 @@ mod tests {
         undo_gap_ms: None,
         undo_moves: None,
         back_ms: None,
+        flows_lost: None,
+        stall_ms: None,
     };
 
     #[test]

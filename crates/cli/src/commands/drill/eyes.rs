@@ -58,6 +58,20 @@ pub(super) struct VisitArgs {
     times: u32,
 }
 
+/// Arguments of `relevo drill flows`.
+#[derive(Debug, clap::Args)]
+pub(super) struct FlowsArgs {
+    /// Whom to ask.
+    #[arg(long, value_name = "IP:PORT")]
+    target: SocketAddr,
+    /// Downloads.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    downloads: u32,
+    /// Connections that ask now and then.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    kept: u32,
+}
+
 /// Arguments of `relevo drill watch`.
 #[derive(Debug, clap::Args)]
 pub(super) struct WatchArgs {
@@ -104,6 +118,21 @@ pub(super) fn visit(args: VisitArgs) -> Result<ExitCode, Failure> {
         .context("cannot start the visitor")
         .map_err(Failure::Failed)?;
     runtime.block_on(probe::visit(args.target, &args.cookie, args.value, args.times, print));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the client with long connections.
+pub(super) fn flows(args: FlowsArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the client")
+        .map_err(Failure::Failed)?;
+    let (ended, end) = tokio::sync::oneshot::channel();
+    at_end_of_input(move || drop(ended));
+    runtime.block_on(probe::flows(args.target, args.downloads, args.kept, print, async {
+        let _: Result<(), _> = end.await;
+    }));
     Ok(ExitCode::SUCCESS)
 }
 

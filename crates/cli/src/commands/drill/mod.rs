@@ -34,6 +34,9 @@ enum Command {
     /// Ask a service as one visitor with a cookie; runs inside a client.
     #[command(hide = true)]
     Visit(eyes::VisitArgs),
+    /// Keep connections busy for long and say how they fared; runs inside a client.
+    #[command(hide = true)]
+    Flows(eyes::FlowsArgs),
     /// Print the arrivals and departures of addresses; runs inside a director.
     #[command(hide = true)]
     Watch(eyes::WatchArgs),
@@ -46,6 +49,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(args, json),
         Command::Probe(args) => eyes::probe(args),
         Command::Visit(args) => eyes::visit(args),
+        Command::Flows(args) => eyes::flows(args),
         Command::Watch(args) => eyes::watch(args),
     }
 }

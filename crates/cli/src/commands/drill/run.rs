@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// for two seconds.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
     rate: u32,
+    /// Connections that `flows-survive` keeps open, half of them downloads.
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(2..=2000))]
+    flows: u32,
     /// The running lab; not needed if there is one.
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     lab: Option<String>,
@@ -95,7 +98,7 @@ fn play(
 ) -> Result<Vec<DrillReport>, Failure> {
     let program = std::env::current_exe().context("cannot find the running program")?;
     let repeat = args.repeat;
-    let options = RunOptions { repeat, rate: args.rate, ..RunOptions::new(program) };
+    let options = RunOptions { repeat, rate: args.rate, flows: args.flows, ..RunOptions::new(program) };
     let stopped = crate::interrupt::flag()?;
     let mut reports = Vec::new();
     for drill in drills {

@@ -37,11 +37,17 @@ impl Stage<'_> {
         let (target, downloads) = (self.facts.target.to_string(), self.flows_wanted / 2);
         let (downloads, kept) = (downloads.to_string(), (self.flows_wanted - downloads).to_string());
         let program = self.program.to_string_lossy().into_owned();
-        let argv = [&program, "drill", "flows", "--target", &target, "--downloads", &downloads, "--kept", &kept];
-        let problem = |error: std::io::Error| Stop::Problem(format!("the client with long connections: {error}"));
+        let argv =
+            [&program, "drill", "flows", "--target", &target, "--downloads", &downloads, "--kept", &kept];
+        let problem =
+            |error: std::io::Error| Stop::Problem(format!("the client with long connections: {error}"));
         let mut command = self.lab.command(client, &argv.map(str::to_owned))?;
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(problem)?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(problem)?;
         let (sender, events) = channel();
         if let Some(stdout) = child.stdout.take() {
             std::thread::spawn(move || {
