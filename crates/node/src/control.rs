@@ -55,7 +55,7 @@ pub(crate) struct Node {
     /// Names for machines on networks.
     pub(crate) dns: Dns,
     /// The kernel's path.
-    pub(crate) flows: Flows,
+    pub(crate) flows: Arc<Flows>,
     /// The rules that stand in the kernel.
     pub(crate) rules: Arc<Rules>,
     pub(crate) balancer: RwLock<Balancer>,

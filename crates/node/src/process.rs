@@ -24,7 +24,7 @@ use crate::director::{self, Director, Prepared};
 use crate::dns::Dns;
 use crate::duty::{Duties, Leaving};
 use crate::file::FileError;
-use crate::flows::Flows;
+use crate::flows::{Flows, Forgetful};
 use crate::folder::{Folder, FolderError};
 use crate::gateway::{Forgetting, GatewayError, Rules};
 use crate::logging::{self, Log, LogError};
@@ -392,12 +392,16 @@ fn start(
         tracing::info!(%pool, %server, weight, "weight set as before the restart");
         let _ = balancer.set_weight(Some(&pool), &server, Some(weight));
     }
-    let flows = Flows::new(balancer.bell());
+    let flows = Arc::new(Flows::new(balancer.bell()));
     let rules = Arc::new(Rules::new(&name, state.folder()));
     let dhcp = Dhcp::start(&cluster, &name, state.folder())
         .map_err(|source| RunError::System { what: "DHCP", source })?;
-    let duties = Duties::start(vec![Box::new(Forgetting::new(Arc::clone(&rules))), dhcp.duty()])
-        .map_err(|source| RunError::System { what: "the duties of a director", source })?;
+    let duties = Duties::start(vec![
+        Box::new(Forgetting::new(Arc::clone(&rules))),
+        Box::new(Forgetful(Arc::clone(&flows))),
+        dhcp.duty(),
+    ])
+    .map_err(|source| RunError::System { what: "the duties of a director", source })?;
     let node = Arc::new_cyclic(|itself| Node {
         loaded: RwLock::new(loaded),
         reloading: Mutex::new(()),
@@ -424,7 +428,7 @@ fn start(
     node.dns.follow(&cluster).map_err(|source| RunError::System { what: "DNS", source })?;
     // Last: of all that can fail these alone change something that outlives the process.
     rules.stand(&cluster, is_heir)?;
-    Flows::begin(&node).map_err(|source| RunError::System { what: "the kernel's path", source })?;
+    Flows::begin(&node, is_heir).map_err(|source| RunError::System { what: "the kernel's path", source })?;
     Ok((node, director))
 }
 

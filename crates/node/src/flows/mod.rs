@@ -13,6 +13,7 @@
 
 mod adopt;
 mod counts;
+mod forget;
 mod going;
 mod wanted;
 
@@ -26,11 +27,12 @@ use std::time::{Duration, Instant};
 use relevo_api::types::ServicePath;
 use relevo_lb::{Bell, Share};
 use relevo_model::cluster::Mode;
-use relevo_model::{ClusterFile, PoolName, ServiceName};
+use relevo_model::{ClusterFile, GroupName, PoolName, ServiceName};
 use relevo_net::nft::{Nft, NftError};
 use relevo_proto::flows::{Existing, Front, Rules, TABLE};
 
 use crate::control::{Balancer, Node};
+pub(crate) use forget::Forgetful;
 use going::Going;
 
 /// How often it is looked whether somebody has removed the table, and how soon what failed is tried again.
@@ -53,6 +55,10 @@ struct State {
     /// The fronts that the file wants.
     fronts: Vec<Front>,
     going: Going,
+    /// The group whose addresses each front has.
+    groups: BTreeMap<String, GroupName>,
+    /// Groups that are not active here any more, and when what is remembered of them is forgotten.
+    left: BTreeMap<GroupName, Instant>,
     /// Why the kernel does not take the rules.
     problem: Option<String>,
     paths: BTreeMap<ServiceName, ServicePath>,
@@ -80,9 +86,13 @@ impl Flows {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn begin(node: &Arc<Node>) -> std::io::Result<()> {
+    pub(crate) fn begin(node: &Arc<Node>, is_heir: bool) -> std::io::Result<()> {
         if let Some(facts) = node.flow_facts() {
             node.flows.apply(&facts);
+        }
+        if !is_heir {
+            // What an earlier process saw may be long ago.
+            node.flows.forget_all();
         }
         let itself: Weak<Node> = Arc::downgrade(node);
         let bell = Arc::clone(&node.flows.bell);
@@ -98,6 +108,7 @@ impl Flows {
                     && let Some(facts) = node.flow_facts()
                 {
                     node.flows.look();
+                    node.flows.forget_left();
                     node.flows.apply(&facts);
                 }
                 let within = node.flows.next_look();
@@ -143,7 +154,10 @@ impl Flows {
 
     fn next_look(&self) -> Duration {
         let state = self.state();
-        let soon = state.going.next(Instant::now()).unwrap_or(LOOK).max(Duration::from_millis(100));
+        let now = Instant::now();
+        let left = state.left.values().min().map(|until| until.saturating_duration_since(now));
+        let soon = state.going.next(now).into_iter().chain(left).min().unwrap_or(LOOK);
+        let soon = soon.max(Duration::from_millis(100));
         if state.fronts.is_empty() && state.problem.is_none() { soon.max(LOOK) } else { soon.min(LOOK) }
     }
 
@@ -179,6 +193,8 @@ impl Flows {
             paths.insert(service.name.clone(), path);
         }
         let now = Instant::now();
+        state.groups =
+            fronts.iter().filter_map(|front| Some((front.name.clone(), group_of(cluster, front)?))).collect();
         let former = std::mem::take(&mut state.fronts);
         state.going.follow(&former, &fronts, now);
         let mut all = fronts.clone();
@@ -301,6 +317,11 @@ fn forwards(cluster: &ClusterFile) -> Result<(), String> {
         }
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+fn group_of(cluster: &ClusterFile, front: &Front) -> Option<GroupName> {
+    let address = cluster.addresses.iter().find(|address| address.ip == front.at.ip())?;
+    Some(address.group.clone())
 }
 
 /// A server's address in rules.
