@@ -246,6 +246,7 @@ mod tests {
                 paths: Vec::new(),
                 dhcp: Vec::new(),
                 dns: None,
+                bfd: Vec::new(),
             }
         }
 

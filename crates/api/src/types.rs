@@ -40,6 +40,9 @@ pub struct Status {
     /// The answers about names; `None`: the cluster file has no `[dns]`.
     #[serde(default)]
     pub dns: Option<DnsStatus>,
+    /// The sessions of BFD with the other directors.
+    #[serde(default)]
+    pub bfd: Vec<BfdStatus>,
 }
 
 impl Status {
@@ -138,6 +141,19 @@ pub struct Answer {
     pub address: AddressName,
     /// `right`: the active one's hardware address; `silent`; `unknown`; or the wrong hardware address.
     pub answers: String,
+}
+
+/// A session of BFD with another director.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BfdStatus {
+    /// The other director.
+    pub node: NodeName,
+    /// The network.
+    pub network: NetworkName,
+    /// `up`, `down`, `init` or `admindown`.
+    pub state: String,
+    /// Since when.
+    pub since: u64,
 }
 
 /// A way to another director.

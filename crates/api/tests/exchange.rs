@@ -38,6 +38,7 @@ impl Control for Fake {
             paths: Vec::new(),
             dhcp: Vec::new(),
             dns: None,
+            bfd: Vec::new(),
         }
     }
 

@@ -237,6 +237,7 @@ mod tests {
             paths: Vec::new(),
             dhcp: Vec::new(),
             dns: None,
+            bfd: Vec::new(),
         })
     }
 

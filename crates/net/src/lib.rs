@@ -11,6 +11,7 @@
 //! | [`vrrp_socket`] | raw sockets of protocol 112, IPv4 and IPv6 |
 //! | [`arp`], [`neighbour`] | packet sockets, gratuitous ARP; unsolicited neighbour advertisements |
 //! | [`conflict`] | packet sockets, probes for addresses and what others say |
+//! | [`bfd_socket`] | UDP with the TTL of what came, for BFD |
 //! | [`nft`] | the program `nft`: one transaction each |
 //! | [`layer2`] | rtnetlink: bridges, VXLANs, bonds, VLANs and macvlans, wanted, planned, made and read back |
 //! | [`gateway`], [`firewall`] | texts for it, and nothing else |
@@ -21,6 +22,7 @@
 
 pub mod address;
 pub mod arp;
+pub mod bfd_socket;
 pub mod clock;
 pub mod conflict;
 pub mod conntrack;

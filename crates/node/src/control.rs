@@ -14,6 +14,7 @@ use relevo_api::types::{
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, GroupName, NodeName};
 
+use crate::bfd::Bfd;
 use crate::dhcp::Dhcp;
 use crate::director::{Director, SwitchoverError};
 use crate::dns::Dns;
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) peers: OnceLock<Arc<Peers>>,
     /// What is known of them; `None`: there is no channel, or it has been stopped.
     pub(crate) truth: Mutex<Option<Truth>>,
+    /// The sessions of BFD; `None`: no group wants it, or they have been stopped.
+    pub(crate) bfd: Mutex<Option<Bfd>>,
     /// What goes with the groups that are active here.
     pub(crate) duties: Duties,
     /// Addresses for machines on networks.
@@ -93,6 +96,7 @@ impl Control for Node {
             pools,
             dhcp: self.dhcp.status(),
             dns: self.dns.status(),
+            bfd: self.bfd().as_ref().map_or_else(Vec::new, Bfd::status),
             paths: self.truth().as_ref().map_or_else(Vec::new, Truth::paths),
         }
     }
@@ -162,6 +166,19 @@ impl Node {
             groups.iter_mut().for_each(|group| truth.add_to(group));
         }
         groups
+    }
+
+    pub(crate) fn bfd(&self) -> MutexGuard<'_, Option<Bfd>> {
+        self.bfd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins BFD anew, with the director that there is now.
+    pub(crate) fn start_bfd(&self) -> std::io::Result<()> {
+        let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(teller) = director.as_ref().map(Director::teller) else { return Ok(()) };
+        drop(director);
+        *self.bfd() = Bfd::start(&self.loaded().cluster, &self.name, teller)?;
+        Ok(())
     }
 
     pub(crate) fn truth(&self) -> MutexGuard<'_, Option<Truth>> {

@@ -11,6 +11,7 @@
 //! ```
 
 mod acme;
+mod bfd;
 mod changes;
 mod control;
 mod dhcp;

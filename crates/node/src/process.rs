@@ -162,6 +162,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             tracking.map_err(|source| RunError::System { what: "the thread that watches", source })?;
         *node.tracking.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracking);
     }
+    node.start_bfd().map_err(|source| RunError::System { what: "BFD", source })?;
     if let Some(peers) = peers {
         let peers = Arc::new(peers.start()?);
         let peers = node.peers.get_or_init(|| peers);
@@ -413,6 +414,7 @@ fn start(
         tracking: Mutex::new(None),
         peers: OnceLock::new(),
         truth: Mutex::new(None),
+        bfd: Mutex::new(None),
         duties,
         dns: Dns::new(dhcp.names()),
         dhcp,
@@ -457,11 +459,15 @@ fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(PoolName, ServerName
 /// Gives the addresses away while the balancer still answers, then lets requests in progress end.
 fn stop(node: &Node, grace: Duration) {
     node.duties.rest(Leaving::Planned);
+    if let Some(bfd) = &*node.bfd() {
+        bfd.stop();
+    }
     let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(director) = director {
         director.shutdown();
         tracing::info!("the addresses are given away");
     }
+    drop(node.bfd().take());
     drop(node.truth().take());
     drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
     if let Some(peers) = node.peers.get() {

@@ -9,6 +9,7 @@
 
 pub mod authority;
 pub mod balance;
+pub mod bfd;
 pub mod cache;
 pub mod coding;
 pub mod dhcp;

@@ -15,6 +15,11 @@ pub(crate) fn words(status: &Status) -> String {
     if !status.paths.is_empty() && broken.is_empty() {
         text.push_str("All directors hear each other on all networks that they share.\n");
     }
+    let silent = status.bfd.iter().filter(|session| session.state != "up");
+    text.extend(silent.map(|session| {
+        let line = format!("BFD with {} on {} is {}", session.node, session.network, session.state);
+        format!("{}\n", paint(DOUBT, &line))
+    }));
     text.extend(broken.into_iter().map(|line| format!("{line}\n")));
     if text.is_empty() { text } else { format!("\n{text}") }
 }

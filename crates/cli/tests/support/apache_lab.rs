@@ -21,7 +21,9 @@ impl Lab {
         let caretaker = Caretaker::new(cleanup, &arguments);
         let lab = Self { registry, _caretaker: caretaker };
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/apache");
-        lab.relevo(&["lab", "up", &format!("{folder}/{file}")]);
+        // A whole path stays as it is.
+        let file = std::path::Path::new(folder).join(file);
+        lab.relevo(&["lab", "up", &file.to_string_lossy()]);
         lab
     }
 

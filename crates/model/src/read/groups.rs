@@ -70,7 +70,7 @@ pub(super) fn read<'a>(
             members::check(findings, nodes, &priorities, &routers, DEFAULT_GROUP, &at);
             groups.lonely(findings, networks, nodes, &priorities, DEFAULT_GROUP);
             let (timing, wire) = (Timing::default(), Wire::default());
-            groups.push(DEFAULT_GROUP, at, vrids, priorities, timing, Watch::default(), wire);
+            groups.push(DEFAULT_GROUP, at, vrids, priorities, timing, (Watch::default(), wire));
         }
         return groups;
     }
@@ -138,8 +138,7 @@ impl Groups {
         vrids: BTreeMap<NetworkName, u8>,
         priorities: Vec<(NodeName, u8)>,
         timing: Timing,
-        watch: Watch,
-        wire: Wire,
+        (watch, wire): (Watch, Wire),
     ) {
         let name = GroupName::new(name);
         let Timing { advert, preempt, version, password } = timing;
@@ -216,7 +215,7 @@ fn group<'a>(
     if let Some(item) = fields.find("heartbeat") {
         groups.heartbeats.insert(GroupName::new(name), item.span.clone());
     }
-    groups.push(name, at, vrids, priorities, timing, Watch { bfd, heartbeat }, wire);
+    groups.push(name, at, vrids, priorities, timing, (Watch { bfd, heartbeat }, wire));
 }
 
 fn vrids(

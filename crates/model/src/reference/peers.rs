@@ -24,7 +24,7 @@ what the others see. Without it `relevo status` says `unknown` where it would ne
 pub(crate) const BFD: Table = Table {
     title: "### `bfd`",
     before: "\
-BFD (RFC 5880, 5881) between the group's directors, on each of its networks and its heartbeat's: notices within milliseconds that the
+BFD (RFC 5880, 5881) between the group's directors, on each of its networks: notices within milliseconds that the
 active one is silent, which then counts as an Active_Down timer that has run out.",
     keys: &[
         Key::duration("interval", 10, 10 * SECOND, "Time between two packets.").or("\"10ms\""),

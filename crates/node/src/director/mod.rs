@@ -45,6 +45,7 @@ pub use error::{StartError, SwitchoverError};
 use holder::{Holder, Kernel};
 use leg::Leg;
 use setup::Member;
+pub(crate) use truth::Teller;
 use worker::{Command, Worker};
 
 /// A handle to the director of this node. Dropping it takes the addresses off at once, without waiting for a successor.

@@ -1,21 +1,49 @@
 //! What a director says of its groups to [`crate::ownership`], and what it is told from there.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use nix::sys::eventfd::EventFd;
 use relevo_model::{NetworkName, NodeName, Time};
 use relevo_proto::ownership::Own;
-use relevo_proto::vrrp::{State, Told};
+use relevo_proto::vrrp::{Input, State, Told};
 
 use super::Director;
-use super::holder::Holder;
+use super::holder::{Holder, Kernel};
 use super::setup::Member;
 use super::worker::Command;
 
 /// Time between two directors that notice the same loss.
 const RANK: Duration = Duration::from_millis(20);
 
+/// A director that is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// Index into the group's directors.
+    peer: usize,
+    /// On the network of this leg; `None`: on all.
+    leg: Option<usize>,
+    /// Time for those who come first.
+    wait: Duration,
+}
+
 impl Holder {
+    /// Tells the machine of each router whose active one is the one that is lost. Who that is, only the one who hears the
+    /// adverts can say: link-local addresses are not in the file.
+    pub(super) fn lost(&mut self, kernel: &mut Kernel, now: Time, loss: Loss) {
+        let Some(node) = self.member.directors.get(loss.peer).map(|peer| peer.node.clone()) else { return };
+        let network = loss.leg.and_then(|leg| self.legs.get(leg)).map(|leg| leg.setup.network.clone());
+        for router in 0..self.legs.len() {
+            let is_there = network.as_ref().is_none_or(|network| self.legs[router].setup.network == *network);
+            let Some((source, _)) = self.machine.heard(router).filter(|_| is_there) else { continue };
+            if self.member.owner_of(source).as_ref() == Some(&node) {
+                self.input(kernel, now, Input::Told(Told::Lost { router, source, wait: loss.wait }));
+            }
+        }
+    }
+
     /// What it is, for the other directors.
     pub(super) fn own(&self) -> Own {
         let status = self.machine.status();
@@ -71,16 +99,18 @@ impl Director {
         self.told(group, Told::Proven { until });
     }
 
-    /// A node is lost, on one network of a group or on all of them; see [`Told::Lost`].
-    pub(crate) fn lost(&self, group: usize, node: &NodeName, on: Option<&NetworkName>) {
-        let Some(member) = self.members.get(group) else { return };
-        let Some(peer) = member.directors.iter().find(|peer| peer.node == *node) else { return };
-        let wait = member.rank(&self.node, node);
-        // Every director of a group is on all of its networks, and its addresses are in their order.
-        for (router, (leg, source)) in member.legs.iter().zip(&peer.addresses).enumerate() {
-            if on.is_none_or(|network| leg.network == *network) {
-                self.told(group, Told::Lost { router, source: *source, wait });
-            }
+    /// A node is lost, on all networks of a group; see [`Told::Lost`].
+    pub(crate) fn lost(&self, group: usize, node: &NodeName) {
+        self.teller().lost(group, node, None);
+    }
+
+    /// A way to tell it what is lost, for a thread that must not wait.
+    pub(crate) fn teller(&self) -> Teller {
+        Teller {
+            own: self.node.clone(),
+            members: self.members.clone(),
+            commands: self.commands.clone(),
+            wake: Arc::clone(&self.wake),
         }
     }
 
@@ -100,5 +130,29 @@ impl Director {
     fn told(&self, group: usize, told: Told) {
         // A director that has ended needs no words.
         let _ = self.command(Command::Told(group, told));
+    }
+}
+
+/// Tells a director what is lost. It never waits.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    own: NodeName,
+    members: Vec<Member>,
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+}
+
+impl Teller {
+    /// A node is lost, on one network of a group or on all of them; see [`Told::Lost`].
+    pub(crate) fn lost(&self, group: usize, node: &NodeName, on: Option<&NetworkName>) {
+        let Some(member) = self.members.get(group) else { return };
+        let Some(peer) = member.directors.iter().position(|peer| peer.node == *node) else { return };
+        let wait = member.rank(&self.own, node);
+        let leg = on.map(|network| member.legs.iter().position(|leg| leg.network == *network));
+        if leg != Some(None) {
+            // A director that has ended needs no words.
+            let _ = self.commands.send(Command::Lost(group, Loss { peer, leg: leg.flatten(), wait }));
+            let _ = self.wake.write(1);
+        }
     }
 }

@@ -23,6 +23,7 @@ use tracing::{debug, error, warn};
 
 use super::board::Board;
 use super::holder::{Holder, Kernel};
+use super::truth::Loss;
 use crate::track::Stand;
 
 /// What others ask of the thread. Groups are numbered in the order of the status.
@@ -34,6 +35,8 @@ pub(super) enum Command {
     Resign(usize),
     /// Something is known beside adverts.
     Told(usize, Told),
+    /// Another director is lost.
+    Lost(usize, Loss),
     /// End now, and leave what is held to another process.
     HandOver,
     /// Give everything away, then end.
@@ -165,6 +168,12 @@ impl Worker {
                 Ok(Command::Claim(index)) => (index, Input::Claim),
                 Ok(Command::Resign(index)) => (index, Input::Resign),
                 Ok(Command::Told(index, told)) => (index, Input::Told(told)),
+                Ok(Command::Lost(index, loss)) => {
+                    if let Some(holder) = self.holders.get_mut(index) {
+                        holder.lost(&mut self.kernel, now, loss);
+                    }
+                    continue;
+                }
                 Ok(Command::Shutdown) => {
                     self.shutdown(now);
                     continue;

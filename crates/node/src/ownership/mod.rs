@@ -156,7 +156,7 @@ impl Turns {
             }
             Output::Lost { group, node: lost } => {
                 if let Some(director) = director {
-                    director.lost(group, &lost, None);
+                    director.lost(group, &lost);
                 }
             }
             Output::Yield { group, to } => {

@@ -109,6 +109,8 @@ impl Giver<'_> {
             peers.pause();
         }
         node.duties.rest(Leaving::HandedOver);
+        // The neighbours must not take the moment for a loss.
+        drop(node.bfd().take());
         let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
         let had_one = director.is_some();
         let handed = director.map(Director::hand_over).unwrap_or_default();
@@ -131,6 +133,9 @@ impl Giver<'_> {
                     node.duties.watch(&again);
                     node.duties.resume();
                     *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(again);
+                    if let Err(error) = node.start_bfd() {
+                        tracing::error!(%error, "BFD cannot go on; restart this node");
+                    }
                 }
                 Err(error) => tracing::error!(%error, "the director cannot go on; restart this node"),
             }

@@ -34,6 +34,8 @@ pub struct Ownership {
 /// Names by their numbers.
 #[derive(Debug)]
 struct Names {
+    /// Numbers by names.
+    ids: BTreeMap<String, u32>,
     nodes: BTreeMap<u32, NodeName>,
     networks: BTreeMap<u32, NetworkName>,
     groups: BTreeMap<u32, usize>,
@@ -88,6 +90,8 @@ struct Watch {
     proven_until: Time,
     proven_by: Option<(NodeName, NetworkName)>,
     held_back: bool,
+    /// Since when it seems to be held back; in a planned move that is so for a moment.
+    seems_held: Option<Time>,
     reannounced: Option<Time>,
 }
 
@@ -239,7 +243,7 @@ impl Ownership {
     fn take(&mut self, now: Time, from: &NodeName, over: &NetworkName, is_new: bool, record: Record) {
         match record {
             Record::Path { node, network, heard } => {
-                if node == id(&self.settings.own)
+                if node == self.names.id(&self.settings.own)
                     && let Some(network) = self.names.networks.get(&network).cloned()
                     && let Some(way) = self.way(from, &network)
                 {
@@ -382,6 +386,11 @@ impl Ownership {
             && !hears
             && watch.proven_until > now
             && now.since(own.since) > settings.active_down;
+        if !is_held {
+            watch.seems_held = None;
+        } else if now.since(*watch.seems_held.get_or_insert(now)) < settings.active_down {
+            return;
+        }
         if is_held == watch.held_back || (!is_held && own.state == State::Backup && !hears) {
             return;
         }
@@ -448,7 +457,7 @@ impl Ownership {
         let mut records = Vec::new();
         for (index, own) in self.own.iter().enumerate() {
             let (Some(own), settings) = (own, &self.settings.groups[index]) else { continue };
-            let group = id(&settings.name);
+            let group = self.names.id(&settings.name);
             let age = u32::try_from(now.since(own.since).as_millis()).unwrap_or(u32::MAX);
             records.push(Record::Group {
                 group,
@@ -456,30 +465,35 @@ impl Ownership {
                 resigning: own.resigning,
                 priority: own.priority,
                 age,
-                owner: own.owner.as_ref().map_or(0, |owner| id(owner)),
+                owner: own.owner.as_ref().map_or(0, |owner| self.names.id(owner)),
             });
             let heard = own.heard.iter().filter(|(.., at)| now.since(*at) < settings.active_down);
             records.extend(heard.map(|(network, node, _)| Record::Adverts {
                 group,
-                network: id(network),
-                node: id(node),
+                network: self.names.id(network),
+                node: self.names.id(node),
             }));
             let hardware = own.hardware.iter();
             records.extend(hardware.map(|(network, hardware)| Record::Hardware {
                 group,
-                network: id(network),
+                network: self.names.id(network),
                 hardware: *hardware,
             }));
         }
         for way in &self.paths {
             if let Some(heard) = self.hears(now, way) {
-                records.push(Record::Path { node: id(&way.node), network: id(&way.network), heard });
+                records.push(Record::Path {
+                    node: self.names.id(&way.node),
+                    network: self.names.id(&way.network),
+                    heard,
+                });
             }
         }
         let verdicts = self.verdicts.iter();
-        records.extend(
-            verdicts.map(|(address, verdict)| Record::Verdict { address: id(address), verdict: *verdict }),
-        );
+        records.extend(verdicts.map(|(address, verdict)| Record::Verdict {
+            address: self.names.id(address),
+            verdict: *verdict,
+        }));
         self.outputs.extend(report::encode(self.round, &records).into_iter().map(Output::Publish));
     }
 
@@ -509,6 +523,10 @@ impl Ownership {
 }
 
 impl Names {
+    fn id(&self, name: &str) -> u32 {
+        self.ids.get(name).copied().unwrap_or_else(|| id(name))
+    }
+
     fn of(settings: &Settings) -> Self {
         let mut nodes: BTreeMap<u32, NodeName> = BTreeMap::new();
         let mut networks = BTreeMap::new();
@@ -524,6 +542,18 @@ impl Names {
             addresses.extend(group.addresses.iter().map(|address| (id(address), address.clone())));
         }
         let groups = settings.groups.iter().enumerate().map(|(index, group)| (id(&group.name), index));
-        Self { nodes, networks, groups: groups.collect(), addresses }
+        let groups = groups.collect();
+        let mut ids = BTreeMap::new();
+        for name in nodes.values().map(|name| name.as_str()) {
+            ids.insert(name.to_owned(), id(name));
+        }
+        for name in networks.values().map(|name| name.as_str()) {
+            ids.insert(name.to_owned(), id(name));
+        }
+        for group in &settings.groups {
+            ids.insert(group.name.to_string(), id(&group.name));
+            ids.extend(group.addresses.iter().map(|address| (address.to_string(), id(address))));
+        }
+        Self { ids, nodes, networks, groups, addresses }
     }
 }

@@ -204,6 +204,7 @@ mod tests {
             paths: Vec::new(),
             dhcp: Vec::new(),
             dns: None,
+            bfd: Vec::new(),
         };
         NodeStatus {
             name: name.to_owned(),
