@@ -247,6 +247,8 @@ mod tests {
                 dhcp: Vec::new(),
                 dns: None,
                 bfd: Vec::new(),
+                gateways: Vec::new(),
+                bridges: Vec::new(),
             }
         }
 

@@ -10,6 +10,8 @@ use relevo_model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::network::{BridgeStatus, GatewayStatus};
+
 /// One node as it sees itself and the cluster, `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -43,6 +45,12 @@ pub struct Status {
     /// The sessions of BFD with the other directors.
     #[serde(default)]
     pub bfd: Vec<BfdStatus>,
+    /// Ways between networks through this node, `[gateway]`.
+    #[serde(default)]
+    pub gateways: Vec<GatewayStatus>,
+    /// The bridges of `[interface.NAME]` on this node.
+    #[serde(default)]
+    pub bridges: Vec<BridgeStatus>,
 }
 
 impl Status {

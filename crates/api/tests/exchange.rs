@@ -39,6 +39,8 @@ impl Control for Fake {
             dhcp: Vec::new(),
             dns: None,
             bfd: Vec::new(),
+            gateways: Vec::new(),
+            bridges: Vec::new(),
         }
     }
 

@@ -235,6 +235,8 @@ mod tests {
             services: Vec::new(),
             pools: Vec::new(),
             paths: Vec::new(),
+            gateways: Vec::new(),
+            bridges: Vec::new(),
             dhcp: Vec::new(),
             dns: None,
             bfd: Vec::new(),

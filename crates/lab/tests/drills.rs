@@ -65,6 +65,11 @@ fn lab_drills_pass_on_s4_with_apache_and_php() {
             assert!(report.skipped.unwrap().contains("no client by a cookie"));
             continue;
         }
+        if drill.name == "gateway-moves" {
+            let report = play(&lab, drill.name);
+            assert!(report.skipped.unwrap().contains("through a gateway"));
+            continue;
+        }
         if drill.name == "load-peak" {
             // Three Apaches of 64 workers are not for 200 clients; the test on S2 plays it with servers that are.
             continue;
@@ -73,7 +78,10 @@ fn lab_drills_pass_on_s4_with_apache_and_php() {
         assert!(run.answers > 50, "{}: {run:?}", drill.name);
         let moves =
             ["switchover", "switch-dies"].contains(&drill.name) || drill.name.starts_with("director-");
-        assert_eq!(run.takeover_ms.is_some(), moves, "{}: {run:?}", drill.name);
+        // A spanning tree that is calculated anew may part the directors for a moment.
+        if !["root-change", "cost-change"].contains(&drill.name) {
+            assert_eq!(run.takeover_ms.is_some(), moves, "{}: {run:?}", drill.name);
+        }
         assert_ne!(run.from, run.to, "{}: {run:?}", drill.name);
         match drill.name {
             // Kept connections live in one director's memory.
@@ -98,6 +106,18 @@ fn lab_drills_of_servers_pass_on_s2_with_three_servers_on_each_host() {
         assert_eq!(run.servers.len(), 9, "each server is a process of its own: {run:?}");
         assert_eq!((run.takeover_ms, run.undo_moves), (None, 0), "{name}: {run:?}");
     }
+    lab.down();
+}
+
+#[test]
+fn lab_servers_of_s1_reach_clients_through_whoever_is_active() {
+    need_root();
+    let text =
+        example("s1", "test-s1").replace("10.0.10.", "10.66.10.").replace("192.168.176.", "192.168.180.");
+    let lab = Guard::up(&text);
+    let run = passes(&lab, "gateway-moves");
+    assert!(run.takeover_ms.is_some() && run.cut == 0, "{run:?}");
+    assert_eq!(run.servers.len(), 1, "the client's machine answered: {run:?}");
     lab.down();
 }
 

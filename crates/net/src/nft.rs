@@ -125,14 +125,11 @@ impl Nft {
         let mut command = Command::new(&self.program);
         command.args(arguments).env("LC_ALL", OsString::from("C"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => NftError::Missing,
-            _ => NftError::Run(error),
+        let mut child = command.spawn().map_err(|error| {
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            if is_missing { NftError::Missing } else { NftError::Run(error) }
         })?;
-        let texts = [
-            child.stdout.take().map(|pipe| read_on_a_thread(pipe)),
-            child.stderr.take().map(|pipe| read_on_a_thread(pipe)),
-        ];
+        let texts = [child.stdout.take().map(read_on_a_thread), child.stderr.take().map(read_on_a_thread)];
         let stdin = child.stdin.take();
         let fed = input.to_owned();
         let feeder = std::thread::spawn(move || {

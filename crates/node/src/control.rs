@@ -98,6 +98,8 @@ impl Control for Node {
             dns: self.dns.status(),
             bfd: self.bfd().as_ref().map_or_else(Vec::new, Bfd::status),
             paths: self.truth().as_ref().map_or_else(Vec::new, Truth::paths),
+            gateways: self.rules.status(&self.groups()),
+            bridges: crate::layer2::bridges(&loaded.cluster, &self.name),
         }
     }
 

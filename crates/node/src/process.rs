@@ -205,6 +205,13 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .spawn(move || expiring.expire_wishes())
         .map_err(|source| RunError::System { what: "the clock of the operator's wishes", source })?;
 
+    if !cluster.interfaces.is_empty() {
+        let folder = state_folder.path().to_owned();
+        std::thread::Builder::new()
+            .name("relevo-net".to_owned())
+            .spawn(move || crate::layer2::stand_in(&folder))
+            .map_err(|source| RunError::System { what: "the guard of changed interfaces", source })?;
+    }
     let (sender, events) = channel();
     wait_for_signals(signals, sender.clone())?;
     *node.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());

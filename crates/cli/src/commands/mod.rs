@@ -22,5 +22,6 @@ pub(crate) mod reference;
 pub(crate) mod reload;
 pub(crate) mod server;
 pub(crate) mod status;
+pub(crate) mod surroundings;
 pub(crate) mod switchover;
 pub(crate) mod upgrade;

@@ -10,7 +10,7 @@ use relevo_api::types::{
 };
 use relevo_model::cluster::Mode;
 
-use crate::commands::{ask, leases, ownership};
+use crate::commands::{ask, leases, ownership, surroundings};
 use crate::failure::Failure;
 use crate::printer::{self, BAD, Cell, DOUBT, GOOD, TITLE, ago, cell, paint, styled, table};
 
@@ -106,6 +106,7 @@ fn words(status: &Status, now: u64) -> String {
     text.push_str(&ownership::words(status));
     text.push_str(&trackers(&status.groups, now));
     text.push_str(&leases::words(status));
+    text.push_str(&surroundings::words(status));
     let is_own = |pool: &PoolStatus| {
         let mut users = status.services.iter().filter(|service| service.pool == pool.name);
         users.next().is_some_and(|only| *only.name == *pool.name) && users.next().is_none()

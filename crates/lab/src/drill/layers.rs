@@ -116,8 +116,11 @@ pub(super) fn vxlan_cut(stage: &mut Stage<'_>) -> Script {
     stage.note_reached("after")
 }
 
+/// Which servers a director reaches.
+type Side = (NodeName, BTreeSet<String>);
+
 /// The switch whose tunnel is cut, and which servers each director reaches then.
-fn tunnel(cluster: &ClusterFile, facts: &Facts) -> Option<(String, Vec<(NodeName, BTreeSet<String>)>)> {
+fn tunnel(cluster: &ClusterFile, facts: &Facts) -> Option<(String, Vec<Side>)> {
     let ends: Vec<&Switch> = cluster.lab.switches.iter().filter(|switch| switch.vxlan.is_some()).collect();
     let end = ends.first()?;
     let plugged = |node: &str| -> Option<&SwitchName> {
@@ -135,7 +138,7 @@ fn tunnel(cluster: &ClusterFile, facts: &Facts) -> Option<(String, Vec<(NodeName
         sides.push((director.clone(), names.collect()));
     }
     let all = facts.pool.servers.len();
-    let is_split = sides.iter().any(|(_, reached): &(NodeName, BTreeSet<String>)| reached.len() < all);
+    let is_split = sides.iter().any(|(_, reached): &Side| reached.len() < all);
     let has_own = sides.iter().all(|(_, reached)| !reached.is_empty());
     (is_split && has_own && ends.len() == 2).then(|| (end.name.to_string(), sides))
 }

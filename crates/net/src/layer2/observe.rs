@@ -41,9 +41,8 @@ pub fn observe(socket: &mut Socket) -> Result<Observed, Error> {
         if message.header.interface_family != AddressFamily::Unspec {
             continue;
         }
-        let name = message.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name.clone()),
-            _ => None,
+        let name = message.attributes.iter().find_map(|attribute| {
+            if let LinkAttribute::IfName(name) = attribute { Some(name.clone()) } else { None }
         });
         let Some(name) = name else { continue };
         names.insert(message.header.index, name.clone());
@@ -110,9 +109,8 @@ fn device(message: &LinkMessage, names: &BTreeMap<u32, String>) -> Device {
             hardware = <[u8; 6]>::try_from(bytes.as_slice()).ok();
         }
     }
-    let infos = message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::LinkInfo(infos) => Some(infos),
-        _ => None,
+    let infos = message.attributes.iter().find_map(|attribute| {
+        if let LinkAttribute::LinkInfo(infos) = attribute { Some(infos) } else { None }
     });
     for info in infos.into_iter().flatten() {
         if let LinkInfo::Kind(kind) = info {
@@ -143,38 +141,37 @@ fn kind(
     hardware: Option<[u8; 6]>,
     names: &BTreeMap<u32, String>,
 ) -> Option<Kind> {
-    match data {
-        InfoData::Bridge(facts) => Some(bridge(facts)),
-        InfoData::Vxlan(facts) => Some(vxlan(facts, names)),
-        InfoData::Bond(facts) => {
-            let (mut mode, mut primary, mut miimon) = (0, None, 0);
-            for fact in facts {
-                if let InfoBond::Mode(value) = fact {
-                    mode = u8::from(*value);
-                } else if let InfoBond::Primary(index) = fact {
-                    primary = names.get(index).cloned();
-                } else if let InfoBond::MiiMon(value) = fact {
-                    miimon = *value;
-                }
-            }
-            Some(Kind::Bond { mode, primary, miimon })
-        }
-        InfoData::Vlan(facts) => {
-            let id = facts.iter().find_map(|fact| match fact {
-                InfoVlan::Id(id) => Some(*id),
-                _ => None,
-            });
-            Some(Kind::Vlan { id: id?, over: over? })
-        }
-        InfoData::MacVlan(facts) => {
-            let mode = facts.iter().find_map(|fact| match fact {
-                InfoMacVlan::Mode(mode) => Some(u32::from(*mode)),
-                _ => None,
-            });
-            Some(Kind::Macvlan { mode: mode?, over: over?, mac: hardware })
-        }
-        _ => None,
+    if let InfoData::Bridge(facts) = data {
+        Some(bridge(facts))
+    } else if let InfoData::Vxlan(facts) = data {
+        Some(vxlan(facts, names))
+    } else if let InfoData::Bond(facts) = data {
+        Some(bond(facts, names))
+    } else if let InfoData::Vlan(facts) = data {
+        let id = facts.iter().find_map(|fact| if let InfoVlan::Id(id) = fact { Some(*id) } else { None });
+        Some(Kind::Vlan { id: id?, over: over? })
+    } else if let InfoData::MacVlan(facts) = data {
+        let mode = facts
+            .iter()
+            .find_map(|fact| if let InfoMacVlan::Mode(mode) = fact { Some(u32::from(*mode)) } else { None });
+        Some(Kind::Macvlan { mode: mode?, over: over?, mac: hardware })
+    } else {
+        None
     }
+}
+
+fn bond(facts: &[InfoBond], names: &BTreeMap<u32, String>) -> Kind {
+    let (mut mode, mut primary, mut miimon) = (0, None, 0);
+    for fact in facts {
+        if let InfoBond::Mode(value) = fact {
+            mode = u8::from(*value);
+        } else if let InfoBond::Primary(index) = fact {
+            primary = names.get(index).cloned();
+        } else if let InfoBond::MiiMon(value) = fact {
+            miimon = *value;
+        }
+    }
+    Kind::Bond { mode, primary, miimon }
 }
 
 fn bridge(facts: &[InfoBridge]) -> Kind {
@@ -232,14 +229,14 @@ fn vxlan(facts: &[InfoVxlan], names: &BTreeMap<u32, String>) -> Kind {
 }
 
 fn port_state(state: BridgePortState) -> Option<PortState> {
-    match state {
-        BridgePortState::Disabled => Some(PortState::Disabled),
-        BridgePortState::Listening => Some(PortState::Listening),
-        BridgePortState::Learning => Some(PortState::Learning),
-        BridgePortState::Forwarding => Some(PortState::Forwarding),
-        BridgePortState::Blocking => Some(PortState::Blocking),
-        _ => None,
-    }
+    let states = [
+        (BridgePortState::Disabled, PortState::Disabled),
+        (BridgePortState::Listening, PortState::Listening),
+        (BridgePortState::Learning, PortState::Learning),
+        (BridgePortState::Forwarding, PortState::Forwarding),
+        (BridgePortState::Blocking, PortState::Blocking),
+    ];
+    states.into_iter().find(|(its, _)| *its == state).map(|(_, ours)| ours)
 }
 
 /// An address, and whether it has a lease.
@@ -289,10 +286,14 @@ fn route(message: &RouteMessage) -> Option<(u32, Route)> {
     {
         return None;
     }
-    let ip = |address: &RouteAddress| match address {
-        RouteAddress::Inet(ip) => Some(IpAddr::V4(*ip)),
-        RouteAddress::Inet6(ip) => Some(IpAddr::V6(*ip)),
-        _ => None,
+    let ip = |address: &RouteAddress| {
+        if let RouteAddress::Inet(ip) = address {
+            Some(IpAddr::V4(*ip))
+        } else if let RouteAddress::Inet6(ip) = address {
+            Some(IpAddr::V6(*ip))
+        } else {
+            None
+        }
     };
     let (mut index, mut to, mut via, mut metric, mut source) = (None, None, None, None, None);
     for attribute in &message.attributes {
@@ -308,10 +309,12 @@ fn route(message: &RouteMessage) -> Option<(u32, Route)> {
             source = ip(address);
         }
     }
-    let any = match message.header.address_family {
-        AddressFamily::Inet => IpAddr::from([0; 4]),
-        AddressFamily::Inet6 => IpAddr::from([0_u8; 16]),
-        _ => return None,
+    let any = if message.header.address_family == AddressFamily::Inet {
+        IpAddr::from([0; 4])
+    } else if message.header.address_family == AddressFamily::Inet6 {
+        IpAddr::from([0_u8; 16])
+    } else {
+        return None;
     };
     let to = IpNet::new(to.unwrap_or(any), message.header.destination_prefix_length).ok()?;
     Some((index?, Route { to, via, metric, source }))

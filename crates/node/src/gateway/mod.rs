@@ -14,7 +14,8 @@ mod wanted;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use relevo_model::{ClusterFile, NodeName};
+use relevo_api::types::{GatewayStatus, GroupState, GroupStatus};
+use relevo_model::{ClusterFile, GatewayName, GroupName, NodeName};
 use relevo_net::nft::{Nft, NftError};
 use relevo_net::{firewall, forwarding, gateway};
 use serde::{Deserialize, Serialize};
@@ -151,6 +152,24 @@ impl Rules {
         self.write(&done)?;
         *self.ways.lock().unwrap_or_else(PoisonError::into_inner) = ways;
         Ok(())
+    }
+
+    /// In the control API's words; `groups`: as they are now.
+    pub(crate) fn status(&self, groups: &[GroupStatus]) -> Vec<GatewayStatus> {
+        let is_active = |name: &GroupName| {
+            groups.iter().any(|group| group.name == *name && group.state == GroupState::Active)
+        };
+        let ways = self.ways().into_iter();
+        ways.map(|way| GatewayStatus {
+            name: GatewayName::new(&way.way.name),
+            here: is_active(&way.group),
+            group: way.group,
+            from: way.from,
+            to: way.to,
+            router: way.router,
+            source: way.way.source,
+        })
+        .collect()
     }
 
     fn write(&self, done: &Done) -> Result<(), GatewayError> {

@@ -11,6 +11,7 @@
 
 mod pending;
 mod report;
+mod status;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,10 @@ use relevo_model::cluster::{ClusterFile, Node};
 use relevo_net::layer2::{self, Observed, Plan, Wanted};
 use relevo_net::route::Route;
 
+pub(crate) use pending::stand_in;
 pub use pending::{Guarded, confirm, guard, is_pending, roll_back};
 pub use report::{InterfaceReport, PortReport, Verdict};
+pub(crate) use status::bridges;
 
 /// Why nothing was changed, or was changed back.
 #[derive(Debug, thiserror::Error)]

@@ -201,9 +201,18 @@ pub fn guard(state: &Path) -> Result<bool, Layer2Error> {
     wait(state, Duration::ZERO)
 }
 
-/// The same for the node's own process, a moment later: should the guard be gone.
-pub(crate) fn stand_in(state: &Path) -> Result<bool, Layer2Error> {
-    wait(state, SECOND)
+/// The same for the node's own process, a moment later, should the guard be gone: looks every second, and for ever.
+pub(crate) fn stand_in(state: &Path) {
+    loop {
+        match wait(state, SECOND) {
+            Ok(true) => {
+                tracing::warn!("a change of interfaces was not confirmed in time; all is as it was before");
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!("{}", crate::in_full(&error)),
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn wait(state: &Path, later: Duration) -> Result<bool, Layer2Error> {

@@ -205,6 +205,8 @@ mod tests {
             dhcp: Vec::new(),
             dns: None,
             bfd: Vec::new(),
+            gateways: Vec::new(),
+            bridges: Vec::new(),
         };
         NodeStatus {
             name: name.to_owned(),

@@ -1,0 +1,41 @@
+//! What a node says of the networks around it: ways between them, and its bridges. Part of [`crate::types`].
+
+use relevo_model::{GatewayName, GroupName, NetworkName};
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+
+/// A way from one network to another, `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Its name; `main` for the only one.
+    pub name: GatewayName,
+    /// The group whose addresses decide who is the way.
+    pub group: GroupName,
+    /// Whose machines use it.
+    pub from: NetworkName,
+    /// Where they get to.
+    pub to: NetworkName,
+    /// What they have as their router.
+    pub router: Option<Ipv4Addr>,
+    /// What their packets leave under; `None`: their own addresses.
+    pub source: Option<Ipv4Addr>,
+    /// Whether this node is the way now.
+    pub here: bool,
+}
+
+/// A bridge of `[interface.NAME]` on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub present: bool,
+    /// Whether it is the root of its spanning tree; `None`: it speaks no STP.
+    pub root: Option<bool>,
+    /// Ports that pass traffic.
+    pub forwarding: Vec<String>,
+    /// Ports that the spanning tree holds back.
+    pub blocked: Vec<String>,
+    /// Ports that are on their way to one of both, or have no carrier.
+    pub other: Vec<String>,
+}
