@@ -60,6 +60,7 @@ mod tests {
             services: Vec::new(),
             pools: Vec::new(),
             paths: Vec::new(),
+            bfd: Vec::new(),
             dhcp: Vec::new(),
             dns: None,
             gateways: vec![GatewayStatus {

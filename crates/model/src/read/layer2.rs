@@ -22,7 +22,7 @@ use crate::quantity::format_duration;
 use crate::reference::{self, Table};
 
 /// Most interfaces, and most ports of one.
-const MOST: usize = 1024;
+const MOST: usize = 256;
 const MOST_PORTS: usize = 256;
 const MOST_PEERS: usize = 64;
 /// STP bridge priority when the file says none (IEEE 802.1D).

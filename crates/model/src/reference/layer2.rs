@@ -39,7 +39,7 @@ pub(crate) const FIREWALL: Table = Table {
 pub(crate) const LAYER2: Table = Table {
     title: "## `[interface.NAME]`",
     before: "\
-Interfaces that `relevo net apply` makes on real nodes. At most 1024. Only what is named here is ever touched: the interface itself,
+Interfaces that `relevo net apply` makes on real nodes. At most 256. Only what is named here is ever touched: the interface itself,
 and of its ports that they belong to it and are up. `relevo node run` and the lab leave them alone.",
     keys: &[
         Key::other(
