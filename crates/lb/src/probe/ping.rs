@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use relevo_proto::health::{ProbeResult, echo};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,8 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 ///
 /// # Errors
 /// What the kernel said of the way there.
-pub async fn run(to: Ipv4Addr) -> io::Result<ProbeResult> {
-    let socket = match socket() {
+pub async fn run(to: IpAddr) -> io::Result<ProbeResult> {
+    let socket = match socket(to) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(ProbeResult::NotAsked(
                 "not checked, ping is not permitted: it needs CAP_NET_RAW, or this process's group in \
@@ -22,28 +22,66 @@ pub async fn run(to: Ipv4Addr) -> io::Result<ProbeResult> {
         }
         socket => socket?,
     };
-    socket.connect(&SocketAddrV4::new(to, 0).into())?;
+    socket.connect(&SocketAddr::new(to, 0).into())?;
     socket.set_nonblocking(true)?;
     // To the event loop it is a socket for datagrams as any other.
     let socket = tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?;
     let random = RandomState::new();
     let token = (u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1))).to_be_bytes();
     let [first, second, ..] = token;
-    socket.send(&echo::request(u16::from_be_bytes([first, second]), 1, token)).await?;
+    let identifier = u16::from_be_bytes([first, second]);
+    let request = match to {
+        IpAddr::V4(_) => echo::request(identifier, 1, token),
+        IpAddr::V6(_) => echo::request_v6(identifier, 1, token),
+    };
+    socket.send(&request).await?;
     let mut message = [0; 128];
     loop {
         // A raw socket gets all that comes from there.
         let count = socket.recv(&mut message).await?;
-        if echo::is_reply(message.get(..count).unwrap_or_default(), token) {
+        let message = message.get(..count).unwrap_or_default();
+        let is_reply = match to {
+            IpAddr::V4(_) => echo::is_reply(message, token),
+            IpAddr::V6(_) => echo::is_reply_v6(message, token),
+        };
+        if is_reply {
             return Ok(ProbeResult::Good("answers pings".to_owned()));
         }
     }
 }
 
-fn socket() -> io::Result<Socket> {
-    let open = |kind| Socket::new(Domain::IPV4, kind, Some(Protocol::ICMPV4));
+fn socket(to: IpAddr) -> io::Result<Socket> {
+    let (domain, protocol) = match to {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let open = |kind| Socket::new(domain, kind, Some(protocol));
     match open(Type::DGRAM) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open(Type::RAW),
         socket => socket,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_loopback_addresses_answer() {
+        for ip in ["127.0.0.1", "::1"] {
+            let to: IpAddr = ip.parse().unwrap();
+            // A machine without IPv6 has no such address.
+            if UdpSocket::bind(SocketAddr::new(to, 0)).is_err() {
+                continue;
+            }
+            let result = tokio::time::timeout(Duration::from_secs(20), run(to)).await.unwrap();
+            // Without the permission it is not asked.
+            assert!(
+                matches!(result, Ok(ProbeResult::Good(_) | ProbeResult::NotAsked(_))),
+                "{ip}: {result:?}"
+            );
+        }
     }
 }

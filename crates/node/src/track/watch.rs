@@ -299,9 +299,6 @@ fn ask(
 }
 
 async fn ping(ip: IpAddr, most: Duration) -> ProbeResult {
-    let IpAddr::V4(ip) = ip else {
-        return ProbeResult::NotAsked("ping over IPv6 is not supported".to_owned());
-    };
     match timeout(most, relevo_lb::ping(ip)).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => ProbeResult::Bad(error.to_string()),

@@ -1,10 +1,12 @@
-//! ICMP echo messages (RFC 792): written, and known again.
+//! ICMP echo messages (RFC 792, for IPv6 RFC 4443): written, and known again.
 
 /// Bytes of a message of ours.
 pub const LENGTH: usize = 24;
 
 const REQUEST: u8 = 8;
 const REPLY: u8 = 0;
+const REQUEST_V6: u8 = 128;
+const REPLY_V6: u8 = 129;
 
 /// A request. `token` makes it ours: the reply brings it back.
 pub fn request(identifier: u16, sequence: u16, token: [u8; 16]) -> [u8; LENGTH] {
@@ -16,6 +18,20 @@ pub fn request(identifier: u16, sequence: u16, token: [u8; 16]) -> [u8; LENGTH] 
     let sum = checksum(&message);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     message
+}
+
+/// A request over IPv6, without a checksum: it is over addresses that only the kernel knows, which puts it in (RFC 3542
+/// section 3.1).
+pub fn request_v6(identifier: u16, sequence: u16, token: [u8; 16]) -> [u8; LENGTH] {
+    let mut message = request(identifier, sequence, token);
+    message[0] = REQUEST_V6;
+    message[2..4].fill(0);
+    message
+}
+
+/// Whether a message answers the request over IPv6 with this token. Its sockets give no header.
+pub fn is_reply_v6(message: &[u8], token: [u8; 16]) -> bool {
+    message.first() == Some(&REPLY_V6) && message.get(1) == Some(&0) && message.get(8..) == Some(&token[..])
 }
 
 /// Whether a message, with or without the IPv4 header that raw sockets give, answers the request with this token.
@@ -60,11 +76,16 @@ mod tests {
             raw.extend_from_slice(&[0; 19]);
             raw.extend_from_slice(&reply);
             prop_assert!(is_reply(&raw, token));
+            let mut reply = request_v6(id, number, token).to_vec();
+            prop_assert!(!is_reply_v6(&reply, token));
+            reply[0] = REPLY_V6;
+            prop_assert_eq!(is_reply_v6(&reply, other), token == other);
         }
 
         #[test]
         fn any_bytes_are_looked_at_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = is_reply(&bytes, [0; 16]);
+            let _ = is_reply_v6(&bytes, [0; 16]);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use relevo_model::Time;
 
 use super::super::packet::Advert;
+use super::super::router::{Router, Seen};
 use super::super::timer;
 use super::super::words::State;
 use super::Group;
@@ -87,10 +88,21 @@ impl Group {
 
     /// Whether somebody has lost more of its priority than this director.
     pub(super) fn is_worse_off(&self, index: usize, source: IpAddr, priority: u8) -> bool {
-        let healthy = self.routers.get(index).and_then(|router| {
+        let healthy_of = |router: &Router, source: IpAddr| {
             let mut peers = router.settings.peers.iter();
             peers.find(|peer| router.same(source, peer.source)).map(|peer| peer.priority)
-        });
+        };
+        // Who cannot be told by its address here (one of several link-local ones) says the same on another router.
+        let elsewhere = || {
+            self.routers.iter().find_map(|router| match router.seen {
+                Seen::Active { source, priority: other, .. } if other == priority => {
+                    healthy_of(router, source)
+                }
+                Seen::Active { .. } | Seen::Nobody | Seen::Resigned { .. } => None,
+            })
+        };
+        let own = self.routers.get(index).and_then(|router| healthy_of(router, source));
+        let healthy = own.or_else(elsewhere);
         let lost = healthy.map_or(0, |healthy| healthy.saturating_sub(priority));
         lost > self.healthy.saturating_sub(self.priority)
     }

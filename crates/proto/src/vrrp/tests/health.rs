@@ -178,3 +178,16 @@ fn who_does_not_know_whether_it_can_serve_takes_from_nobody_that_lives() {
     // Better than nobody.
     assert_eq!(bench.takes_over_in(), DOWN - 1);
 }
+
+#[test]
+fn who_is_known_on_one_network_is_known_on_all() {
+    let mut settings = settings(2, false);
+    settings.routers[0].peers = with_peers(false).routers[0].peers.clone();
+    let mut bench = Bench::listening(settings);
+    for _ in 0..8 {
+        bench.pass(100);
+        bench.hear(0, HIGH, 90);
+        bench.hear(1, HIGH, 90);
+    }
+    assert_eq!(bench.state(), State::Active);
+}
