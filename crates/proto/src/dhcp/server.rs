@@ -356,7 +356,9 @@ impl Server {
             self.answer_if_ready(ip);
         }
         let mut acks: BTreeMap<u32, Vec<(Ipv4Addr, u64, bool)>> = BTreeMap::new();
-        while let Some((_, to, ip, version)) = self.owed.pop_front_if(|(owed, ..)| *owed <= number) {
+        while self.owed.front().is_some_and(|(owed, ..)| *owed <= number)
+            && let Some((_, to, ip, version)) = self.owed.pop_front()
+        {
             acks.entry(to).or_default().push((ip, version, true));
         }
         for (to, acks) in acks {

@@ -73,9 +73,9 @@ fn ttl(message: &Message) -> Option<u32> {
     let ttl = match (message.metadata.response_code, least) {
         (ResponseCode::NoError, Some(ttl)) => ttl.min(LONGEST),
         (ResponseCode::NoError | ResponseCode::NXDomain, _) => {
-            let minimum = message.authorities.iter().find_map(|record| match &record.data {
-                RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
-                _ => None,
+            let minimum = message.authorities.iter().find_map(|record| {
+                let RData::SOA(soa) = &record.data else { return None };
+                Some(record.ttl.min(soa.minimum))
             });
             minimum?.min(LONGEST_NO).min(least.unwrap_or(u32::MAX))
         }

@@ -128,12 +128,23 @@ fn a_client_keeps_its_address_and_gives_it_back() {
     assert_eq!((sent[0].0, told(&sent[0].1).0), ((ip, CLIENT_PORT), MessageType::Ack));
     // After a restart it asks for the one that it had.
     let had = DhcpOption::RequestedIpAddress(ip);
-    assert_eq!(desk.one(&message(MessageType::Request, mac(1), 6, NONE, &[had.clone()])).0, MessageType::Ack);
+    assert_eq!(
+        desk.one(&message(MessageType::Request, mac(1), 6, NONE, std::slice::from_ref(&had))).0,
+        MessageType::Ack
+    );
     // Nobody else can.
-    assert_eq!(desk.one(&message(MessageType::Request, mac(2), 7, NONE, &[had.clone()])).0, MessageType::Nak);
+    assert_eq!(
+        desk.one(&message(MessageType::Request, mac(2), 7, NONE, std::slice::from_ref(&had))).0,
+        MessageType::Nak
+    );
     let server = DhcpOption::ServerIdentifier(SERVER);
-    assert!(desk.ask(&message(MessageType::Release, mac(2), 8, ip, &[server.clone()])).is_empty());
-    assert_eq!(desk.one(&message(MessageType::Request, mac(2), 9, NONE, &[had.clone()])).0, MessageType::Nak);
+    assert!(
+        desk.ask(&message(MessageType::Release, mac(2), 8, ip, std::slice::from_ref(&server))).is_empty()
+    );
+    assert_eq!(
+        desk.one(&message(MessageType::Request, mac(2), 9, NONE, std::slice::from_ref(&had))).0,
+        MessageType::Nak
+    );
     assert!(desk.ask(&message(MessageType::Release, mac(1), 10, ip, &[server])).is_empty());
     assert_eq!(desk.one(&message(MessageType::Request, mac(2), 11, NONE, &[had])).0, MessageType::Ack);
 }

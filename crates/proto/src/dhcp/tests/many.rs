@@ -201,6 +201,7 @@ impl World {
         self.client(client, bytes, 4_000);
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a client passes over all other kinds")]
     fn answer(&mut self, bytes: &[u8]) {
         let (kind, ip, reply) = told(bytes);
         let Some(client) = self.clients.iter().position(|machine| machine.xid == reply.xid()) else { return };
