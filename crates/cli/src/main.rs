@@ -51,6 +51,7 @@ enum Command {
     #[command(subcommand)]
     Explain(commands::explain::Args),
     Incidents(commands::incidents::Args),
+    Doctor(commands::doctor::Args),
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
     Leases(commands::leases::Args),
@@ -83,6 +84,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Status(args) => commands::status::run(args, json),
         Command::Flows(args) => commands::flows::run(args, json),
         Command::Incidents(args) => commands::incidents::run(args, json),
+        Command::Doctor(args) => commands::doctor::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
         Command::Leases(args) => commands::leases::run(args, json),
         Command::Reload(args) => commands::reload::run(args, json),

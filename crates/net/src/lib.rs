@@ -31,6 +31,7 @@ mod error;
 pub mod firewall;
 pub mod forwarding;
 pub mod gateway;
+pub mod icmp;
 pub mod layer2;
 pub mod link;
 pub mod monitor;

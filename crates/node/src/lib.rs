@@ -17,6 +17,7 @@ mod control;
 mod dhcp;
 pub mod director;
 mod dns;
+pub mod doctor;
 mod duty;
 pub mod explain;
 pub mod file;
@@ -41,7 +42,7 @@ mod words;
 
 pub use gateway::GatewayError;
 pub use peers::{PeersError, new_key};
-pub use process::{Options, RunError, run};
+pub use process::{Options, RunError, node_of, run};
 pub use stats::StatsError;
 pub use upgrade::HeirError;
 

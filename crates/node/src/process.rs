@@ -519,6 +519,12 @@ fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError
 }
 
 fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
+    let node = named(cluster, name)?;
+    let is_director = cluster.node(&node).is_some_and(|node| node.is(Role::Director));
+    if is_director { Ok(node) } else { Err(RunError::NotADirector { node: node.to_string() }) }
+}
+
+fn named(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
     let host =
         || nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_default();
     let (wanted, how) = match name {
@@ -532,10 +538,15 @@ fn find_node(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunE
             cluster.name
         )));
     };
-    if !node.is(Role::Director) {
-        return Err(RunError::NotADirector { node: node.name.to_string() });
-    }
     Ok(node.name.clone())
+}
+
+/// Which node of a cluster this machine is: the one that was named, else the one called like it.
+///
+/// # Errors
+/// There is none.
+pub fn node_of(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
+    named(cluster, name)
 }
 
 /// Takes all the open files that the system allows. How many are allowed and needed, if that is too few: one for each

@@ -1,0 +1,47 @@
+//! Files that the cluster file names: there, and for the right eyes only.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{Findings, Patient};
+
+pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
+    if let Some(peers) = &patient.cluster.peers {
+        secret(
+            "the key of [peers]",
+            &peers.key,
+            "relevo key > FILE; chmod 600 FILE; the same on all directors",
+            findings,
+        );
+    }
+    for service in &patient.cluster.services {
+        let Some(tls) = &service.tls else { continue };
+        for certificate in &tls.certificates {
+            // A folder stands for all that is in it.
+            if certificate.chain.is_dir() {
+                continue;
+            }
+            secret(
+                &format!("a key of {}", service.name),
+                certificate.key.as_ref().unwrap_or(&certificate.chain),
+                "put the certificate's key there, mode 0600",
+                findings,
+            );
+        }
+    }
+}
+
+fn secret(what: &str, path: &Path, remedy: &str, findings: &mut Findings) {
+    match fs::metadata(path) {
+        Ok(file) if file.mode() & 0o077 == 0 => {
+            findings.good("files", format!("{what} is there, for its owner only: {}", path.display()));
+        }
+        Ok(file) => findings.bad(
+            "files",
+            format!("{what} can be read by others: {} has mode {:04o}", path.display(), file.mode() & 0o7777),
+            format!("chmod 600 {}", path.display()),
+        ),
+        Err(error) => findings.bad("files", format!("{what}: {}: {error}", path.display()), remedy),
+    }
+}
