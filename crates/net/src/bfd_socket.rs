@@ -49,9 +49,8 @@ impl BfdSocket {
         let message =
             recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
         let source = message.address?.ip();
-        let ttl = message.cmsgs().ok()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv4Ttl(ttl) => u8::try_from(ttl).ok(),
-            _ => None,
+        let ttl = message.cmsgs().ok()?.find_map(|message| {
+            if let ControlMessageOwned::Ipv4Ttl(ttl) = message { u8::try_from(ttl).ok() } else { None }
         })?;
         Some((source, ttl, message.bytes))
     }

@@ -99,6 +99,13 @@ const CATALOGUE: &[Drill] = &[
         script: scripts::director_unplug,
     },
     Drill {
+        name: "heartbeat-cut",
+        about: "the active director's cable to the heartbeat network is pulled out, and put back",
+        limits: untouched,
+        applies: has_heartbeat,
+        script: scripts::heartbeat_cut,
+    },
+    Drill {
         name: "return",
         about: "the former active director comes back after a crash",
         limits: returns,
@@ -252,6 +259,18 @@ fn unplugged(facts: &Facts) -> Limits {
     }
 }
 
+/// The heartbeat carries words and no clients: nothing moves, nobody notices.
+fn untouched(_facts: &Facts) -> Limits {
+    Limits {
+        gap_ms: Some(150),
+        lost: Some(0),
+        cut: Some(0),
+        two_holders_ms: Some(0),
+        undo_moves: Some(0),
+        ..Limits::default()
+    }
+}
+
 /// Sticky: nothing happens. With preemption: one planned move back.
 fn returns(facts: &Facts) -> Limits {
     if facts.group.preempt {
@@ -299,6 +318,14 @@ fn link_cut(_facts: &Facts) -> Limits {
 
 fn two_directors(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
     if facts.directors.len() < 2 { Err("this cluster has one director".to_owned()) } else { Ok(()) }
+}
+
+fn has_heartbeat(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
+    two_directors(cluster, facts)?;
+    match facts.group.heartbeat.first() {
+        None => Err("this cluster has no heartbeat network".to_owned()),
+        Some(_) => Ok(()),
+    }
 }
 
 fn two_servers(_cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
@@ -404,10 +431,9 @@ mod tests {
     fn every_drill_applies_to_s4_and_switch_drills_do_not_to_a_small_lab() {
         let cluster = s4();
         let facts = Facts::new(&cluster).unwrap();
-        for drill in catalogue()
-            .iter()
-            .filter(|drill| !["cookie-stays", "gateway-moves", "flows-survive"].contains(&drill.name))
-        {
+        for drill in catalogue().iter().filter(|drill| {
+            !["cookie-stays", "gateway-moves", "flows-survive", "heartbeat-cut"].contains(&drill.name)
+        }) {
             assert_eq!(drill.applies(&cluster, &facts), Ok(()), "{}", drill.name);
         }
         let text = include_str!("../../../../examples/minimal.toml");

@@ -37,6 +37,17 @@ pub(super) fn director_unplug(stage: &mut Stage<'_>) -> Script {
     })
 }
 
+pub(super) fn heartbeat_cut(stage: &mut Stage<'_>) -> Script {
+    let network = stage.facts().group.heartbeat.first().map(ToString::to_string).unwrap_or_default();
+    stage.observe()?;
+    let node = stage.active()?.to_string();
+    let unplug = Fault::Unplug { node: node.clone(), network: network.clone() };
+    stage.strike(vec![(unplug, Fault::Plug { node, network })])?;
+    stage.linger_after_fault(LOOK)?;
+    stage.wait_answers(ANSWER_WITHIN)?;
+    whole_again(stage)
+}
+
 pub(super) fn switchover(stage: &mut Stage<'_>) -> Script {
     let group = stage.facts().group.name.to_string();
     stage.observe()?;

@@ -47,12 +47,12 @@ impl Holder {
     /// What it is, for the other directors.
     pub(super) fn own(&self) -> Own {
         let status = self.machine.status();
-        let legs = self.legs.iter().enumerate();
-        let heard = legs.clone().filter_map(|(router, leg)| {
+        let legs = self.legs.iter();
+        let heard = legs.clone().enumerate().filter_map(|(router, leg)| {
             let (source, at) = self.machine.heard(router)?;
             Some((leg.setup.network.clone(), self.member.owner_of(source)?, at))
         });
-        let hardware = legs.filter_map(|(_, leg)| {
+        let hardware = legs.filter_map(|leg| {
             Some((leg.setup.network.clone(), leg.link()?.hardware.as_slice().try_into().ok()?))
         });
         Own {
