@@ -84,6 +84,9 @@ impl Control for Node {
     fn status(&self) -> Status {
         let (services, pools) = self.balanced();
         let loaded = self.loaded();
+        // Before the rest: what is asked for below holds locks until the answer is whole.
+        let groups = self.groups();
+        let gateways = self.rules.status(&groups);
         Status {
             cluster: loaded.cluster.name.clone(),
             node: self.name.clone(),
@@ -91,14 +94,14 @@ impl Control for Node {
             pid: std::process::id(),
             since: self.since,
             file: loaded.status(),
-            groups: self.groups(),
+            groups,
             services,
             pools,
             dhcp: self.dhcp.status(),
             dns: self.dns.status(),
             bfd: self.bfd().as_ref().map_or_else(Vec::new, Bfd::status),
             paths: self.truth().as_ref().map_or_else(Vec::new, Truth::paths),
-            gateways: self.rules.status(&self.groups()),
+            gateways,
             bridges: crate::layer2::bridges(&loaded.cluster, &self.name),
         }
     }
