@@ -245,15 +245,20 @@ impl Chains<'_> {
             local,
             "accept".to_owned(),
         ];
+        let remember = format!(
+            "update @pin_{name} {{ {} timeout {}s : {ip} saddr }}",
+            self.pin("daddr", "dport"),
+            self.idle
+        );
+        // More than the headers. A bare acknowledgement is no proof: a server that has just ended another connection of the
+        // same client address and port (TIME_WAIT) sends one for whatever it gets.
+        let content = if front.at.is_ipv4() { "ip length > 52" } else { "ip6 length > 32" };
         let mut reply = self.inside("daddr");
         reply.extend([
             format!("tcp flags & rst == rst goto rst_{name}"),
             "notrack".to_owned(),
-            format!(
-                "update @pin_{name} {{ {} timeout {}s : {ip} saddr }}",
-                self.pin("daddr", "dport"),
-                self.idle
-            ),
+            format!("tcp flags & syn == syn {remember}"),
+            format!("{content} {remember}"),
         ]);
         let mut all = vec![("in", into), ("new", new), ("guess", guess), ("go", go), ("reply", reply)];
         all.push(("back", self.back()));
