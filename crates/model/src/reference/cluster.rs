@@ -153,17 +153,17 @@ Virtual addresses that move together: one VRRP router on each of their networks,
         .or_told("none"),
         Key::other("unicast", "`true`, `false` or table", "Adverts go to the other directors one by one, for networks without multicast.")
             .or("false"),
-        Key::other("hmac", "path or table", "Adverts are signed. All directors of the group need it; no peer but Relevo understands it.")
+        Key::other("hmac", "path or table", "Adverts are signed. All directors of the group need it; keepalived before 2.4 does not understand it.")
             .or_told("no signature"),
         Key::words(
             "mac",
             &["interface", "virtual"],
-            "The hardware address that the virtual addresses answer with: the interface's, or `00:00:5e:00:01:VRID` (IPv6: `00:00:5e:00:02:VRID`) on a macvlan of their own.",
+            "The hardware address that the virtual addresses answer with: the interface's, or `00:00:5e:00:01:VRID` (IPv6: `00:00:5e:00:02:VRID`) on a macvlan of their own. `\"virtual\"` is refused in this version.",
         )
         .or("\"interface\""),
         Key::boolean(
             "accept",
-            "Whether the active director answers connections to the addresses. `false`: it answers ARP and forwards, no more (RFC 9568 Accept_Mode).",
+            "Whether the active director answers connections to the addresses. `false`: it answers ARP and forwards, no more (RFC 9568 Accept_Mode); refused in this version.",
         )
         .or("true"),
         Key::other("announce", "table", "How neighbours are told of a takeover.").or_told("the defaults below"),

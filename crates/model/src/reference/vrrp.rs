@@ -27,12 +27,13 @@ pub(crate) const HMAC: Table = Table {
     title: "### `hmac`",
     before: "\
 Each advert carries an HMAC-SHA256 over itself, its addresses and a counter, so that nobody without the key can speak for a
-director, nor repeat what one has said. The path of a file with keys, or a table.",
+director, nor repeat what one has said. It is `auth_hmac` of keepalived 2.4 on the wire. The clocks of the directors must agree within a
+minute. The path of a file with keys, or a table.",
     keys: &[
         Key::other(
             "keys",
             "path",
-            "Lines `ID KEY`: a number from 1 to 255, and 16 to 64 bytes in hexadecimal digits or base64. The first signs, all verify: add the new key below on every director, then move it to the top. Readable by its owner only.",
+            "Lines `ID KEY`: a number from 1 to 255, and 32 to 64 bytes in hexadecimal digits or base64. The first signs, all verify: add the new key below on every director, then move it to the top. Readable by its owner only; read when the node starts, and at `relevo upgrade`.",
         )
         .required(),
         Key::words(

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) password: Option<String>,
     /// 1: `public`; 2: `internal` too.
     pub(crate) networks: u8,
+    /// A cluster file instead of all this.
+    pub(crate) file: Option<String>,
 }
 
 impl Settings {
@@ -43,10 +45,15 @@ impl Settings {
             advert_ms: 100,
             password: None,
             networks: 1,
+            file: None,
         }
     }
 
     fn cluster(&self) -> ClusterFile {
+        if let Some(text) = &self.file {
+            let reading = relevo_model::read(text);
+            return reading.cluster.unwrap_or_else(|| panic!("{:#?}", reading.diagnostics));
+        }
         // Name, third last byte of all addresses, VRID, virtual address.
         let all = [("public", 77, 51, VIP), ("internal", 78, 52, SECOND_VIP)];
         let used = &all[..usize::from(self.networks)];

@@ -44,12 +44,17 @@ pub(crate) struct Keepalived {
 impl Keepalived {
     /// Starts one in a node's namespace.
     pub(crate) fn start(world: &World, node: &str, settings: &Settings) -> Self {
+        Self::start_with(world, node, &settings.text())
+    }
+
+    /// Starts one with a configuration.
+    pub(crate) fn start_with(world: &World, node: &str, text: &str) -> Self {
         let present = Command::new("keepalived").arg("--version").output();
         assert!(present.is_ok(), "keepalived is not installed: apt-get install keepalived");
         let folder = std::env::temp_dir().join(world.netns(&format!("keepalived-{node}")));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("keepalived.conf");
-        std::fs::write(&file, settings.text()).unwrap();
+        std::fs::write(&file, text).unwrap();
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
         let words = [
             "keepalived",
