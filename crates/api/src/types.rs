@@ -1,6 +1,5 @@
 //! What the API says. Times are milliseconds since 1970-01-01 UTC.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
@@ -10,7 +9,12 @@ use relevo_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod flows;
+mod leases;
+
 pub use crate::network::{BridgeStatus, GatewayStatus};
+pub use flows::{FlowStatus, Passed, ServerFlows, ServiceFlows};
+pub use leases::{DhcpStatus, DnsStatus, LeaseKind, LeaseStatus};
 
 /// One node as it sees itself and the cluster, `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,62 +293,6 @@ pub struct ServicePath {
     pub why: String,
 }
 
-/// What the kernel's path has counted, `GET /v1/flows`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowStatus {
-    /// The services that take it.
-    pub services: Vec<ServiceFlows>,
-    /// The services of mode `tcp` and `udp` that do not, and why.
-    pub userspace: BTreeMap<ServiceName, ServicePath>,
-    /// Pieces of packets that were refused.
-    pub fragments: u64,
-}
-
-/// A service of the kernel's path. Counters begin when its rules are set up, with each start of the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceFlows {
-    /// Its name.
-    pub name: ServiceName,
-    /// Where clients ask.
-    pub at: SocketAddr,
-    /// Flows that this director remembers.
-    pub pins: u64,
-    /// What came from clients.
-    pub from_clients: Passed,
-    /// Packets of flows that it did not remember. Mode `udp`: new flows too.
-    pub guesses: u64,
-    /// Resets of servers that did not know a flow; the next one is asked.
-    pub heals: u64,
-    /// Resets of servers whose flow it was not; dropped.
-    pub stale: u64,
-    /// Packets that nobody could have.
-    pub refused: u64,
-    /// The servers.
-    pub servers: Vec<ServerFlows>,
-}
-
-/// A server of a service of the kernel's path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerFlows {
-    /// Where it listens.
-    pub at: SocketAddr,
-    /// Flows that this director remembers.
-    pub pins: u64,
-    /// What went to it.
-    pub sent: Passed,
-    /// What came from it.
-    pub received: Passed,
-}
-
-/// What has passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passed {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes, IP headers among them.
-    pub bytes: u64,
-}
-
 /// One pool of servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolStatus {
@@ -481,67 +429,4 @@ pub struct Problem {
     /// The mistakes of a cluster file at their places, as `relevo check` shows them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub details: String,
-}
-
-/// What is with an address that DHCP gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LeaseKind {
-    /// A machine has it.
-    Bound,
-    /// Somebody who was not asked uses it; it is left alone for a while.
-    Declined,
-    /// The lease has ended; the machine gets the same address if it asks again.
-    Ended,
-}
-
-/// An address that DHCP gave, `GET /v1/leases`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseStatus {
-    /// The network.
-    pub network: NetworkName,
-    /// The address.
-    pub ip: std::net::Ipv4Addr,
-    /// The hardware address that has or had it.
-    pub mac: String,
-    /// What the machine is called; empty: it has no name.
-    pub name: String,
-    /// What is with it.
-    pub kind: LeaseKind,
-    /// When that ends, or ended.
-    pub until: u64,
-    /// Whether the cluster file gives it to this machine.
-    pub fixed: bool,
-}
-
-/// DHCP on a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DhcpStatus {
-    /// The network.
-    pub network: NetworkName,
-    /// Whether this director answers clients now.
-    pub answering: bool,
-    /// Addresses that machines have.
-    pub bound: usize,
-    /// Addresses for whoever asks.
-    pub room: usize,
-}
-
-/// DNS of this node. Counts are since its process started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DnsStatus {
-    /// Where it answers.
-    pub listen: Vec<IpAddr>,
-    /// Questions.
-    pub asked: u64,
-    /// Answered from the cluster file and leases.
-    pub own: u64,
-    /// Answered with what others said before.
-    pub cached: u64,
-    /// Asked elsewhere.
-    pub forwarded: u64,
-    /// Asked elsewhere, and nobody answered.
-    pub failed: u64,
-    /// Not answered: not allowed, too many, or no DNS.
-    pub dropped: u64,
 }
