@@ -1,3 +1,5 @@
+//! Stories of two sessions, and packets that are wrong.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

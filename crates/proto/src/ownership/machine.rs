@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use relevo_model::{AddressName, NetworkName, NodeName, Time};
 
-use super::report::{self, Record, id};
+use super::names::Names;
+use super::report::{self, Record};
 use super::{Event, Output, Own, PathState, PathView, PeerView, Settings, Verdict};
 use crate::vrrp::State;
 
@@ -29,17 +30,6 @@ pub struct Ownership {
     paths: Vec<Way>,
     groups: Vec<Watch>,
     outputs: VecDeque<Output>,
-}
-
-/// Names by their numbers.
-#[derive(Debug)]
-struct Names {
-    /// Numbers by names.
-    ids: BTreeMap<String, u32>,
-    nodes: BTreeMap<u32, NodeName>,
-    networks: BTreeMap<u32, NetworkName>,
-    groups: BTreeMap<u32, usize>,
-    addresses: BTreeMap<u32, AddressName>,
 }
 
 /// What another director says.
@@ -519,41 +509,5 @@ impl Ownership {
     /// For how long what was heard is true for people.
     fn fresh(&self) -> Duration {
         (self.settings.period * 5).max(Duration::from_secs(1))
-    }
-}
-
-impl Names {
-    fn id(&self, name: &str) -> u32 {
-        self.ids.get(name).copied().unwrap_or_else(|| id(name))
-    }
-
-    fn of(settings: &Settings) -> Self {
-        let mut nodes: BTreeMap<u32, NodeName> = BTreeMap::new();
-        let mut networks = BTreeMap::new();
-        let mut addresses = BTreeMap::new();
-        nodes.insert(id(&settings.own), settings.own.clone());
-        for (node, network) in &settings.paths {
-            nodes.insert(id(node), node.clone());
-            networks.insert(id(network), network.clone());
-        }
-        for group in &settings.groups {
-            nodes.extend(group.directors.iter().map(|(node, _)| (id(node), node.clone())));
-            networks.extend(group.proofs.iter().map(|network| (id(network), network.clone())));
-            addresses.extend(group.addresses.iter().map(|address| (id(address), address.clone())));
-        }
-        let groups = settings.groups.iter().enumerate().map(|(index, group)| (id(&group.name), index));
-        let groups = groups.collect();
-        let mut ids = BTreeMap::new();
-        for name in nodes.values().map(|name| name.as_str()) {
-            ids.insert(name.to_owned(), id(name));
-        }
-        for name in networks.values().map(|name| name.as_str()) {
-            ids.insert(name.to_owned(), id(name));
-        }
-        for group in &settings.groups {
-            ids.insert(group.name.to_string(), id(&group.name));
-            ids.extend(group.addresses.iter().map(|address| (address.to_string(), id(address))));
-        }
-        Self { ids, nodes, networks, groups, addresses }
     }
 }

@@ -21,6 +21,7 @@
 
 mod events;
 mod machine;
+mod names;
 mod report;
 
 #[cfg(test)]

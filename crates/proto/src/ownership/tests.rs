@@ -1,3 +1,5 @@
+//! Stories of two directors that talk.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

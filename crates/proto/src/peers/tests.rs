@@ -1,3 +1,5 @@
+//! What is opened, and what is dropped.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
