@@ -43,6 +43,7 @@ struct Arguments {
 enum Command {
     Check(commands::check::Args),
     Example(commands::example::Args),
+    Import(commands::import::Args),
     Reference(commands::reference::Args),
     Node(commands::node::Args),
     Status(commands::status::Args),
@@ -78,6 +79,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::Check(args) => commands::check::run(args, json),
         Command::Example(args) => commands::example::run(args, json),
+        Command::Import(args) => commands::import::run(args, json),
         Command::Reference(args) => commands::reference::run(args, json),
         Command::Node(args) => commands::node::run(args, json),
         Command::Explain(args) => commands::explain::run(args, json),

@@ -3,7 +3,7 @@
 //! What several files speak of (networks, nodes, groups, virtual addresses) is typed here, so that one file's view completes
 //! another's. All else is a [`Table`] with the text of its values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -55,6 +55,10 @@ pub(crate) struct Draft {
     /// All else, in order.
     pub(crate) tables: Vec<Table>,
     pub(crate) names: BTreeSet<String>,
+    /// Names of machines that other files tell (DHCP, DNS), by address.
+    pub(crate) hosts: BTreeMap<IpAddr, String>,
+    /// The group of virtual addresses that no file declares.
+    pub(crate) assumed_group: Option<String>,
 }
 
 impl Table {
@@ -213,7 +217,9 @@ impl Table {
     fn write(&self, out: &mut String) {
         out.push('\n');
         for comment in &self.comments {
-            let _ = writeln!(out, "# {comment}");
+            let plain: String =
+                comment.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+            let _ = writeln!(out, "# {plain}");
         }
         let _ = writeln!(out, "[{}]", self.header);
         for (key, value) in &self.keys {

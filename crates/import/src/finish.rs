@@ -6,8 +6,14 @@ use crate::ledger::Ledger;
 
 /// Completes the cluster file.
 pub(crate) fn all(draft: &mut Draft, ledger: &mut Ledger, hints: &Hints) {
+    if draft.networks.is_empty() {
+        let subnet = crate::place::unused_subnet(draft);
+        draft.new_network(subnet, "external");
+    }
+    draft.finish_assumed_group();
     gateway(draft, ledger, hints);
     directors_are_on_their_groups_networks(draft);
+    draft.nodes.retain(|node| !node.addresses.is_empty());
     if draft.groups.iter().any(|group| group.find("heartbeat").is_some()) {
         let mut peers = Table::new("peers");
         peers.comments.push("The same key on all directors: `relevo key` makes one.".to_owned());
@@ -54,8 +60,16 @@ fn directors_are_on_their_groups_networks(draft: &mut Draft) {
         draft.nodes.iter().filter(|node| node.is_director).map(|node| node.name.clone()).collect();
     let used: Vec<String> =
         draft.addresses.iter().filter_map(|(_, _, table)| table.find("network").map(str::to_owned)).collect();
+    let served: Vec<String> = draft
+        .nodes
+        .iter()
+        .filter(|node| node.is_server && !node.is_director)
+        .flat_map(|node| node.addresses.iter().map(|(network, ..)| network.clone()))
+        .collect();
     let networks: Vec<String> = draft.networks.iter().map(|network| network.name.clone()).collect();
-    for network in networks.iter().filter(|name| used.contains(&quoted(name))) {
+    let is_wanted =
+        |name: &String| used.contains(&quoted(name)) || served.contains(name) || networks.len() == 1;
+    for network in networks.iter().filter(|name| is_wanted(name)) {
         for director in &directors {
             if !draft.is_on(director, network) {
                 let _ = draft.make_up(director, network, None);

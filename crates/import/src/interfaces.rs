@@ -123,7 +123,7 @@ fn take(iface: &Iface, node: &str, draft: &mut Draft, ledger: &mut Ledger, hints
             ("up" | "post_up" | "pre_up" | "down" | "post_down" | "pre_down", _) => {
                 command(at, value, ledger, hints);
             }
-            (option, _) => match layer2.as_ref().filter(|made| made.known.iter().any(|one| *one == option)) {
+            (option, _) => match layer2.as_ref().filter(|made| made.known.contains(&option)) {
                 Some(made) => ledger.carried(at, format!("[{}]", made.header)),
                 None => ledger.dropped(at, SYSTEM),
             },
@@ -172,7 +172,7 @@ fn network(iface: &Iface, address: IpNet, draft: &mut Draft) -> String {
     } else {
         &iface.name
     };
-    draft.new_network(address.trunc(), &hint.to_owned())
+    draft.new_network(address.trunc(), hint)
 }
 
 /// A bridge, bond or VLAN, and the options that it takes in.

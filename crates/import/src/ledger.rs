@@ -95,6 +95,39 @@ impl Ledger {
         self.lines.get(at).is_some_and(|(_, fates)| !fates.is_empty())
     }
 
+    /// What the cluster file was to say at `table`, or at its `key`, it cannot say.
+    pub(crate) fn refuse(&mut self, table: &str, key: Option<&str>, why: &str) {
+        let wanted = match key {
+            Some(key) => format!("{table} {key}"),
+            None => table.to_owned(),
+        };
+        let is_it = |to: &str| {
+            to.strip_prefix(&wanted).is_some_and(|rest| {
+                !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_')
+            })
+        };
+        for (_, fates) in self.lines.values_mut() {
+            for fate in fates.iter_mut() {
+                let hit = match fate {
+                    Fate::Carried { to } | Fate::Approximated { to, .. } => is_it(to),
+                    Fate::Dropped { .. } => false,
+                };
+                if hit {
+                    *fate =
+                        Fate::Dropped { why: format!("the cluster file cannot say it ({wanted}): {why}") };
+                }
+            }
+        }
+    }
+
+    /// What became of one line became of another that says the same.
+    pub(crate) fn same_as(&mut self, at: &At, other: &At) {
+        let fates = self.lines.get(other).map(|(_, fates)| fates.clone()).unwrap_or_default();
+        for fate in fates {
+            self.settle(at, fate);
+        }
+    }
+
     fn settle(&mut self, at: &At, fate: Fate) {
         let (_, fates) = self.lines.entry(at.clone()).or_default();
         if !fates.contains(&fate) {

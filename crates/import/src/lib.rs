@@ -7,12 +7,19 @@
 //! Pure: it reads no disk itself. Nothing is left out in silence: a line that no reader settled is told as dropped. The text that
 //! comes out passes `relevo check`, or it is a mistake of this room.
 
+mod balancer;
+mod dnsmasq;
 mod draft;
 mod finish;
+mod haproxy;
 mod interfaces;
 mod keepalived;
+mod l4;
+mod ldirectord;
 mod ledger;
 mod place;
+mod repair;
+mod twins;
 
 use draft::Draft;
 use ledger::Ledger;
@@ -71,8 +78,29 @@ impl std::fmt::Debug for Options<'_> {
     }
 }
 
+/// Why no cluster file came of it.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: String,
+    /// What became of every line, as far as it got.
+    pub entries: Vec<Entry>,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no cluster file can be made of this: {}", self.why)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 /// Makes a cluster file of other programs' files. Files of a kind are taken in the order in which they are given.
-pub fn import(inputs: &[Input], options: &Options<'_>) -> Imported {
+///
+/// # Errors
+///
+/// When what they say is no cluster, whatever is left out.
+pub fn import(inputs: &[Input], options: &Options<'_>) -> Result<Imported, Refused> {
     let mut draft = Draft { name: options.name.clone(), ..Draft::default() };
     let mut ledger = Ledger::default();
     let mut hints = interfaces::Hints::default();
@@ -94,6 +122,19 @@ pub fn import(inputs: &[Input], options: &Options<'_>) -> Imported {
         })
         .collect();
     keepalived::map(&directors, &mut draft, &mut ledger);
+    name_directors(inputs, &mut draft);
+    // Names for addresses first: servers are called after them.
+    let leases = of(Kind::Dnsmasq).next().map(|input| dnsmasq::read(input, &mut draft, &mut ledger));
+    if let Some(input) = of(Kind::Haproxy).next() {
+        haproxy::map(input, &mut draft, &mut ledger);
+    }
+    if let Some(input) = of(Kind::Ldirectord).next() {
+        ldirectord::map(input, &mut draft, &mut ledger);
+    }
+    keepalived::balance(&directors, &mut draft, &mut ledger);
+    if let Some(leases) = &leases {
+        dnsmasq::map(leases, &mut draft, &mut ledger);
+    }
     finish::all(&mut draft, &mut ledger, &hints);
     for (at, id) in elsewhere {
         if !ledger.is_settled(&at) {
@@ -107,7 +148,44 @@ pub fn import(inputs: &[Input], options: &Options<'_>) -> Imported {
     let head = [
         "Made by `relevo import`. Its report says line by line what was carried over, what only about, and what not.".to_owned(),
     ];
-    Imported { text: draft.text(&head), entries: ledger.close() }
+    let text = repair::repaired(draft.text(&head), &mut ledger);
+    // What became of the first file's lines is known only now.
+    for kind in [Kind::Haproxy, Kind::Ldirectord, Kind::Dnsmasq] {
+        let mut same = of(kind);
+        if let Some(first) = same.next() {
+            for other in same {
+                twins::account(first, other, &mut ledger);
+            }
+        }
+    }
+    let entries = ledger.close();
+    match text {
+        Ok(text) => Ok(Imported { text, entries }),
+        Err(why) => Err(Refused { why, entries }),
+    }
+}
+
+/// Who the directors are: whoever has keepalived, or else a balancer's file of its own, or else interfaces.
+fn name_directors(inputs: &[Input], draft: &mut Draft) {
+    if draft.nodes.iter().any(|node| node.is_director) {
+        return;
+    }
+    let balancers = inputs.iter().filter(|input| matches!(input.kind, Kind::Haproxy | Kind::Ldirectord));
+    let named: Vec<&String> = balancers.filter_map(|input| input.node.as_ref()).collect();
+    for name in &named {
+        draft.node(name).is_director = true;
+    }
+    if named.is_empty() {
+        for node in &mut draft.nodes {
+            node.is_director = true;
+        }
+    }
+    if draft.nodes.is_empty() {
+        let node = draft.node("director1");
+        node.is_director = true;
+        node.comments
+            .push("No file says who the directors are: this one is made up. Write all of them.".to_owned());
+    }
 }
 
 /// Whose a file is: as was said, or by its place among those of its kind.

@@ -1,5 +1,7 @@
 //! Whole clusters, from files as people write them: the cluster file passes the check, and every line has its account.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -12,17 +14,18 @@ fn read(cluster: &str, files: &[&str]) -> Imported {
     let inputs: Vec<Input> = files
         .iter()
         .map(|name| {
+            let (said, name) = name.split_once('=').map_or((None, *name), |(node, name)| (Some(node), name));
             let text = fs::read_to_string(folder.join(name)).unwrap();
-            let node = name.split_once('/').map(|(node, _)| node.to_owned());
+            let node = said.or(name.split_once('/').map(|(node, _)| node)).map(str::to_owned);
             let kind = Kind::of(name, &text).unwrap();
-            Input { node, path: (*name).to_owned(), kind, text }
+            Input { node, path: name.to_owned(), kind, text }
         })
         .collect();
     let include = |pattern: &str, _: &str| {
         let text = fs::read_to_string(folder.join(pattern)).map_err(|error| error.to_string());
         vec![(pattern.to_owned(), text)]
     };
-    import(&inputs, &Options { name: cluster.to_owned(), include: &include })
+    import(&inputs, &Options { name: cluster.to_owned(), include: &include }).expect("a cluster")
 }
 
 /// The cluster file and the account, as a person would read them.
@@ -63,4 +66,101 @@ fn three_directors_with_keepalived() {
     );
     checked(&imported);
     insta::assert_snapshot!(told(&imported));
+}
+
+/// The four files of a cluster of HAProxy, keepalived and dnsmasq: one of each director where they differ.
+fn s2() -> Imported {
+    read(
+        "s2",
+        &[
+            "cluster1/keepalived.conf",
+            "standby1/keepalived.conf",
+            "standby2/keepalived.conf",
+            "haproxy.cfg",
+            "dnsmasq.conf",
+            "cluster1/interfaces",
+            "standby1/interfaces",
+            "standby2/interfaces",
+        ],
+    )
+}
+
+#[test]
+fn the_web_cluster_with_ldirectord() {
+    let imported = read("s1", &["master/interfaces", "standby/interfaces", "ldirectord.cf"]);
+    checked(&imported);
+    insta::assert_snapshot!(told(&imported));
+}
+
+#[test]
+fn the_web_cluster_with_haproxy_keepalived_and_dnsmasq() {
+    let imported = s2();
+    checked(&imported);
+    let mut told = told(&imported);
+    // keepalived's and ifupdown's part has a snapshot of its own.
+    told = told
+        .lines()
+        .filter(|line| !line.contains("keepalived.conf:") && !line.contains("interfaces:"))
+        .fold(String::new(), |all, line| all + line + "\n");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn rules_conditions_and_checks_of_haproxy() {
+    let imported = read("more", &["rules.cfg"]);
+    checked(&imported);
+    insta::assert_snapshot!(told(&imported));
+}
+
+#[test]
+fn ipvs_of_keepalived() {
+    let imported = read("more", &["ipvs.conf"]);
+    checked(&imported);
+    insta::assert_snapshot!(told(&imported));
+}
+
+#[test]
+fn one_file_for_two_directors_with_conditions() {
+    let imported = read("more", &["main=shared.conf", "spare=shared.conf"]);
+    checked(&imported);
+    insta::assert_snapshot!(told(&imported));
+}
+
+#[test]
+fn the_same_balancer_on_two_directors_is_told_once() {
+    let imported = read(
+        "s1",
+        &["master/interfaces", "standby/interfaces", "master=ldirectord.cf", "standby=ldirectord.cf"],
+    );
+    checked(&imported);
+    let text = &imported.text;
+    assert_eq!(text.matches("[service.").count(), 2, "{text}");
+    assert!(text.contains("priority = { master = 150, standby = 100 }"), "{text}");
+}
+
+/// What a cluster file says that a client or an operator would notice, without names.
+fn facts(text: &str) -> Vec<String> {
+    let reading = relevo_model::read(text);
+    let cluster = reading.cluster.unwrap();
+    let mut facts = Vec::new();
+    for service in &cluster.services {
+        let pool = cluster.pools.iter().find(|pool| pool.name == service.pool).unwrap();
+        let mut servers: Vec<String> = pool.servers.iter().map(|server| server.at.to_string()).collect();
+        servers.sort();
+        let listens: Vec<String> = service.listen.iter().map(|listen| listen.at.to_string()).collect();
+        facts.push(format!("{listens:?} {:?} {servers:?}", service.mode));
+    }
+    facts.sort();
+    facts
+}
+
+#[test]
+fn the_imported_cluster_does_what_the_example_does() {
+    let example = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+        facts(&fs::read_to_string(path).unwrap())
+    };
+    assert_eq!(facts(&s2().text), example("s2.toml"));
+    let s1 = facts(&read("s1", &["master/interfaces", "standby/interfaces", "ldirectord.cf"]).text);
+    assert!(example("s1.toml").iter().all(|fact| s1.contains(fact)), "{s1:?}");
 }

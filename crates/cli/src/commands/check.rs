@@ -98,6 +98,13 @@ fn check(path: &Path, json: bool) -> Checked {
     Checked { fine: reading.cluster.is_some(), value }
 }
 
+/// Shows what the check says of a text; in words what is in it, if it can be used.
+pub(crate) fn told(path: &Path, text: &str) -> Option<String> {
+    let reading = relevo_model::read(text);
+    show(path, text, &reading.diagnostics);
+    reading.cluster.map(|cluster| format!("{}: {}: {}", path.display(), paint(GOOD, "fine"), words(&cluster)))
+}
+
 /// Prints the findings on stderr, and how many there are.
 fn show(path: &Path, text: &str, diagnostics: &[Diagnostic]) {
     if diagnostics.is_empty() {

@@ -10,6 +10,7 @@ pub(crate) mod drill;
 pub(crate) mod example;
 pub(crate) mod explain;
 pub(crate) mod flows;
+pub(crate) mod import;
 pub(crate) mod incidents;
 pub(crate) mod key;
 pub(crate) mod lab;

@@ -8,6 +8,7 @@ mod acme;
 mod check;
 mod explain;
 mod harness;
+mod import;
 mod node;
 mod refusals;
 mod reload;

@@ -11,6 +11,7 @@ fn every_command_explains_itself_with_an_example() {
     for words in [
         &["check"][..],
         &["example"],
+        &["import"],
         &["node", "run"],
         &["status"],
         &["switchover"],

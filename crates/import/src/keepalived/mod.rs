@@ -6,10 +6,12 @@
 //! ```
 //! Source: keepalived.conf(5) of keepalived 2.2.7.
 
+mod l4;
 mod language;
 mod tree;
 mod vrrp;
 
+pub(crate) use l4::map as balance;
 pub(crate) use language::Include;
 pub(crate) use tree::Node;
 pub(crate) use vrrp::map;

@@ -11,7 +11,7 @@ pub(crate) struct Node {
     /// At least one.
     pub(crate) words: Vec<String>,
     /// What is between its braces.
-    pub(crate) children: Vec<Node>,
+    pub(crate) children: Vec<Self>,
 }
 
 impl Node {
@@ -33,6 +33,13 @@ impl Node {
     /// The first child of this name.
     pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name() == name)
+    }
+
+    /// The lines of it and all that is in it.
+    pub(crate) fn lines(&self) -> Vec<&At> {
+        let mut lines = vec![&self.at];
+        lines.extend(self.children.iter().flat_map(Self::lines));
+        lines
     }
 
     /// Drops it and all that is in it.

@@ -1,0 +1,301 @@
+//! `virtual_server`: balancing by IPVS.
+//!
+//! All directors have the same; those of the first one count, and the others' are told to be the same or not.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{Director, Node};
+use crate::draft::Draft;
+use crate::l4::{self, Check, Made, Probe, Real, Virtual};
+use crate::ledger::Ledger;
+
+/// Takes the virtual servers of all directors.
+pub(crate) fn map(directors: &[Director], draft: &mut Draft, ledger: &mut Ledger) {
+    let mut made: BTreeMap<Vec<String>, (Node, Made)> = BTreeMap::new();
+    for director in directors {
+        for block in &director.blocks {
+            match block.name() {
+                "virtual_server" => {
+                    if let Some((first, made)) = made.get(&block.words) {
+                        again(block, first, made, ledger);
+                    } else if let Some(one) = server(block, director, draft, ledger) {
+                        made.insert(block.words.clone(), (block.clone(), one));
+                    }
+                }
+                "virtual_server_group" => block.carry_all(ledger, "the services that use it"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The same of another director.
+fn again(block: &Node, first: &Node, made: &Made, ledger: &mut Ledger) {
+    let to = format!("[{}]", made.service);
+    if same(block, first) {
+        for (one, other) in block.lines().iter().zip(first.lines()) {
+            if ledger.is_settled(one) {
+                continue;
+            }
+            ledger.same_as(one, other);
+        }
+    } else {
+        ledger.carried(&block.at, to);
+        for child in &block.children {
+            child.drop_all(ledger, "all directors run one file: that of the first counts");
+        }
+    }
+}
+
+fn same(one: &Node, other: &Node) -> bool {
+    one.words == other.words
+        && one.children.len() == other.children.len()
+        && one.children.iter().zip(&other.children).all(|(one, other)| same(one, other))
+}
+
+fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Ledger) -> Option<Made> {
+    let places = match places(block, director) {
+        Ok(places) => places,
+        Err(why) => {
+            block.drop_all(ledger, &why);
+            return None;
+        }
+    };
+    let find = |name: &str| block.child(name).map(|child| child.word(1).to_owned());
+    let number = |name: &str| {
+        find(name).and_then(|text| text.parse::<f64>().ok()).filter(|n| n.is_finite() && *n >= 0.0)
+    };
+    let udp = find("protocol").is_some_and(|text| text.eq_ignore_ascii_case("udp"));
+    let mut reals = Vec::new();
+    let mut check: Option<(Probe, Option<u64>, Option<u32>)> = None;
+    for child in block.children.iter().filter(|child| child.name() == "real_server") {
+        let Some((ip, port)) = place(child, 1, places.first().map(|(_, port)| *port)) else {
+            child.drop_all(ledger, "it is no IPv4 address with a port");
+            continue;
+        };
+        let own = |name: &str| child.child(name).and_then(|one| one.word(1).parse::<u32>().ok());
+        let mut real = Real {
+            at: child.at.clone(),
+            ip,
+            port,
+            weight: own("weight"),
+            most: own("uthreshold"),
+            check_port: None,
+        };
+        for one in &child.children {
+            if let Some(found) = probe(one, block, &mut real) {
+                check.get_or_insert(found);
+            }
+        }
+        reals.push(real);
+    }
+    let (kind, timeout, retries) = check.unwrap_or((Probe::None, None, None));
+    let interval = millis(number("delay_loop").unwrap_or(60.0)).max(10);
+    let one = Virtual {
+        places,
+        udp,
+        scheduler: find("lb_algo").or_else(|| find("lvs_sched")),
+        persistent: block.child("persistence_timeout").map(|child| child.word(1).parse().unwrap_or(360)),
+        reals,
+        fallback: block.child("sorry_server").and_then(|child| place(child, 1, None)),
+        check: Check {
+            probe: kind,
+            interval,
+            timeout: timeout.unwrap_or(5000),
+            rise: 1,
+            fall: retries.map_or(1, |retries| retries.saturating_add(1)),
+        },
+        cuts: false,
+    };
+    match l4::put(&one, draft) {
+        Ok(made) => {
+            told(block, &one, &made, ledger);
+            Some(made)
+        }
+        Err(why) => {
+            block.drop_all(ledger, &why);
+            None
+        }
+    }
+}
+
+fn millis(seconds: f64) -> u64 {
+    let millis = (seconds * 1000.0).clamp(0.0, 86_400_000.0);
+    // Within the bounds above.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a day")]
+    let whole = millis.round() as u64;
+    whole
+}
+
+fn place(node: &Node, at: usize, usual: Option<u16>) -> Option<(Ipv4Addr, u16)> {
+    let ip = node.word(at).parse().ok()?;
+    let port = match node.word(at + 1) {
+        "" => usual?,
+        text => l4::port(text)?,
+    };
+    Some((ip, port))
+}
+
+fn places(block: &Node, director: &Director) -> Result<Vec<(IpAddr, u16)>, String> {
+    match block.word(1) {
+        "fwmark" => Err("a firewall mark is no place to listen at: name its addresses and ports".to_owned()),
+        "group" => {
+            let is_it = |one: &&Node| one.name() == "virtual_server_group" && one.word(1) == block.word(2);
+            let group = director.blocks.iter().find(is_it).ok_or("its group is defined nowhere")?;
+            let all: Vec<(IpAddr, u16)> = group
+                .children
+                .iter()
+                .filter_map(|child| place(child, 0, None))
+                .map(|(ip, port)| (IpAddr::V4(ip), port))
+                .collect();
+            if all.is_empty() { Err("its group has no IPv4 address with a port".to_owned()) } else { Ok(all) }
+        }
+        _ => match place(block, 1, None) {
+            Some((ip, port)) => Ok(vec![(IpAddr::V4(ip), port)]),
+            None => Err("it is no IPv4 address with a port".to_owned()),
+        },
+    }
+}
+
+/// A checker: what it does, its time-out, its retries.
+fn probe(node: &Node, block: &Node, real: &mut Real) -> Option<(Probe, Option<u64>, Option<u32>)> {
+    let text = |name: &str| node.child(name).map(|child| child.word(1).to_owned());
+    let seconds = |name: &str| {
+        text(name).and_then(|text| text.parse::<f64>().ok()).filter(|n| n.is_finite() && *n > 0.0)
+    };
+    let probe = match node.name() {
+        "TCP_CHECK" | "SMTP_CHECK" | "DNS_CHECK" | "BFD_CHECK" => Probe::Connect,
+        "PING_CHECK" | "UDP_CHECK" => Probe::Ping,
+        "MISC_CHECK" => {
+            let command = node.child("misc_path").map(|child| child.rest()).unwrap_or_default();
+            let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+            if words.is_empty() { Probe::Connect } else { Probe::Command(words) }
+        }
+        "HTTP_GET" | "SSL_GET" => {
+            let url = node.child("url");
+            let of = |name: &str| url.and_then(|url| url.child(name));
+            let mut wants = Vec::new();
+            if let Some(status) = of("status_code") {
+                wants.push(("expect", status.words.get(1..).unwrap_or_default().join(",")));
+            }
+            if let Some(regex) = of("regex") {
+                wants.push(("regex", regex.word(1).to_owned()));
+            }
+            let host = of("virtualhost")
+                .or_else(|| node.child("virtualhost"))
+                .or_else(|| block.child("virtualhost"));
+            Probe::Http {
+                path: of("path").map_or("/".to_owned(), |path| path.word(1).to_owned()),
+                method: "GET".to_owned(),
+                host: host.map(|host| host.word(1).to_owned()),
+                wants,
+                tls: node.name() == "SSL_GET",
+            }
+        }
+        _ => return None,
+    };
+    real.check_port = text("connect_port").and_then(|port| l4::port(&port)).filter(|port| *port != real.port);
+    let timeout = seconds("connect_timeout").or(seconds("misc_timeout")).map(millis);
+    let retries = text("retry").or_else(|| text("nb_get_retry")).and_then(|text| text.parse().ok());
+    Some((probe, timeout, retries))
+}
+
+fn told(block: &Node, one: &Virtual, made: &Made, ledger: &mut Ledger) {
+    let (service, pool) = (format!("[{}]", made.service), format!("[{}]", made.pool));
+    if made.assumed.is_empty() {
+        ledger.carried(&block.at, format!("{service} listen"));
+    } else {
+        ledger.approximated(&block.at, format!("{service} listen"), made.assumed.join("; "));
+    }
+    for child in &block.children {
+        let at = &child.at;
+        match child.name() {
+            "lb_algo" | "lvs_sched" => match l4::balance(child.word(1)).1 {
+                Some(how) => ledger.approximated(at, format!("{pool} balance"), how),
+                None => ledger.carried(at, format!("{pool} balance")),
+            },
+            "lb_kind" | "lvs_method" if child.word(1).eq_ignore_ascii_case("nat") => {
+                ledger.carried(at, format!("{service}: answers go through the director"));
+            }
+            "lb_kind" | "lvs_method" => {
+                ledger.approximated(at, &service, "answers go through the director here");
+            }
+            "protocol" => ledger.carried(at, format!("{service} mode")),
+            "persistence_timeout" => ledger.carried(at, format!("{pool} affinity")),
+            "persistence_granularity" => ledger.dropped(at, "each client address stays by itself"),
+            "delay_loop" => ledger.carried(at, format!("{pool} check")),
+            "virtualhost" => ledger.carried(at, format!("{pool} check")),
+            "sorry_server" if one.fallback.is_some() => ledger.carried(at, format!("{pool} fallback")),
+            "real_server" if one.reals.iter().any(|real| real.at == *at) => {
+                real(child, &pool, &one.check.probe, ledger)
+            }
+            "real_server" => {}
+            "quorum" | "quorum_up" | "quorum_down" | "hysteresis" => {
+                child.drop_all(ledger, "a service works while one server does");
+            }
+            _ => child.drop_all(ledger, "there is no word for it"),
+        }
+    }
+}
+
+fn real(node: &Node, pool: &str, counts: &Probe, ledger: &mut Ledger) {
+    ledger.carried(&node.at, format!("{pool} server"));
+    for child in &node.children {
+        let at = &child.at;
+        match child.name() {
+            "weight" | "uthreshold" => ledger.carried(at, format!("{pool} server")),
+            "inhibit_on_failure" => {
+                ledger.carried(at, format!("{pool} on_marked_down = \"retry\", the default"))
+            }
+            "notify_up" | "notify_down" => {
+                ledger.dropped(at, "servers have no events that run programs: watch the metrics")
+            }
+            name if name.ends_with("_CHECK") || name.ends_with("_GET") => {
+                let to = format!("{pool} check");
+                match (name, counts) {
+                    ("SMTP_CHECK" | "DNS_CHECK" | "BFD_CHECK" | "FILE_CHECK", _) => {
+                        ledger.approximated(
+                            at,
+                            &to,
+                            "only that it can be connected: write a `script` or a `command`",
+                        );
+                        for one in &child.children {
+                            one.drop_all(ledger, "only that it can be connected is looked at");
+                        }
+                    }
+                    _ => {
+                        ledger.carried(at, &to);
+                        for one in &child.children {
+                            checker(one, &to, ledger);
+                        }
+                    }
+                }
+            }
+            _ => child.drop_all(ledger, "there is no word for it"),
+        }
+    }
+}
+
+fn checker(node: &Node, to: &str, ledger: &mut Ledger) {
+    match node.name() {
+        "digest" => {
+            ledger.dropped(&node.at, "a check looks for a status, a text or an expression: write `text`")
+        }
+        "delay_before_retry" | "warmup" => ledger
+            .dropped(&node.at, "checks have one interval; `fast_interval` while the state may be changing"),
+        "url" => {
+            ledger.carried(&node.at, to);
+            for child in &node.children {
+                checker(child, to, ledger);
+            }
+        }
+        "path" | "status_code" | "regex" | "virtualhost" | "connect_timeout" | "misc_timeout"
+        | "misc_path" | "retry" | "nb_get_retry" => ledger.carried(&node.at, to),
+        "connect_port" => ledger.carried(&node.at, "check_port of the server"),
+        "connect_ip" | "bindto" | "bind_port" | "bind_if" | "fwmark" => {
+            ledger.dropped(&node.at, "the server itself is asked");
+        }
+        _ => node.drop_all(ledger, "there is no word for it"),
+    }
+}
