@@ -58,7 +58,7 @@ fn decode(version: VrrpVersion, bytes: &[u8]) {
 
 /// Any bytes of an IPv6 router.
 fn decode6(bytes: &[u8]) {
-    let source = "fe80::1".parse().unwrap();
+    let source: IpAddr = "fe80::1".parse().unwrap();
     if let Ok(advert) = Advert::decode(VrrpVersion::V3, source, bytes) {
         assert_eq!(Advert::decode(VrrpVersion::V3, source, &advert.encode(source)), Ok(advert));
     }
