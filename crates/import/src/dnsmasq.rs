@@ -3,6 +3,9 @@
 //! Read in two steps: [`read`] first, so that other files' addresses get the names that it tells; [`map`] when all networks, nodes
 //! and virtual addresses are known. Source: dnsmasq(8).
 
+mod options;
+mod words;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,6 +14,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::Input;
 use crate::draft::{Draft, Table, key, list, quoted};
 use crate::ledger::{At, Ledger};
+use words::{Host, reason};
 
 /// A directive.
 #[derive(Clone, Debug)]
@@ -81,46 +85,6 @@ fn without_comment(line: &str) -> &str {
         .zip(std::iter::once(' ').chain(line.chars()))
         .find(|((_, letter), before)| *letter == '#' && before.is_whitespace());
     at.map_or(line, |((at, _), _)| &line[..at])
-}
-
-#[derive(Debug, Default)]
-struct Host {
-    mac: Option<String>,
-    ip: Option<Ipv4Addr>,
-    name: Option<String>,
-    extra: Vec<String>,
-}
-
-impl Host {
-    fn of(word: &Word) -> Self {
-        let mut host = Self::default();
-        for part in word.parts() {
-            if is_mac(part) {
-                match host.mac {
-                    None => host.mac = Some(part.to_ascii_lowercase()),
-                    Some(_) => host.extra.push(format!("its second hardware address {part}")),
-                }
-            } else if let Ok(ip) = part.parse() {
-                host.ip = Some(ip);
-            } else if part.contains(':') || part.starts_with('[') || part == "ignore" {
-                host.extra.push(format!("`{part}`"));
-            } else if part.ends_with(['h', 'm', 's', 'd']) && part[..part.len() - 1].parse::<u32>().is_ok()
-                || part == "infinite"
-                || part.parse::<u32>().is_ok()
-            {
-                host.extra.push(format!("its own lease time {part}"));
-            } else if !part.is_empty() {
-                host.name = Some(part.to_owned());
-            }
-        }
-        host
-    }
-}
-
-fn is_mac(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(':').collect();
-    parts.len() == 6
-        && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// What becomes tables at the end.
@@ -255,7 +219,7 @@ fn statement(word: &Word, plan: &mut Plan, draft: &mut Draft, ledger: &mut Ledge
     match word.name.as_str() {
         "dhcp-range" => {}
         "dhcp-host" => host(word, plan, draft, ledger),
-        "dhcp-option" | "dhcp-option-force" => option(word, plan, draft, ledger),
+        "dhcp-option" | "dhcp-option-force" => options::option(word, plan, draft, ledger),
         "domain" | "local" | "auth-zone" => {
             let own = word.value.trim_matches('/').split(',').next() == plan.domain.as_deref();
             match own {
@@ -330,43 +294,6 @@ fn statement(word: &Word, plan: &mut Plan, draft: &mut Draft, ledger: &mut Ledge
     }
 }
 
-fn reason(name: &str) -> &'static str {
-    match name {
-        "expand-hosts" => "names of nodes, services and leases are all below the domain anyway",
-        "domain-needed"
-        | "bogus-priv"
-        | "local-ttl"
-        | "filterwin2k"
-        | "stop-dns-rebind"
-        | "rebind-localhost-ok" => "the cluster's names and addresses are never asked elsewhere",
-        "no-resolv" | "no-poll" | "strict-order" | "all-servers" => "only what `forward` names is asked",
-        "resolv-file" => "name servers stand in the cluster file: [dns] forward",
-        "no-hosts" | "addn-hosts" | "hostsdir" => {
-            "no hosts file is read: names stand in the cluster file, [dns] records"
-        }
-        "cache-size" | "neg-ttl" | "max-cache-ttl" | "max-ttl" => "the cache has its own bounds",
-        "dhcp-leasefile" | "leasefile-ro" | "dhcp-script" | "dhcp-lease-max" => {
-            "leases are kept, bounded, and shared by the directors"
-        }
-        "dhcp-authoritative" => "the active director is the only server of its network",
-        "bind-interfaces" | "bind-dynamic" | "except-interface" | "no-dhcp-interface" | "port" => {
-            "only the virtual addresses that are named answer"
-        }
-        "user" | "group" | "pid-file" | "log-facility" | "log-queries" | "log-dhcp" | "log-async"
-        | "keep-in-foreground" => "systemd says who the process is and where its log goes",
-        "conf-file" | "conf-dir" => "give the files that it means to the importer as well",
-        "enable-tftp" | "tftp-root" | "dhcp-boot" | "pxe-service" | "pxe-prompt" => {
-            "booting from the network is not offered"
-        }
-        "enable-ra" | "ra-param" | "dhcp-range6" => "IPv6 addresses are not leased",
-        "dnssec" | "trust-anchor" | "conntrack" => "the name servers that are asked look after that",
-        "mx-host" | "mx-target" | "srv-host" | "txt-record" | "ptr-record" | "naptr-record" => {
-            "records are addresses and names; SRV is made for services"
-        }
-        _ => "there is no word for it",
-    }
-}
-
 impl Plan {
     fn domain(&self) -> String {
         self.domain.clone().unwrap_or_else(|| "internal".to_owned())
@@ -410,101 +337,6 @@ fn host(word: &Word, plan: &mut Plan, draft: &mut Draft, ledger: &mut Ledger) {
     match hows.is_empty() {
         true => ledger.carried(at, to),
         false => ledger.approximated(at, to, hows.join("; ")),
-    }
-}
-
-fn option(word: &Word, plan: &mut Plan, draft: &Draft, ledger: &mut Ledger) {
-    let at = &word.at;
-    let mut parts = word.parts();
-    let tagged = parts.iter().any(|part| part.starts_with("tag:"));
-    parts.retain(|part| !part.starts_with("tag:") && *part != "encap" && !part.starts_with("vendor:"));
-    let Some((which, values)) = parts.split_first() else { return };
-    let code = match which.strip_prefix("option:").unwrap_or(which) {
-        "router" => 3,
-        "dns-server" => 6,
-        "domain-name" => 15,
-        "ntp-server" => 42,
-        "mtu" => 26,
-        "broadcast" => 28,
-        "log-server" => 7,
-        "domain-search" => 119,
-        "tftp-server" => 66,
-        "bootfile-name" => 67,
-        "classless-static-route" => 121,
-        number => match number.parse::<u8>() {
-            Ok(number) => number,
-            Err(_) => {
-                ledger.dropped(at, format!("`{number}` is no option that is known: write its number"));
-                return;
-            }
-        },
-    };
-    if tagged {
-        ledger.dropped(at, "options are for all machines of a network: there are no tags");
-        return;
-    }
-    let networks: Vec<String> = plan.dhcp.keys().cloned().collect();
-    if networks.is_empty() {
-        ledger.dropped(at, "no network has leases");
-        return;
-    }
-    let mut done = false;
-    for network in networks {
-        let on = draft.networks.iter().find(|one| one.name == network);
-        let is_on = |text: &str| {
-            text.parse::<IpAddr>()
-                .is_ok_and(|ip| on.is_some_and(|on| on.subnets.iter().any(|net| net.contains(&ip))))
-        };
-        let Some(table) = plan.dhcp.get_mut(&network) else { continue };
-        let addresses: Vec<String> = values.iter().filter_map(|value| named(draft, value)).collect();
-        match code {
-            3 => {
-                if let Some(value) =
-                    values.first().filter(|value| is_on(value)).and_then(|value| named(draft, value))
-                {
-                    table.set("router", value);
-                    done = true;
-                }
-            }
-            6 if !addresses.is_empty() => {
-                table.set("dns", if addresses.len() == 1 { addresses.concat() } else { list(addresses) });
-                done = true;
-            }
-            15 => {
-                table.set("domain", quoted(values.first().copied().unwrap_or_default()));
-                done = true;
-            }
-            6 => {}
-            1 | 12 | 28 | 50..=59 | 61 | 82 => {
-                ledger.dropped(at, "the server says it by itself");
-                return;
-            }
-            _ => {
-                let ips: Vec<String> = values
-                    .iter()
-                    .filter(|value| value.parse::<Ipv4Addr>().is_ok())
-                    .map(|value| quoted(value))
-                    .collect();
-                let value = match values {
-                    [one] if one.parse::<u32>().is_ok() => (*one).to_owned(),
-                    _ if ips.len() == values.len() && ips.len() == 1 => ips.concat(),
-                    _ if ips.len() == values.len() && !ips.is_empty() => list(ips),
-                    _ => quoted(values.join(",").trim_matches('"')),
-                };
-                plan.options.entry(network.clone()).or_default().push((code, value));
-                done = true;
-            }
-        }
-    }
-    let word = match code {
-        3 => "router".to_owned(),
-        6 => "dns".to_owned(),
-        15 => "domain".to_owned(),
-        code => format!("options.{code}"),
-    };
-    match done {
-        true => ledger.carried(at, format!("[dhcp] {word}")),
-        false => ledger.dropped(at, "it is not an address of the network"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::parse::{Line, Section, millis};
 use super::rules::time;
-use super::{Names, check, here};
+use super::{Names, check, choose, here};
 use crate::balancer::{duration, endpoint};
 use crate::draft::{Draft, Table, key, quoted};
 use crate::ledger::Ledger;
@@ -19,7 +19,7 @@ pub(super) struct Pool {
     tls: BTreeMap<&'static str, String>,
     agent: BTreeMap<&'static str, String>,
     servers: Vec<Table>,
-    hash: (Option<String>, Option<String>, Option<String>),
+    pub(super) hash: (Option<String>, Option<String>, Option<String>),
     names: Vec<String>,
     /// Servers are not told alike what a pool tells for all.
     differs: bool,
@@ -128,7 +128,7 @@ pub(super) fn map(
     draft.tables.append(&mut pool.servers);
 }
 
-fn settle(line: &Line, to: &str, hows: Vec<String>, ledger: &mut Ledger) {
+pub(super) fn settle(line: &Line, to: &str, hows: Vec<String>, ledger: &mut Ledger) {
     if hows.is_empty() {
         ledger.carried(&line.at, to);
     } else {
@@ -323,7 +323,7 @@ fn statement(line: &Line, to: &str, is_http: bool, pool: &mut Pool, ledger: &mut
         return;
     }
     match (line.word(0), line.word(1)) {
-        ("balance", _) => balance(line, to, is_http, pool, ledger),
+        ("balance", _) => choose::balance(line, to, is_http, pool, ledger),
         ("hash-type", method) => {
             let method = if method == "consistent" { "consistent" } else { "map-based" };
             pool.hash.1 = Some(quoted(method));
@@ -341,7 +341,7 @@ fn statement(line: &Line, to: &str, is_http: bool, pool: &mut Pool, ledger: &mut
                 .map(|factor| factor.min(1000).to_string());
             ledger.carried(at, format!("{to} balance.bound"));
         }
-        ("cookie", _) if is_http => cookie(line, to, pool, ledger),
+        ("cookie", _) if is_http => choose::cookie(line, to, pool, ledger),
         ("cookie", _) => ledger.dropped(at, "a cookie needs mode http"),
         ("option", "redispatch") => {
             pool.keys.insert("redispatch", "true".to_owned());
@@ -414,94 +414,6 @@ fn size(text: &str) -> Option<u64> {
         None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1 << 20)),
     };
     digits.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-fn balance(line: &Line, to: &str, is_http: bool, pool: &mut Pool, ledger: &mut Ledger) {
-    let at = &line.at;
-    let word = line.word(1);
-    let (name, argument) =
-        word.split_once('(').map_or((word, ""), |(name, rest)| (name, rest.trim_end_matches(')')));
-    let plain = match name {
-        "roundrobin" | "static-rr" | "leastconn" | "first" | "random" => Some(name),
-        _ => None,
-    };
-    if let Some(plain) = plain {
-        pool.keys.insert("balance", quoted(plain));
-        ledger.carried(at, format!("{to} balance"));
-        return;
-    }
-    let hash = match name {
-        "source" => "source".to_owned(),
-        "uri" if is_http && line.words.iter().any(|word| word == "whole") => "uri-query".to_owned(),
-        "uri" if is_http => "uri".to_owned(),
-        "hdr" if is_http => format!("header:{argument}"),
-        "url_param" if is_http => format!("url_param:{}", line.word(2)),
-        "hash" if line.word(2) == "src" => "source".to_owned(),
-        _ => {
-            ledger.dropped(at, format!("`{word}` is not offered here: round robin"));
-            return;
-        }
-    };
-    pool.hash.0 = Some(quoted(&hash));
-    pool.hash.1.get_or_insert_with(|| quoted("map-based"));
-    ledger.approximated(at, format!("{to} balance"), "a hash of our own: clients are spread anew, once");
-}
-
-fn cookie(line: &Line, to: &str, pool: &mut Pool, ledger: &mut Ledger) {
-    let mut parts = vec![format!("name = {}", quoted(line.word(1)))];
-    let mut hows = Vec::new();
-    let has = |name: &str| line.words.iter().skip(2).any(|word| word == name);
-    let mode = ["rewrite", "prefix"].into_iter().find(|mode| has(mode)).unwrap_or("insert");
-    parts.push(format!("mode = {}", quoted(mode)));
-    let words: &[&str] = if mode == "insert" {
-        &["indirect", "nocache", "httponly", "postonly", "preserve", "secure"]
-    } else {
-        &["nocache"]
-    };
-    for word in words {
-        // These three are on here unless said otherwise.
-        if has(word) || matches!(*word, "indirect" | "nocache" | "httponly") && mode == "insert" {
-            parts.push(format!("{word} = {}", has(word)));
-        }
-    }
-    let mut rest = line.words.iter().skip(2).map(String::as_str);
-    while let Some(word) = rest.next() {
-        match word {
-            "insert" | "rewrite" | "prefix" | "indirect" | "nocache" | "httponly" | "postonly"
-            | "preserve" | "secure" => {}
-            "domain" => parts.extend(
-                rest.next().map(|value| format!("domain = {}", quoted(value.trim_start_matches('.')))),
-            ),
-            "maxidle" | "maxlife" => {
-                let seconds = rest.next().and_then(|text| {
-                    if text.ends_with(|l: char| l.is_ascii_digit()) {
-                        millis(&format!("{text}s"))
-                    } else {
-                        millis(text)
-                    }
-                });
-                if let Some(time) = seconds {
-                    let key = if word == "maxidle" { "max_idle" } else { "max_life" };
-                    parts.push(format!(
-                        "{key} = {}",
-                        quoted(&format!("{}s", (time / 1000).clamp(1, 300_000_000)))
-                    ));
-                }
-            }
-            "attr" => {
-                let value = rest.next().unwrap_or_default();
-                match value.to_ascii_lowercase().strip_prefix("samesite=") {
-                    Some(site @ ("strict" | "lax" | "none")) => {
-                        parts.push(format!("samesite = {}", quoted(site)))
-                    }
-                    _ => hows.push(format!("without `attr {value}`")),
-                }
-            }
-            other => hows.push(format!("without `{other}`")),
-        }
-    }
-    pool.keys.insert("cookie", format!("{{ {} }}", parts.join(", ")));
-    settle(line, &format!("{to} cookie"), hows, ledger);
 }
 
 impl Names {

@@ -9,6 +9,7 @@
 
 mod back;
 mod check;
+mod choose;
 mod condition;
 mod front;
 mod global;
