@@ -29,9 +29,9 @@ fn up(more: &str) -> Lab {
         node(3)
     );
     let file = std::env::temp_dir().join(format!("relevo-ownership-{}.toml", std::process::id()));
-    std::fs::write(&file, text).unwrap();
-    let lab = Lab::up(file.to_str().unwrap());
-    std::fs::remove_file(file).unwrap();
+    std::fs::write(&file, text).expect("what the lab and relevo gave");
+    let lab = Lab::up(file.to_str().expect("what the lab and relevo gave"));
+    std::fs::remove_file(file).expect("what the lab and relevo gave");
     lab
 }
 
@@ -42,11 +42,12 @@ fn on(lab: &Lab, node: &str, command: &[&str]) -> String {
 }
 
 fn status(lab: &Lab, node: &str) -> Value {
-    serde_json::from_str(&on(lab, node, &["relevo", "status", "--json"])).unwrap()
+    serde_json::from_str(&on(lab, node, &["relevo", "status", "--json"]))
+        .expect("what the lab and relevo gave")
 }
 
 fn state(lab: &Lab, node: &str) -> String {
-    status(lab, node)["groups"][0]["state"].as_str().unwrap().to_owned()
+    status(lab, node)["groups"][0]["state"].as_str().expect("what the lab and relevo gave").to_owned()
 }
 
 fn incidents(lab: &Lab, node: &str) -> Vec<Value> {
@@ -55,11 +56,13 @@ fn incidents(lab: &Lab, node: &str) -> Vec<Value> {
         node,
         &["relevo", "incidents", "--json", "--last", "1000", "--state-dir", "/run/relevo/state"],
     );
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_str(&text).expect("what the lab and relevo gave")
 }
 
 fn happened(lab: &Lab, node: &str, kind: &str, words: &str) -> bool {
-    let is = |one: &Value| one["kind"] == kind && one["text"].as_str().unwrap().contains(words);
+    let is = |one: &Value| {
+        one["kind"] == kind && one["text"].as_str().expect("what the lab and relevo gave").contains(words)
+    };
     incidents(lab, node).iter().any(is)
 }
 
@@ -77,8 +80,8 @@ fn wait_for_peace(lab: &Lab, owner: &str) {
         ["bal1", "bal2", "bal3"].iter().all(|node| {
             let status = status(lab, node);
             let group = &status["groups"][0];
-            let opinions = group["opinions"].as_array().unwrap();
-            let paths = status["paths"].as_array().unwrap();
+            let opinions = group["opinions"].as_array().expect("what the lab and relevo gave");
+            let paths = status["paths"].as_array().expect("what the lab and relevo gave");
             group["active"] == owner
                 && opinions.len() == 2
                 && opinions.iter().all(|one| one["agrees"] == true)
@@ -111,7 +114,11 @@ fn lab_ownership_one_network_moves_nothing_and_of_two_actives_one_yields() {
     wait_for_peace(&lab, "bal1");
     wait_until("the addresses answer right", || {
         let opinions = status(&lab, "bal1")["groups"][0]["opinions"].clone();
-        opinions.as_array().unwrap().iter().all(|one| one["answers"][0]["answers"] == "right")
+        opinions
+            .as_array()
+            .expect("what the lab and relevo gave")
+            .iter()
+            .all(|one| one["answers"][0]["answers"] == "right")
     });
 
     // The active one sends nothing on the network of the address, and hears: a one-way link.
@@ -161,8 +168,12 @@ fn lab_ownership_a_crash_is_noticed_by_bfd_and_a_planned_end_is_none() {
     let sessions = || status(&lab, "bal2")["bfd"].clone();
     wait_until("the sessions are up", || {
         let sessions = sessions();
-        sessions.as_array().unwrap().len() == 2
-            && sessions.as_array().unwrap().iter().all(|one| one["state"] == "up")
+        sessions.as_array().expect("what the lab and relevo gave").len() == 2
+            && sessions
+                .as_array()
+                .expect("what the lab and relevo gave")
+                .iter()
+                .all(|one| one["state"] == "up")
     });
     // A new process takes over; the neighbours notice no loss.
     on(&lab, "bal1", &["relevo", "upgrade"]);
@@ -176,10 +187,16 @@ fn lab_ownership_a_crash_is_noticed_by_bfd_and_a_planned_end_is_none() {
     let mut took = Vec::new();
     for _ in 0..5 {
         lab.relevo(&["lab", "fault", "kill", "bal1"]);
-        let killed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let killed =
+            SystemTime::now().duration_since(UNIX_EPOCH).expect("what the lab and relevo gave").as_millis();
         wait_until("the next one has it", || state(&lab, "bal2") == "active");
-        let last = incidents(&lab, "bal2").into_iter().rfind(|one| one["kind"] == "active").unwrap();
-        took.push(u128::from(last["at"].as_u64().unwrap()).saturating_sub(killed));
+        let last = incidents(&lab, "bal2")
+            .into_iter()
+            .rfind(|one| one["kind"] == "active")
+            .expect("what the lab and relevo gave");
+        took.push(
+            u128::from(last["at"].as_u64().expect("what the lab and relevo gave")).saturating_sub(killed),
+        );
         lab.relevo(&["lab", "fault", "start", "bal1"]);
         wait_for_peace(&lab, "bal1");
     }
@@ -195,7 +212,7 @@ fn lab_ownership_tshark_finds_nothing_wrong_with_bfd() {
     let lab = up("bfd = { interval = \"20ms\", multiplier = 3 }");
     wait_for_peace(&lab, "bal1");
     let file = std::env::temp_dir().join(format!("relevo-bfd-{}.pcap", std::process::id()));
-    let path = file.to_str().unwrap();
+    let path = file.to_str().expect("what the lab and relevo gave");
     let capture = lab
         .command(&[
             "lab",
@@ -214,15 +231,18 @@ fn lab_ownership_tshark_finds_nothing_wrong_with_bfd() {
         ])
         .stderr(std::process::Stdio::null())
         .spawn();
-    let mut capture = capture.unwrap();
+    let mut capture = capture.expect("what the lab and relevo gave");
     // A whole life: Up, AdminDown, Down, Init, Poll and Final.
     thread::sleep(Duration::from_secs(1));
     lab.relevo(&["lab", "fault", "stop", "bal1"]);
     lab.relevo(&["lab", "fault", "start", "bal1"]);
     wait_for_peace(&lab, "bal1");
-    capture.wait().unwrap();
+    capture.wait().expect("what the lab and relevo gave");
     let tshark = |filter: &str| {
-        let output = std::process::Command::new("tshark").args(["-r", path, "-Y", filter]).output().unwrap();
+        let output = std::process::Command::new("tshark")
+            .args(["-r", path, "-Y", filter])
+            .output()
+            .expect("what the lab and relevo gave");
         String::from_utf8_lossy(&output.stdout).lines().count()
     };
     for state in [
@@ -238,5 +258,5 @@ fn lab_ownership_tshark_finds_nothing_wrong_with_bfd() {
     let all = tshark("bfd");
     assert!(all > 50 && tshark("ip.ttl == 255 && bfd.detect_time_multiplier == 3") == all, "{all}");
     assert_eq!(tshark("_ws.expert || !bfd"), 0);
-    std::fs::remove_file(file).unwrap();
+    std::fs::remove_file(file).expect("what the lab and relevo gave");
 }

@@ -1,7 +1,7 @@
 //! What happened to this node that somebody may ask for later: takeovers, two actives, ways that failed.
 //!
 //! One JSON object a line in `incidents.jsonl` of the state folder, written and synced by a thread of its own; whoever notes
-//! something does not wait. The file stays below [`MOST_BYTES`]: the older half goes when it is full.
+//! something does not wait. The file stays below `MOST_BYTES`: the older half goes when it is full.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -10,7 +10,7 @@ use crate::printer::{self, BAD, FAINT, GOOD, cell, styled};
 
 /// Show the addresses that DHCP gave to machines, as far as the node knows.
 ///
-/// All directors of a group know the same leases if the cluster file has [peers]. A lease that has ended is kept: the
+/// All directors of a group know the same leases if the cluster file has `[peers]`. A lease that has ended is kept: the
 /// machine gets the same address when it asks again.
 ///
 /// Exit code 0: the node answered. 1: it did not.

@@ -80,7 +80,13 @@ fn own_files(registry: &Registry, name: &str) -> anyhow::Result<()> {
     fs::set_permissions("/run/relevo", fs::Permissions::from_mode(0o755))?;
     fs::write(CLUSTER_FILE, cluster)?;
     fs::write("/run/relevo/hosts", hosts)?;
-    fs::OpenOptions::new().write(true).create(true).mode(0o600).open(PEERS_KEY_FILE)?.write_all(&key)?;
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(PEERS_KEY_FILE)?
+        .write_all(&key)?;
     let state = format!("/proc/self/fd/{}", state.as_raw_fd());
     bind(&state, STATE_FOLDER)?;
     if Path::new(SYSTEM_STATE_FOLDER).is_dir() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use relevo_api::types::{AddressStatus, GroupState, GroupStatus};
 use relevo_model::{NodeName, Time};
 use relevo_net::address::{Address, Wish};
-use relevo_net::arp::{self, ArpSocket};
+use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
 use relevo_net::conflict::{Claim, ConflictWatch};
 use relevo_net::link::Link;
@@ -21,6 +21,7 @@ use super::herald::{Herald, News};
 use super::leg::Leg;
 use super::queue::Queue;
 use super::setup::{Member, Site, VirtualAddress};
+use super::tidings;
 use crate::track::Stand;
 
 /// What all groups share to change the world with.
@@ -429,7 +430,7 @@ impl Holder {
     fn announce_next(&mut self, kernel: &Kernel, now: Time) {
         while let Some(number) = self.queue.take(now) {
             let Some(link) = self.link_of(number) else { continue };
-            if let Err(error) = announce(kernel, link, self.member.addresses[number].ip) {
+            if let Err(error) = tidings::announce(kernel, link, self.member.addresses[number].ip) {
                 debug!(group = %self.member.name, error = super::chain(&error), "not announced");
             }
         }
@@ -491,21 +492,6 @@ impl Holder {
             }
         }
     }
-}
-
-/// Tells the neighbours on a link that an address is there.
-fn announce(kernel: &Kernel, link: &Link, ip: IpAddr) -> Result<(), relevo_net::Error> {
-    let hardware = arp::hardware_of(link)?;
-    match ip {
-        IpAddr::V4(ip) => kernel.arp.announce(link, hardware, ip),
-        IpAddr::V6(ip) => kernel.arp.advertise(link, hardware, ip, forwards6(&link.name)),
-    }
-}
-
-/// Whether this machine forwards IPv6 that comes in on an interface; `false` also if that cannot be known.
-fn forwards6(interface: &str) -> bool {
-    let path = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
-    std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
 }
 
 /// How long a group stays in Fault after the kernel refused an address.

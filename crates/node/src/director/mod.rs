@@ -35,6 +35,7 @@ mod holder;
 mod leg;
 mod queue;
 mod setup;
+mod tidings;
 mod truth;
 mod worker;
 

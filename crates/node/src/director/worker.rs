@@ -277,7 +277,7 @@ impl Worker {
                 IpAddr::V6(ip) if ip.is_unicast_link_local() => {
                     leg.setup.source.is_none() && leg.link().is_some_and(|link| link.index == address.index)
                 }
-                ip => leg.setup.source == Some(ip),
+                ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => leg.setup.source == Some(ip),
             };
             is_source || IpAddr::V4(leg.setup.ip) == address.ip
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use relevo_model::{AddressName, NetworkName, NodeName, Time};
 
+use super::known::{Claim, Double, Peer, Watch, Way};
 use super::names::Names;
 use super::report::{self, Record};
 use super::{Event, Output, Own, PathState, PathView, PeerView, Settings, Verdict};
@@ -30,66 +31,6 @@ pub struct Ownership {
     paths: Vec<Way>,
     groups: Vec<Watch>,
     outputs: VecDeque<Output>,
-}
-
-/// What another director says.
-#[derive(Debug, Default)]
-struct Peer {
-    round: u64,
-    groups: BTreeMap<usize, Claim>,
-    /// By group and network: whose adverts it hears.
-    adverts: BTreeMap<(usize, NetworkName), (NodeName, Time)>,
-    hardware: BTreeMap<(usize, NetworkName), [u8; 6]>,
-    verdicts: BTreeMap<AddressName, (Verdict, Time)>,
-}
-
-/// What it says of a group.
-#[derive(Clone, Debug)]
-struct Claim {
-    state: State,
-    resigning: bool,
-    priority: u8,
-    since: Time,
-    owner: Option<NodeName>,
-    at: Time,
-}
-
-impl Claim {
-    fn holds(&self) -> bool {
-        self.state == State::Active && !self.resigning
-    }
-}
-
-/// A way to another director.
-#[derive(Debug)]
-struct Way {
-    node: NodeName,
-    network: NetworkName,
-    heard: Option<Time>,
-    /// What it says of this way, and when it did.
-    they: Option<(bool, Time)>,
-    told: PathState,
-    /// What it seems to be now, and since when.
-    seems: (PathState, Time),
-}
-
-/// What is watched of a group.
-#[derive(Debug, Default)]
-struct Watch {
-    doubles: BTreeMap<NodeName, Double>,
-    proven_until: Time,
-    proven_by: Option<(NodeName, NetworkName)>,
-    held_back: bool,
-    /// Since when it seems to be held back; in a planned move that is so for a moment.
-    seems_held: Option<Time>,
-    reannounced: Option<Time>,
-}
-
-#[derive(Debug)]
-struct Double {
-    since: Time,
-    told: bool,
-    yielded: Option<Time>,
 }
 
 impl Ownership {

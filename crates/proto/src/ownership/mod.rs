@@ -20,6 +20,7 @@
 //! timers of VRRP alone.
 
 mod events;
+mod known;
 mod machine;
 mod names;
 mod report;
