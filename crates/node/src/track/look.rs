@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ipnet::IpNet;
+use relevo_api::types::BfdStatus;
 use relevo_lb::Reach;
 use relevo_model::cluster::{ClusterFile, MAIN_TABLE, Watched};
 use relevo_model::{NetworkName, NodeName};
@@ -44,6 +45,18 @@ fn unknown(error: impl std::fmt::Display) -> Seen {
 
 fn judged(is_up: bool, evidence: String) -> Seen {
     (if is_up { Reading::Up } else { Reading::Down }, evidence)
+}
+
+/// The BFD sessions with another director: one that is up is enough.
+pub(super) fn bfd(sessions: &[BfdStatus], peer: &NodeName) -> Seen {
+    let with_it: Vec<_> = sessions.iter().filter(|session| session.node == *peer).collect();
+    match (with_it.iter().find(|session| session.state == "up"), with_it.first()) {
+        (Some(up), _) => judged(true, format!("the session on network {} is up", up.network)),
+        (None, Some(one)) => {
+            judged(false, format!("the session on network {} is {}", one.network, one.state))
+        }
+        (None, None) => (Reading::Unknown, format!("there is no BFD session with {peer}")),
+    }
 }
 
 /// An interface by its name.
@@ -134,6 +147,20 @@ pub(super) fn probed(result: ProbeResult) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_session_that_is_up_is_enough() {
+        let session = |network: &str, state: &str| BfdStatus {
+            node: NodeName::new("lb2"),
+            network: NetworkName::new(network),
+            state: state.to_owned(),
+            since: 0,
+        };
+        let peer = NodeName::new("lb2");
+        assert_eq!(bfd(&[session("a", "down"), session("b", "up")], &peer).0, Reading::Up);
+        assert_eq!(bfd(&[session("a", "down"), session("b", "init")], &peer).0, Reading::Down);
+        assert_eq!(bfd(&[session("a", "up")], &NodeName::new("lb3")).0, Reading::Unknown);
+    }
 
     #[test]
     fn a_file_is_a_number_or_is_there_or_is_not() {

@@ -24,7 +24,7 @@ use relevo_api::types::{TrackerEffect, TrackerStatus, TrackerVerdict};
 use relevo_model::cluster::{AtStart, ClusterFile, Group};
 use relevo_model::{GroupName, NodeName, Time};
 use relevo_net::clock;
-use relevo_proto::track::{Effect, Reading, Settings, Standing, Tracker, Verdict};
+use relevo_proto::track::{Effect, Settings, Standing, Tracker, Verdict};
 use tokio::sync::Notify;
 
 use crate::control::Node;
@@ -84,8 +84,6 @@ pub(crate) struct Tracking {
 #[derive(Debug, Default)]
 struct Shared {
     board: Mutex<BTreeMap<GroupName, (u8, Vec<TrackerStatus>)>>,
-    /// What BFD says of each director.
-    bfd: Mutex<BTreeMap<NodeName, (bool, String)>>,
     nudge: Notify,
     /// The kernel has told of links.
     links: AtomicBool,
@@ -180,13 +178,6 @@ impl Tracking {
         lock(&self.shared.board).get(group).cloned()
     }
 
-    /// What a BFD session with another director says; a tracker may look at it.
-    #[allow(dead_code, reason = "the place where BFD tells its sessions")]
-    pub(crate) fn note_bfd(&self, peer: &NodeName, is_up: bool, evidence: &str) {
-        lock(&self.shared.bfd).insert(peer.clone(), (is_up, evidence.to_owned()));
-        self.shared.nudge.notify_one();
-    }
-
     /// Ends the thread. A look that is under way is given up.
     pub(crate) fn stop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
@@ -201,16 +192,6 @@ impl Tracking {
 impl Drop for Tracking {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Shared {
-    fn bfd_of(&self, peer: &NodeName) -> (Reading, String) {
-        match lock(&self.bfd).get(peer) {
-            Some((true, evidence)) => (Reading::Up, evidence.clone()),
-            Some((false, evidence)) => (Reading::Down, evidence.clone()),
-            None => (Reading::Unknown, "there is no BFD session".to_owned()),
-        }
     }
 }
 

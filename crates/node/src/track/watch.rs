@@ -18,12 +18,13 @@ use tokio::time::timeout;
 use super::look::{self, Seen};
 use super::process::Processes;
 use super::{Shared, Stand, Tracked, lock, slots, word};
+use crate::bfd::Bfd;
 use crate::control::{Balancer, Node};
 
 /// Most answers of slow looks that wait.
 const MOST_ANSWERS: usize = 64;
-/// How often servers are looked at; their checks have their own rhythm.
-const SERVERS: Duration = Duration::from_millis(100);
+/// How often servers and BFD's sessions are looked at; these have their own rhythm.
+const TOLD: Duration = Duration::from_millis(100);
 /// The director is told again after this, whatever changed: it may be another one.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long the kernel is listened to before it is asked whether to stop.
@@ -84,7 +85,7 @@ impl Watch {
                 () = tokio::time::sleep(wait) => {}
                 () = shared.nudge.notified() => {
                     let links = shared.links.swap(false, Ordering::AcqRel);
-                    self.hurry(|what| matches!(what, Watched::Bfd(_)) || links && is_of_the_kernel(what));
+                    self.hurry(|what| links && is_of_the_kernel(what));
                 }
                 Some(answer) = answers.recv() => {
                     self.take(answer);
@@ -154,7 +155,9 @@ impl Watch {
                         look::reach(pool.and_then(|service| reach(node, &service.pool)))
                     }
                     (Watched::Pool(pool), _) => look::reach(reach(node, pool)),
-                    (Watched::Bfd(peer), _) => self.shared.bfd_of(peer),
+                    (Watched::Bfd(peer), _) => {
+                        look::bfd(&node.bfd().as_ref().map_or_else(Vec::new, Bfd::status), peer)
+                    }
                     (Watched::File(_) | Watched::Script(_) | Watched::Ping(_), _) => {
                         self.looks += 1;
                         slot.number = self.looks;
@@ -174,8 +177,8 @@ impl Watch {
                 slot.machine.handle_input(now, reading, &evidence);
                 let is_server = matches!(what, Watched::Service(_) | Watched::Pool(_));
                 slot.looked |= !is_server || reading != Reading::Unknown;
-                let interval =
-                    if is_server { slot.config.interval.min(SERVERS) } else { slot.config.interval };
+                let is_told = is_server || matches!(what, Watched::Bfd(_));
+                let interval = if is_told { slot.config.interval.min(TOLD) } else { slot.config.interval };
                 slot.next = Some(now + interval);
             }
         }
