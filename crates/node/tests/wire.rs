@@ -144,7 +144,8 @@ fn lab_wire_both_families_move_together() {
 
     let shown = world.inside("b", "ip -6 address show dev public");
     assert!(shown.contains("fd77::fe/128"), "{shown}");
-    assert!(capture.count("vrrp && ipv6.dst == ff02::12 && ipv6.hlim == 255 && ipv6.src == fe80::/10") > 5);
+    let adverts = "vrrp && ipv6.dst == ff02::12 && ipv6.hlim == 255 && ipv6.src == fe80::/10";
+    wait_for("the capture has adverts of IPv6", || capture.count(adverts) > 5);
     assert!(capture.count("vrrp && ip.dst == 224.0.0.18") > 5);
     assert!(capture.count("icmpv6.type == 136 && ipv6.dst == ff02::1 && icmpv6.nd.na.flag.o == 1") > 1);
     capture.assert_clean();

@@ -7,14 +7,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{ClusterFile, Group};
+use super::{ClusterFile, Group, Pool};
 use crate::name::{NetworkName, NodeName, PoolName, ServiceName, TrackerName};
 
 /// The weight that puts any priority at the end: a director with it holds the addresses only if nobody better is there.
 pub const LAST: i16 = -253;
 
 /// The longest delay of a tracker that is not written.
-const MOST_DELAY: Duration = Duration::from_secs(5);
+const MOST_DELAY: Duration = Duration::from_secs(30);
 
 /// Something that is watched on each director, `[group.NAME.track.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -206,9 +206,11 @@ impl ClusterFile {
                 while trackers.iter().any(|tracker| *tracker.name == *name) {
                     name.push_str(".service");
                 }
-                let interval = self.pool_of(service).map_or(Duration::ZERO, |pool| pool.check.interval);
+                // Traffic may have told this director at once what another one's checks need all this time for.
+                let noticed = |pool: &Pool| pool.check.interval * pool.check.fall + pool.check.timeout;
+                let delay = self.pool_of(service).map_or(Duration::ZERO, noticed);
                 let name = TrackerName::new(&name);
-                trackers.push(Tracker::of_service(name, service.name.clone(), interval.min(MOST_DELAY)));
+                trackers.push(Tracker::of_service(name, service.name.clone(), delay.min(MOST_DELAY)));
             }
         }
         trackers
