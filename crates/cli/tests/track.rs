@@ -109,6 +109,8 @@ impl Lab {
                 let is_up = |tracker: &Value| tracker["name"] != "web" || tracker["verdict"] == "up";
                 group["trackers"].as_array().is_some_and(|all| all.iter().all(is_up))
             });
+            let is_well = |group: &Value| group["state"] == "active" || group["state"] == "backup";
+            self.wait_for(node, "nothing is wrong with it", is_well);
         }
         if self.group("lb1")["state"] != "active" {
             self.on("lb1", &[env!("CARGO_BIN_EXE_relevo"), "switchover", "main", "--to", "lb1"]);
