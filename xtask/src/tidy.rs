@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without I/O: their clippy.toml bans clocks, sockets, threads and hash-ordered maps.
-const PURE: &[&str] = &["crates/model", "crates/proto", "sim"];
+const PURE: &[&str] = &["crates/import", "crates/model", "crates/proto", "sim"];
 
 /// Licences that go with Apache-2.0. Nothing copyleft.
 const LICENCES: &[&str] = &[

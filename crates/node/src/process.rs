@@ -430,13 +430,17 @@ fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError
     }
 }
 
-/// Takes all the open files that the system allows. How many are allowed and needed, if that is too few: one for each
-/// client and one for its server.
+/// Open files with all services full: one for each client and one for its server, and some for the rest.
+pub(crate) fn needed_files(cluster: &ClusterFile) -> u64 {
+    let connections: u64 = cluster.services.iter().map(|service| service.limits.connections as u64).sum();
+    connections.saturating_mul(2).saturating_add(256)
+}
+
+/// Takes all the open files that the system allows. How many are allowed and needed, if that is too few.
 fn raise_open_files(cluster: &ClusterFile) -> Option<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let allowed = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
-    let connections: u64 = cluster.services.iter().map(|service| service.limits.connections as u64).sum();
-    let needed = connections.saturating_mul(2).saturating_add(256);
+    let needed = needed_files(cluster);
     (allowed < needed).then_some((allowed, needed))
 }
 

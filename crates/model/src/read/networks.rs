@@ -96,6 +96,14 @@ fn subnets(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<(Ipv4Net, Opt
     Some((subnet4?, subnet6))
 }
 
+/// Says if a subnet is written with the address of a machine on it.
+fn no_bits_after(findings: &mut Findings<'_>, item: &Item<'_>, subnet: IpNet) {
+    if subnet.addr() != subnet.network() {
+        let message = format!("{subnet} has bits set after its prefix");
+        findings.value(&item.span, message, format!("write \"{}\"", subnet.trunc()));
+    }
+}
+
 fn subnet6(findings: &mut Findings<'_>, item: &Item<'_>, text: &str) -> Option<Ipv6Net> {
     let Ok(subnet) = text.parse::<Ipv6Net>() else {
         let hint = if text.parse::<Ipv6Addr>().is_ok() {
@@ -106,10 +114,7 @@ fn subnet6(findings: &mut Findings<'_>, item: &Item<'_>, text: &str) -> Option<I
         findings.value(&item.span, format!("`{text}` is not a subnet"), hint);
         return None;
     };
-    if subnet.addr() != subnet.network() {
-        let message = format!("{subnet} has bits set after its prefix");
-        findings.value(&item.span, message, format!("write \"{}\"", subnet.trunc()));
-    }
+    no_bits_after(findings, item, subnet.into());
     let first = subnet.network();
     if first.is_loopback() || first.is_unspecified() || first.is_multicast() || first.is_unicast_link_local()
     {
@@ -135,10 +140,7 @@ fn subnet(findings: &mut Findings<'_>, item: &Item<'_>, text: &str) -> Option<Ip
         findings.value(&item.span, format!("`{text}` is not a subnet"), hint);
         return None;
     };
-    if subnet.addr() != subnet.network() {
-        let message = format!("{subnet} has bits set after its prefix");
-        findings.value(&item.span, message, format!("write \"{}\"", subnet.trunc()));
-    }
+    no_bits_after(findings, item, subnet.into());
     let first = subnet.network();
     if first.is_loopback() || first.is_multicast() || first.octets()[0] == 0 || first.octets()[0] >= 240 {
         let hint = "use a private subnet, as in \"192.168.1.0/24\"";

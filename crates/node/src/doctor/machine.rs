@@ -8,6 +8,7 @@ use relevo_net::nft::Nft;
 use relevo_net::route::Route;
 
 use super::{Findings, Patient};
+use crate::process::needed_files;
 
 /// `capabilities(7)`: bits of the effective set.
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW")];
@@ -38,9 +39,7 @@ fn permissions(findings: &mut Findings) {
 }
 
 fn open_files(patient: Patient<'_>, findings: &mut Findings) {
-    // Each connection has a client's end and a server's.
-    let connections: u64 = patient.cluster.services.iter().map(|one| one.limits.connections as u64).sum();
-    let needed = connections.saturating_mul(2).saturating_add(256);
+    let needed = needed_files(patient.cluster);
     match getrlimit(Resource::RLIMIT_NOFILE) {
         Ok((_, hard)) if hard >= needed => {
             findings.good("open files", format!("{hard} are allowed, {needed} may be needed"));

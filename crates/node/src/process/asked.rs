@@ -109,12 +109,16 @@ pub enum RunError {
 
 /// The node of this machine, which must be a director.
 pub(super) fn director_of(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
-    let node = named(cluster, name)?;
+    let node = node_of(cluster, name)?;
     let is_director = cluster.node(&node).is_some_and(|node| node.is(Role::Director));
     if is_director { Ok(node) } else { Err(RunError::NotADirector { node: node.to_string() }) }
 }
 
-fn named(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
+/// Which node of a cluster this machine is: the one that was named, else the one called like it.
+///
+/// # Errors
+/// There is none.
+pub fn node_of(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
     let host =
         || nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok()).unwrap_or_default();
     let (wanted, how) = match name {
@@ -129,12 +133,4 @@ fn named(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError
         )));
     };
     Ok(node.name.clone())
-}
-
-/// Which node of a cluster this machine is: the one that was named, else the one called like it.
-///
-/// # Errors
-/// There is none.
-pub fn node_of(cluster: &ClusterFile, name: Option<&str>) -> Result<NodeName, RunError> {
-    named(cluster, name)
 }
