@@ -18,6 +18,7 @@ pub mod flows;
 pub mod head;
 pub mod health;
 pub mod hello;
+pub mod moves;
 pub mod ownership;
 pub mod password;
 pub mod peers;

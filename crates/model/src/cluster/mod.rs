@@ -180,6 +180,9 @@ pub struct Group {
     pub heartbeat: Vec<NetworkName>,
     /// How long a returning director waits before it takes the addresses back from a healthy one; zero: not at all.
     pub preempt_delay: Duration,
+    /// How long a director that gives the group away on purpose goes on with the connections of the userspace engine; zero:
+    /// not at all.
+    pub drain: Duration,
     /// Whether the services on the group's addresses are watched.
     pub track_services: bool,
     /// What the file says to watch; see [`ClusterFile::trackers_of`].

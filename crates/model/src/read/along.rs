@@ -1,4 +1,4 @@
-//! What moves along with a group: `[[group.NAME.route]]`, `[[group.NAME.policy]]`, `notify`; and its `preempt_delay`.
+//! What moves along with a group: `[[group.NAME.route]]`, `[[group.NAME.policy]]`, `notify`; its `preempt_delay` and `drain`.
 
 use std::net::IpAddr;
 
@@ -43,6 +43,7 @@ pub(super) fn read<'a>(
             let hint = "add preempt = true, or remove it";
             findings.lint(&item.key, "`preempt_delay` does nothing: nobody takes the addresses back", hint);
         }
+        group.drain = fields.time(findings, "drain").unwrap_or(group.drain);
         group.track_services = fields.flag(findings, "track_services").unwrap_or(true);
         group.trackers = track::read(findings, &fields, group, &things);
         let routes = tables_of(findings, &fields, "route", &ROUTE);

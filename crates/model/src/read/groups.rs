@@ -18,6 +18,8 @@ use crate::name::{GroupName, NetworkName, NodeName};
 use crate::quantity::format_duration;
 use crate::reference;
 
+/// How long a director finishes the connections of a group that it has given away when the file says nothing.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 /// Name of the group that is there when the file has none.
 pub(super) const DEFAULT_GROUP: &str = "main";
 /// Virtual router id of the first network when the file says none; keepalived's examples have it too.
@@ -156,6 +158,7 @@ impl Groups {
             bfd,
             heartbeat,
             preempt_delay: Duration::ZERO,
+            drain: DEFAULT_DRAIN,
             track_services: true,
             trackers: Vec::new(),
             along: Along::default(),

@@ -137,6 +137,13 @@ Virtual addresses that move together: one VRRP router on each of their networks,
             "With `preempt = true`: how long a returning director waits before it takes the addresses back.",
         )
         .or("\"0s\""),
+        Key::duration(
+            "drain",
+            0,
+            HOUR,
+            "How long a director that gives the addresses away on purpose (switch-over, stop, preemption, a tracker) goes on with the connections that it has to services of the userspace engine; the new one forwards their packets to it. `\"0s\"`: they are reset.",
+        )
+        .or("\"60s\""),
         Key::boolean(
             "track_services",
             "Whether a director that finds no server for a service on the group's addresses gives way to one that may: each such service has a tracker with weight -253 unless one is written.",

@@ -347,6 +347,7 @@ mod tests {
                 bfd: None,
                 heartbeat: Vec::new(),
                 preempt_delay: Duration::ZERO,
+                drain: Duration::ZERO,
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),

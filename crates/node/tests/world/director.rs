@@ -97,6 +97,7 @@ impl Settings {
                 bfd: None,
                 heartbeat: Vec::new(),
                 preempt_delay: Duration::ZERO,
+                drain: Duration::from_secs(60),
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),
