@@ -1,6 +1,6 @@
 //! What the API says. Times are milliseconds since 1970-01-01 UTC.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use relevo_model::cluster::Mode;
@@ -315,7 +315,7 @@ pub struct ServerStatus {
     /// Its name.
     pub name: ServerName,
     /// Where it listens.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// Its share: what the operator said since the file was read, or else the file.
     pub weight: u16,
     /// What checks say.

@@ -1,7 +1,7 @@
 //! HAProxy's file for a cluster file: golden texts, and what the real HAProxy says of them.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName, UsersName};
 
 const PLAIN: Options = Options { threads: 1, tuning: Tuning::Default };
 
-fn at(port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
+fn at(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 fn pool(name: &str, servers: u16) -> Pool {
@@ -26,7 +26,7 @@ fn pool(name: &str, servers: u16) -> Pool {
 
 fn service(name: &str, mode: Mode, pool: &str, port: u16) -> Service {
     let mut service = Service::new(ServiceName::new(name), mode, PoolName::new(pool));
-    service.listen.push(Listen::plain(at(port).into()));
+    service.listen.push(Listen::plain(at(port)));
     service
 }
 

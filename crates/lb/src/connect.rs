@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -24,18 +24,18 @@ use crate::stream::ServerStream;
 /// What the kernel said, or TLS; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
 pub(crate) async fn connect(
     presence: &Presence,
-    at: SocketAddrV4,
+    at: SocketAddr,
     backend: &Backend,
     speaks: bool,
 ) -> io::Result<ServerStream> {
     presence.set_deadline(backend.config.timeouts.connect);
-    let socket = TcpSocket::new_v4()?;
+    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_nodelay(true)?;
     if speaks || backend.config.proxy_protocol.is_some() || backend.tls.traffic.is_some() {
         // tcp(7): one packet less. Without it all is as right.
         let _ = SockRef::from(&socket).set_tcp_quickack(false);
     }
-    let mut connecting = pin!(socket.connect(SocketAddr::V4(at)));
+    let mut connecting = pin!(socket.connect(at));
     let stream = wait(presence, |cx| connecting.as_mut().poll(cx)).await?;
     let version = backend.config.proxy_protocol;
     if let Some(version) = version {

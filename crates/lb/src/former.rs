@@ -1,7 +1,7 @@
 //! What a process that takes over gets from the one before it. How it gets there is not known here.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use relevo_model::{PoolName, ServerName, Time};
@@ -30,7 +30,7 @@ pub struct Known {
     /// Its name.
     pub server: ServerName,
     /// Where it listens.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// What the checks said.
     pub health: Health,
     /// Since when (`CLOCK_BOOTTIME`).

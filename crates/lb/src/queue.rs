@@ -196,7 +196,7 @@ mod tests {
     use crate::Admin;
 
     fn server(id: u64, most: u32) -> Arc<Server> {
-        let at = std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 1);
+        let at = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let server = Server::new(id, "a".into(), at, Admin::Ready, 1, Time::ZERO);
         server.set_most(Some(most));
         server.set_open(true, true);

@@ -1,7 +1,7 @@
 //! A server of a pool as all threads see it. It outlives changes of the configuration as long as it is in the same
 //! pool by the same name at the same address.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) struct Server {
     pub(crate) id: u64,
     pub(crate) name: ServerName,
     /// Where it listens.
-    pub(crate) at: SocketAddrV4,
+    pub(crate) at: SocketAddr,
     /// One for each worker.
     pub(crate) counters: Box<[ServerCounters]>,
     /// Work that has a place, as far as places are counted.
@@ -106,7 +106,7 @@ impl Server {
     pub(crate) fn new(
         id: u64,
         name: ServerName,
-        at: SocketAddrV4,
+        at: SocketAddr,
         admin: Admin,
         workers: usize,
         now: Time,

@@ -1,6 +1,6 @@
 //! What the engine tells about itself.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use relevo_model::cluster::{Balance, Mode};
@@ -25,7 +25,7 @@ pub struct Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// Where it listens.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// Its part beside the others', in sixteenths of a weight of 1; at least 1.
     pub share: u32,
     /// Whether it may get new work.
@@ -84,7 +84,7 @@ pub struct ServerSnapshot {
     /// Its name.
     pub name: ServerName,
     /// Where it listens.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// Its share: what the operator said, or else the file.
     pub weight: u16,
     /// What checks say.

@@ -38,6 +38,12 @@ pub struct ServiceFlows {
     pub stale: u64,
     /// Packets that nobody could have.
     pub refused: u64,
+    /// ICMP errors about its packets that were led to servers.
+    #[serde(default)]
+    pub errors: u64,
+    /// How packets get to servers: `nat`, `nat, source ADDRESS` or `direct`.
+    #[serde(default)]
+    pub form: String,
     /// The servers.
     pub servers: Vec<ServerFlows>,
 }

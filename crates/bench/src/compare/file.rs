@@ -240,8 +240,9 @@ access = "stdout"
                 let [only] = moved.services.as_slice() else { panic!("one service") };
                 assert_eq!((only.listen[0].at, only.mode), (place.listen.into(), service.mode));
                 let pool = moved.pool_of(only).unwrap();
-                let servers: Vec<SocketAddrV4> = pool.servers.iter().map(|server| server.at).collect();
-                assert_eq!(servers, place.servers);
+                let servers: Vec<String> = pool.servers.iter().map(|server| server.at.to_string()).collect();
+                let wanted: Vec<String> = place.servers.iter().map(ToString::to_string).collect();
+                assert_eq!(servers, wanted);
                 assert_eq!(pool.timeouts, cluster.pool_of(service).unwrap().timeouts);
                 assert_eq!(only.rules.len(), service.rules.len());
                 assert_eq!(workload(&text, name).unwrap().0.mode, service.mode);

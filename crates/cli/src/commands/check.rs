@@ -1,7 +1,7 @@
 //! `relevo check`.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -155,9 +155,9 @@ fn of_role(cluster: &ClusterFile, role: Role) -> usize {
 /// Nodes that are servers, and what pools use by address alone.
 fn servers(cluster: &ClusterFile) -> usize {
     let nodes = || cluster.nodes.iter().filter(|node| node.is(Role::Server));
-    let is_node = |ip: &Ipv4Addr| nodes().any(|node| node.addresses.iter().any(|address| address.ip == *ip));
-    let used = cluster.pools.iter().flat_map(|pool| &pool.servers).map(|server| *server.at.ip());
-    let strangers: BTreeSet<Ipv4Addr> = used.filter(|ip| !is_node(ip)).collect();
+    let is_node = |ip: &IpAddr| nodes().any(|node| node.addresses.iter().any(|address| address.has(*ip)));
+    let used = cluster.pools.iter().flat_map(|pool| &pool.servers).map(|server| server.at.ip());
+    let strangers: BTreeSet<IpAddr> = used.filter(|ip| !is_node(ip)).collect();
     nodes().count() + strangers.len()
 }
 

@@ -40,15 +40,17 @@ fn words(flows: &FlowStatus) -> String {
     let mut text = String::new();
     for service in &flows.services {
         text.push_str(&format!(
-            "{} at {}: {} pins, {} from clients, {} guesses, {} heals, {} stale resets, {} refused\n",
+            "{} at {} ({}): {} pins, {} from clients, {} guesses, {} heals, {} stale resets, {} refused, {} ICMP errors\n",
             paint(TITLE, &service.name),
             service.at,
+            service.form,
             service.pins,
             passed(service.from_clients),
             service.guesses,
             service.heals,
             service.stale,
-            service.refused
+            service.refused,
+            service.errors
         ));
         text.push_str(&printer::table(2, &["SERVER", "PINS", "TO IT", "FROM IT"], &rows(service)));
         text.push('\n');

@@ -211,7 +211,7 @@ fn host(cluster: &ClusterFile, facts: &Facts) -> Option<(String, String)> {
     facts.servers.iter().filter(|node| !facts.directors.contains(node)).find_map(|name| {
         let elsewhere = |server: &Server| server.node.as_ref() != Some(name) && !server.backup;
         let server = facts.pool.servers.iter().find(|server| server.node.as_ref() == Some(name))?;
-        let address = cluster.node(name)?.addresses.iter().find(|address| address.ip == *server.at.ip())?;
+        let address = cluster.node(name)?.addresses.iter().find(|address| address.has(server.at.ip()))?;
         let some = facts.pool.servers.iter().any(elsewhere);
         some.then(|| (name.to_string(), address.network.to_string()))
     })

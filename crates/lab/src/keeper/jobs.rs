@@ -217,7 +217,7 @@ fn director_arguments(program: &str, node: &Node, folder: &Path) -> Vec<String> 
 fn server_works(program: &str, cluster: &ClusterFile, node: &Node) -> Vec<(Option<u16>, Vec<String>)> {
     let servers = cluster.pools.iter().flat_map(|pool| &pool.servers);
     let on_node =
-        servers.map(|server| server.at).filter(|at| node.addresses.iter().any(|own| own.ip == *at.ip()));
+        servers.map(|server| server.at).filter(|at| node.addresses.iter().any(|own| own.has(at.ip())));
     let mut listen: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for at in on_node {
         let same = listen.entry(at.port()).or_default();

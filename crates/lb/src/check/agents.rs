@@ -1,7 +1,7 @@
 //! The agents of servers: each is asked in turn, and what it says is noted when it says something else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +94,7 @@ impl Agents {
             self.due.pop_first();
             let Some(asked) = self.asked.get_mut(&id) else { continue };
             let Some(number) = asked.turns.handle_timeout(now) else { continue };
-            let at = SocketAddrV4::new(*asked.server.at.ip(), asked.settings.port);
+            let at = SocketAddr::new(asked.server.at.ip(), asked.settings.port);
             let timeout = asked.settings.interval.min(PATIENCE);
             let (answers, means) = (self.answers.clone(), Rc::clone(&self.means));
             tokio::task::spawn_local(async move {

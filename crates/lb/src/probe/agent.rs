@@ -1,7 +1,7 @@
 //! A question to a server's agent: the connection is the question, one line is the answer.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use relevo_proto::health::agent::{LONGEST, Report};
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 ///
 /// # Errors
 /// Why nothing is known, in words.
-pub(crate) async fn ask(at: SocketAddrV4, timeout: Duration) -> Result<Report, String> {
+pub(crate) async fn ask(at: SocketAddr, timeout: Duration) -> Result<Report, String> {
     match tokio::time::timeout(timeout, line(at)).await {
         Ok(Ok(line)) => Report::parse(&line).map_err(|error| error.to_string()),
         Ok(Err(error)) => Err(super::words(&error)),
@@ -20,7 +20,7 @@ pub(crate) async fn ask(at: SocketAddrV4, timeout: Duration) -> Result<Report, S
     }
 }
 
-async fn line(at: SocketAddrV4) -> io::Result<Vec<u8>> {
+async fn line(at: SocketAddr) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(at).await?;
     let mut line = Vec::new();
     let mut piece = [0; LONGEST];

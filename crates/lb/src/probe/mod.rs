@@ -8,7 +8,7 @@ mod script;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(crate) enum Question {
 pub(crate) struct Target<'a> {
     pub(crate) name: &'a str,
     /// Where the server listens.
-    pub(crate) at: SocketAddrV4,
+    pub(crate) at: SocketAddr,
     /// Where it is asked.
     pub(crate) port: u16,
     pub(crate) tls: Option<&'a Arc<Origination>>,
@@ -75,8 +75,8 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     /// Where it is asked.
-    fn asked_at(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(*self.at.ip(), self.port)
+    fn asked_at(&self) -> SocketAddr {
+        SocketAddr::new(self.at.ip(), self.port)
     }
 
     /// A connection, with TLS if the check wants it.
@@ -119,7 +119,7 @@ impl Question {
             Self::Script(script) => script::run(script, target, timeout).await,
             Self::Connect => within(timeout, connect(target)).await,
             Self::Http(http) => within(timeout, http.ask(target)).await,
-            Self::Command(_) | Self::Ping => within(timeout, ping::run((*target.at.ip()).into())).await,
+            Self::Command(_) | Self::Ping => within(timeout, ping::run(target.at.ip())).await,
         };
         asked.unwrap_or_else(|error| judged(&error, target))
     }

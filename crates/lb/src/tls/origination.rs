@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use relevo_model::cluster::{ClientTls, Pool, Verify};
@@ -21,7 +21,7 @@ const SESSIONS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Origination {
     /// By their addresses. A fallback has none: it is asked without TLS.
-    servers: BTreeMap<SocketAddrV4, (Arc<ClientConfig>, ServerName<'static>)>,
+    servers: BTreeMap<SocketAddr, (Arc<ClientConfig>, ServerName<'static>)>,
 }
 
 impl Origination {
@@ -35,7 +35,7 @@ impl Origination {
             let name = match &tls.name {
                 Some(name) => ServerName::try_from(name.clone())
                     .map_err(|_| TlsError::BadName { name: name.clone() })?,
-                None => ServerName::from(IpAddr::V4(*server.at.ip())),
+                None => ServerName::from(server.at.ip()),
             };
             // A session of one server is of no use with another one, though they may be called alike.
             let mut config = config.clone();
@@ -46,7 +46,7 @@ impl Origination {
     }
 
     /// A connection to a server before its handshake; `None`: it is no server of the pool.
-    pub(crate) fn connection(&self, at: SocketAddrV4) -> Option<io::Result<UnbufferedClientConnection>> {
+    pub(crate) fn connection(&self, at: SocketAddr) -> Option<io::Result<UnbufferedClientConnection>> {
         let (config, name) = self.servers.get(&at)?;
         Some(UnbufferedClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other))
     }

@@ -1,7 +1,7 @@
 //! Sockets for datagrams.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -31,9 +31,9 @@ pub(crate) fn listen(at: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 /// Towards one server, and from it alone. Inside an event loop.
-pub(super) fn connect(at: SocketAddrV4) -> io::Result<UdpSocket> {
-    let socket = socket(Domain::IPV4)?;
-    socket.connect(&SocketAddr::V4(at).into())?;
+pub(super) fn connect(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(Domain::for_address(at))?;
+    socket.connect(&at.into())?;
     UdpSocket::from_std(socket.into())
 }
 

@@ -219,7 +219,7 @@ fn another_check_begins_with_what_is_known() {
     let rig = Rig::start(front.clone());
     rig.wait_health(1, Health::Up);
     front.pool.check.interval = Duration::from_secs(3600);
-    front.pool.servers.push(Server::new("gone".into(), SocketAddrV4::new([127, 0, 0, 1].into(), 1)));
+    front.pool.servers.push(Server::new("gone".into(), std::net::SocketAddr::from(([127, 0, 0, 1], 1))));
     rig.engine.apply(&cluster([front])).unwrap();
     assert_eq!(rig.server(1).health, Health::Up);
     rig.wait_health(2, Health::Down);

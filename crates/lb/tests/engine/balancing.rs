@@ -107,7 +107,7 @@ fn with_no_server_left_the_answer_is_503_or_the_fallbacks() {
     assert_eq!(rig.engine.snapshot().services[0].errors, 1);
 
     let sorry = Origin::named("sorry");
-    service.pool.fallback = Some(sorry.at);
+    service.pool.fallback = Some(sorry.at.into());
     service.pool.check.kind = CheckKind::Connect;
     let rig = Rig::start(service);
     assert_eq!(rig.get("/").body, "sorry");

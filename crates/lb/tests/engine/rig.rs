@@ -348,7 +348,7 @@ impl std::ops::DerefMut for Front {
 /// A service of these servers, without checks.
 pub(crate) fn service(servers: &[SocketAddrV4]) -> Front {
     let server = |(number, at): (usize, &SocketAddrV4)| {
-        Server::new(format!("server{}", number + 1).as_str().into(), *at)
+        Server::new(format!("server{}", number + 1).as_str().into(), (*at).into())
     };
     let mut pool = Pool::new("web".into());
     pool.check = Check {

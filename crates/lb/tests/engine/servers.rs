@@ -147,7 +147,7 @@ fn who_waits_while_the_last_server_goes_is_answered_at_once() {
     let fallback = Origin::named("fallback");
     let mut front = service(&[origin.at]);
     front.pool.servers[0].max_connections = Some(1);
-    front.pool.fallback = Some(fallback.at);
+    front.pool.fallback = Some(fallback.at.into());
     let rig = Rig::start(front);
     let _first = ask(&rig, "/first");
     lines.recv().unwrap();

@@ -83,7 +83,7 @@ fn with_no_server_left_the_fallback_answers_or_the_connection_is_reset() {
     assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)));
     wait_until("it is counted", || rig.engine.snapshot().services[0].errors == 1);
     let sorry = echo("sorry ");
-    service.pool.fallback = Some(sorry.at);
+    service.pool.fallback = Some(sorry.at.into());
     assert_eq!(talk(&Rig::start(service), b""), b"sorry bye");
 }
 

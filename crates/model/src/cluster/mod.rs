@@ -147,6 +147,16 @@ pub struct NodeAddress {
     pub interface: Option<String>,
 }
 
+impl NodeAddress {
+    /// Whether this is one of the two.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(ip) => self.ip == ip,
+            IpAddr::V6(ip) => self.ip6 == Some(ip),
+        }
+    }
+}
+
 /// The VRRP version on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum VrrpVersion {

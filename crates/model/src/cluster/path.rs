@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -33,6 +32,8 @@ pub enum Forward {
     /// Addresses and ports are translated, there and back.
     #[default]
     Nat,
+    /// Packets are led to a server as they are; it has the service's address too, and answers clients by itself.
+    Direct,
 }
 
 /// Client connections that a service has unless the file says another number.
@@ -53,12 +54,18 @@ impl ClusterFile {
                 return Err(why);
             }
             if service.path == Path::Auto
+                && service.forward == Forward::Nat
+                && service.source.is_none()
                 && let Some(why) = self.answers_elsewhere(service, pool)
             {
                 return Err(why);
             }
+            if service.forward == Forward::Direct {
+                // Answers do not come through: nothing is to be told apart by them.
+                return Ok(());
+            }
             let udp = service.mode == Mode::Udp;
-            let places = pool.servers.iter().map(|server| (udp, SocketAddr::from(server.at)));
+            let places = pool.servers.iter().map(|server| (udp, server.at));
             if let Some((_, at)) = places.clone().find(|place| taken.contains(place)) {
                 return Err(format!("another service that takes the kernel's path has the server {at}"));
             }
@@ -70,10 +77,33 @@ impl ClusterFile {
 
     /// What of a service the kernel cannot do.
     fn obstacle(&self, service: &Service, pool: &Pool) -> Option<String> {
-        self.obstacle_of_service(service).or_else(|| self.obstacle_of_pool(pool)).or_else(|| {
-            let v4 = service.listen.first()?.at.is_ipv4();
-            let other = pool.servers.iter().find(|server| SocketAddr::from(server.at).is_ipv4() != v4)?;
-            Some(format!("server {} is of another address family than `listen`", other.name))
+        self.obstacle_of_service(service)
+            .or_else(|| self.obstacle_of_pool(pool))
+            .or_else(|| {
+                let v4 = service.listen.first()?.at.is_ipv4();
+                let other = pool.servers.iter().find(|server| server.at.is_ipv4() != v4)?;
+                Some(format!("server {} is of another address family than `listen`", other.name))
+            })
+            .or_else(|| self.obstacle_to_direct(service, pool))
+    }
+
+    /// What of a service cannot be forwarded directly.
+    fn obstacle_to_direct(&self, service: &Service, pool: &Pool) -> Option<String> {
+        let listen = service.listen.first().filter(|_| service.forward == Forward::Direct)?;
+        pool.servers.iter().find_map(|server| {
+            let name = &server.name;
+            if server.at.port() != listen.at.port() {
+                let (own, wanted) = (server.at.port(), listen.at.port());
+                Some(format!(
+                    "server {name} has port {own} and `listen` port {wanted}, and forward = \"direct\" translates no ports"
+                ))
+            } else if self.network_of(server.at.ip()).is_none() {
+                Some(format!(
+                    "server {name} is on no network of the file, and forward = \"direct\" reaches only neighbours"
+                ))
+            } else {
+                None
+            }
         })
     }
 
@@ -124,9 +154,8 @@ impl ClusterFile {
             return Some(why.to_owned());
         }
         pool.servers.iter().enumerate().find_map(|(place, server)| {
-            let at = SocketAddr::from(server.at);
-            let twin =
-                pool.servers.iter().take(place).any(|other| SocketAddr::from(other.at).ip() == at.ip());
+            let at = server.at;
+            let twin = pool.servers.iter().take(place).any(|other| other.at.ip() == at.ip());
             if server.max_connections.is_some() {
                 Some(format!("server {} has `max_connections`", server.name))
             } else if twin {
@@ -145,7 +174,7 @@ impl ClusterFile {
         let group = &self.addresses.iter().find(|address| address.ip == front)?.group;
         let mut servers = pool.servers.iter();
         let lost = servers.find(|server| {
-            let Some(network) = self.network_of(SocketAddr::from(server.at).ip()) else { return true };
+            let Some(network) = self.network_of(server.at.ip()) else { return true };
             !self.gateways.iter().any(|gateway| gateway.from == network.name && gateway.group == *group)
         })?;
         Some(format!(
@@ -156,7 +185,7 @@ impl ClusterFile {
 
     /// The network that an address is on, if the file has it.
     fn network_of(&self, ip: IpAddr) -> Option<&Network> {
-        self.networks.iter().find(|network| IpNet::from(network.subnet).contains(&ip))
+        self.networks.iter().find(|network| network.contains(ip))
     }
 
     fn is_virtual(&self, ip: IpAddr) -> bool {
@@ -166,6 +195,6 @@ impl ClusterFile {
     fn is_directors(&self, ip: IpAddr) -> bool {
         let directors = self.nodes.iter().filter(|node| node.is(Role::Director));
         let mut own = directors.flat_map(|node| &node.addresses);
-        own.any(|address| IpAddr::from(address.ip) == ip) || self.is_virtual(ip)
+        own.any(|address| address.has(ip)) || self.is_virtual(ip)
     }
 }

@@ -1,12 +1,12 @@
 //! Servers that can answer alike: `[pool.NAME]`, or a service's own. Who of them answers is decided here; who may ask
 //! is the service's.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Affinity, Agent, Check, ClientTls, Cookie};
+use super::{Affinity, Agent, Check, ClientTls, Cookie, Family};
 use crate::name::{NodeName, PoolName, ServerName};
 
 /// How the next server is chosen. HAProxy's words.
@@ -169,8 +169,10 @@ pub struct Pool {
     pub tls: Option<ClientTls>,
     /// The header that begins each connection to a server.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Which of a node's addresses its servers have.
+    pub family: Family,
     /// Who answers when no server can; `None`: 503 in mode `http`, a closed connection in mode `tcp`.
-    pub fallback: Option<SocketAddrV4>,
+    pub fallback: Option<SocketAddr>,
     /// The servers, in the file's order; none only where a service's rules answer everything.
     pub servers: Vec<Server>,
 }
@@ -183,7 +185,7 @@ pub struct Server {
     /// The node it runs on, if it was given by a node's name.
     pub node: Option<NodeName>,
     /// Where it listens.
-    pub at: SocketAddrV4,
+    pub at: SocketAddr,
     /// Its share, 0 to 256; 0: no new work, but what is bound to it by persistence.
     pub weight: u16,
     /// Most requests (mode `http`) or connections at a time, over all workers of a director; more wait. `None`: no limit.
@@ -222,6 +224,7 @@ impl Pool {
             slow_start: None,
             tls: None,
             proxy_protocol: None,
+            family: Family::V4,
             fallback: None,
             servers: Vec::new(),
         }
@@ -230,7 +233,7 @@ impl Pool {
 
 impl Server {
     /// A server with every default of the cluster file.
-    pub fn new(name: ServerName, at: SocketAddrV4) -> Self {
+    pub fn new(name: ServerName, at: SocketAddr) -> Self {
         Self {
             node: None,
             at,

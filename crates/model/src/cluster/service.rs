@@ -183,6 +183,8 @@ pub struct Service {
     pub path: Path,
     /// How the kernel's way leads to servers.
     pub forward: Forward,
+    /// The virtual address that servers of the kernel's way see instead of the client's.
+    pub source: Option<AddressName>,
 }
 
 impl Service {
@@ -220,6 +222,7 @@ impl Service {
             log: ServiceLog::default(),
             path: Path::Auto,
             forward: Forward::Nat,
+            source: None,
         }
     }
 }

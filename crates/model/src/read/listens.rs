@@ -35,6 +35,11 @@ impl<'x> Listening<'x> {
         Self { networks, groups, taken: BTreeMap::new() }
     }
 
+    /// The groups and their addresses.
+    pub(super) const fn groups(&self) -> &'x Groups {
+        self.groups
+    }
+
     /// Reads `listen` of a service or of the page; `what` names it. `mode`: of the service, if it is known.
     pub(super) fn read(
         &mut self,

@@ -175,9 +175,9 @@ fn purpose(
             && !node.is(Role::Director)
             && node.is(Role::Server)
             && !pools.list.iter().any(|pool| {
-                let is = |at: std::net::Ipv4Addr| node.addresses.iter().any(|address| address.ip == at);
-                pool.servers.iter().any(|server| is(*server.at.ip()))
-                    || pool.fallback.is_some_and(|fallback| is(*fallback.ip()))
+                let is = |at: std::net::IpAddr| node.addresses.iter().any(|address| address.has(at));
+                pool.servers.iter().any(|server| is(server.at.ip()))
+                    || pool.fallback.is_some_and(|fallback| is(fallback.ip()))
             });
         if idle {
             let hint = format!("add it to a service, as in servers = [\"{}:80\"]", node.name);

@@ -10,7 +10,7 @@ use super::suggest;
 use super::tree::Item;
 use super::{balance, check, persistence, servers, tls};
 use crate::cluster::{
-    CheckKind, Cookie, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion, Server,
+    CheckKind, Cookie, Family, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion, Server,
 };
 use crate::name::PoolName;
 use crate::reference::{POOL, POOL_TIMEOUT};
@@ -125,11 +125,15 @@ impl Pools {
         pool.slow_start = fields.time(findings, "slow_start");
         let versions = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
         pool.proxy_protocol = fields.word(findings, "send_proxy", &versions);
-        let fallback =
-            fields.find("fallback").and_then(|item| servers::resolve(findings, item, nodes, false));
+        let families = [("ipv4", Family::V4), ("ipv6", Family::V6)];
+        pool.family = fields.word(findings, "family", &families).unwrap_or(pool.family);
+        let fallback = fields
+            .find("fallback")
+            .and_then(|item| servers::resolve(findings, item, (nodes, pool.family), false));
         pool.fallback = fallback.map(|(_, at)| at);
         observed(findings, fields, &mut pool, &mut notes.uses);
-        let (list, places) = servers::read(findings, fields, nodes, &mut notes.uses, may_be_empty);
+        let (list, places) =
+            servers::read(findings, fields, (nodes, pool.family), &mut notes.uses, may_be_empty);
         pool.servers = list;
         servers::fit_together(findings, fields, timeout, &pool, &places);
         self.notes.insert(pool.name.clone(), notes);

@@ -1,7 +1,7 @@
 //! The servers of a pool: `servers = [...]` and `[pool.NAME.server.NAME]`.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::fields::{Fields, Use};
 use super::findings::{Findings, Span};
@@ -9,7 +9,7 @@ use super::names::check_name;
 use super::nodes::Nodes;
 use super::tree::{Item, entries};
 use super::value::endpoint;
-use crate::cluster::{Balance, Pool, Role, Server};
+use crate::cluster::{Balance, Family, Node, NodeAddress, Pool, Role, Server};
 use crate::name::{NodeName, ServerName};
 use crate::reference::SERVER;
 
@@ -20,18 +20,18 @@ const MOST: usize = 1024;
 pub(super) fn read(
     findings: &mut Findings<'_>,
     fields: &Fields<'_>,
-    nodes: &Nodes,
+    from: (&Nodes, Family),
     uses: &mut Vec<Use>,
     may_be_empty: bool,
 ) -> (Vec<Server>, Vec<Span>) {
     let what = fields.what();
     let mut drafts = match fields.find("servers") {
-        Some(item) => listed(findings, item, nodes),
+        Some(item) => listed(findings, item, from),
         None => Vec::new(),
     };
     let refined = drafts.len();
     if let Some(item) = fields.find("server") {
-        tables(findings, item, nodes, &mut drafts, refined, uses);
+        tables(findings, item, from, &mut drafts, refined, uses);
     }
     let written = fields.find("servers").or_else(|| fields.find("server"));
     match written {
@@ -67,7 +67,7 @@ struct Draft {
     span: Span,
 }
 
-fn listed(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) -> Vec<Draft> {
+fn listed(findings: &mut Findings<'_>, item: &Item<'_>, from: (&Nodes, Family)) -> Vec<Draft> {
     let Some(list) = item.value.as_array() else {
         let example = item.value.as_str().map(|text| format!("[\"{text}\"]"));
         item.wrong_type(findings, "a list", example.as_deref().unwrap_or("[\"web1:80\", \"web2:80\"]"));
@@ -76,16 +76,16 @@ fn listed(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) -> Vec<Dr
     if list.len() > MOST {
         findings.value(&item.span, format!("there are more than {MOST} servers"), "split the service");
     }
-    let mut found: Vec<(String, Option<NodeName>, SocketAddrV4, Span)> = Vec::new();
+    let mut found: Vec<(String, Option<NodeName>, SocketAddr, Span)> = Vec::new();
     let mut hosts: BTreeMap<String, usize> = BTreeMap::new();
     for value in list.iter().take(MOST) {
         let entry = item.of_list(value);
-        let Some((node, at)) = resolve(findings, &entry, nodes, true) else { continue };
+        let Some((node, at)) = resolve(findings, &entry, from, true) else { continue };
         let host = node.as_ref().map_or_else(|| at.ip().to_string(), ToString::to_string);
         *hosts.entry(host.clone()).or_default() += 1;
         found.push((host, node, at, entry.span));
     }
-    let draft = |(host, node, at, span): (String, Option<NodeName>, SocketAddrV4, Span)| {
+    let draft = |(host, node, at, span): (String, Option<NodeName>, SocketAddr, Span)| {
         let several = hosts.get(&host).is_some_and(|count| *count > 1);
         let name = if several { format!("{host}:{}", at.port()) } else { host };
         Draft { server: Server { node, ..Server::new(ServerName::new(&name), at) }, span }
@@ -96,7 +96,7 @@ fn listed(findings: &mut Findings<'_>, item: &Item<'_>, nodes: &Nodes) -> Vec<Dr
 fn tables(
     findings: &mut Findings<'_>,
     item: &Item<'_>,
-    nodes: &Nodes,
+    from: (&Nodes, Family),
     drafts: &mut Vec<Draft>,
     refined: usize,
     uses: &mut Vec<Use>,
@@ -130,8 +130,8 @@ fn tables(
             continue;
         }
         let at = fields.require(findings, "at", &format!("\"{}:80\"", entry.name));
-        let place = at.and_then(|item| resolve(findings, item, nodes, true));
-        let (node, socket) = place.clone().unwrap_or((None, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1)));
+        let place = at.and_then(|item| resolve(findings, item, from, true));
+        let (node, socket) = place.clone().unwrap_or((None, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
         let mut server = Server { node, ..Server::new(ServerName::new(entry.name), socket) };
         details(findings, &fields, &mut server);
         if let (Some(_), Some(item)) = (place, at) {
@@ -159,7 +159,7 @@ fn details(findings: &mut Findings<'_>, fields: &Fields<'_>, server: &mut Server
 }
 
 fn duplicates(findings: &mut Findings<'_>, drafts: &[Draft]) {
-    let mut seen: BTreeMap<SocketAddrV4, &Draft> = BTreeMap::new();
+    let mut seen: BTreeMap<SocketAddr, &Draft> = BTreeMap::new();
     for draft in drafts {
         let Some(other) = seen.insert(draft.server.at, draft) else { continue };
         let (one, another) = (&draft.server.node, &other.server.node);
@@ -231,23 +231,25 @@ pub(super) fn fit_together(
     }
 }
 
-/// `NODE:PORT` or `IP:PORT` as a node's name, if it is one, and an address.
+/// `NODE:PORT` or `IP:PORT` as a node's name, if it is one, and an address: of a node the one of `family`.
 pub(super) fn resolve(
     findings: &mut Findings<'_>,
     item: &Item<'_>,
-    nodes: &Nodes,
+    (nodes, family): (&Nodes, Family),
     serving: bool,
-) -> Option<(Option<NodeName>, SocketAddrV4)> {
+) -> Option<(Option<NodeName>, SocketAddr)> {
     let (host, port, span) = endpoint(findings, item, "web1:80")?;
-    if let Ok(ip) = host.parse::<Ipv4Addr>() {
-        if ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let is_mapped = matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
+        let is_near = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if ip.is_unspecified() || ip.is_multicast() || is_broadcast || is_mapped {
             findings.value(&span, format!("{ip} is nobody's address"), "write a node's name or its address");
+        } else if is_near {
+            let hint = "write a node's name, or an address that it has on a network of the file";
+            findings.value(&span, format!("{ip} means another machine on each link"), hint);
         }
-        return Some((None, SocketAddrV4::new(ip, port)));
-    }
-    if host.contains(':') {
-        findings.value(&span, "servers are reached over IPv4", "write a node's name or its IPv4 address");
-        return None;
+        return Some((None, SocketAddr::new(ip, port)));
     }
     if !nodes.names.resolve(findings, host, &span) {
         return None;
@@ -257,17 +259,26 @@ pub(super) fn resolve(
         let hint = "add the role \"server\" to it, or name another node";
         findings.error(&span, format!("node `{host}` is not a server"), hint);
     }
+    let own = |address: &NodeAddress| address.of(family);
     let reached = |network: &str| {
-        nodes.directors().all(|node| node.address_on(network).is_some() || nodes.is_doubtful(&node.name))
+        let here =
+            |node: &Node| node.addresses.iter().any(|one| *one.network == *network && own(one).is_some());
+        nodes.directors().all(|node| here(node) || nodes.is_doubtful(&node.name))
     };
-    let Some(address) = node.addresses.iter().find(|address| reached(&address.network)) else {
+    let mut usable = node.addresses.iter().filter(|address| reached(&address.network));
+    let Some(ip) = usable.find_map(own) else {
         if nodes.is_doubtful(host) {
             return None;
         }
-        let message = format!("node `{host}` shares no network with all directors: they cannot reach it");
+        let message = match family {
+            Family::V4 => format!("node `{host}` shares no network with all directors: they cannot reach it"),
+            Family::V6 => {
+                format!("node `{host}` shares no network on which all have IPv6 addresses with all directors")
+            }
+        };
         let hint = "give every director an address on one of its networks";
         findings.error(&span, message, hint);
         return None;
     };
-    Some((Some(node.name.clone()), SocketAddrV4::new(address.ip, port)))
+    Some((Some(node.name.clone()), SocketAddr::new(ip, port)))
 }

@@ -107,7 +107,7 @@ fn service(
         let answered = service.rules.iter().any(rules::always_ends);
         pools.add(findings, name, span, &fields, timeout.as_ref(), known.nodes, answered);
     }
-    let kernel = paths::read(findings, &fields, &mut service);
+    let kernel = paths::read(findings, &fields, listening.groups(), &mut service);
     (service, written, kernel)
 }
 

@@ -12,9 +12,15 @@ Servers that can answer alike. At most 256. Several services and rules may use o
         Key::other(
             "servers",
             "list of `\"NODE:PORT\"` or `\"IP:PORT\"`",
-            "At most 1024. A node is reached at its first address on a network that all directors are on.",
+            "At most 1024. A node is reached at its first address on a network that all directors are on. An IPv6 address stands in brackets: `\"[2001:db8:1::11]:80\"`.",
         )
         .or_told("see below"),
+        Key::words(
+            "family",
+            &["ipv4", "ipv6"],
+            "Which of a node's addresses its servers, and the fallback, are reached at. Clients of either family may be served by servers of either; the kernel's path needs the family of `listen`.",
+        )
+        .or("\"ipv4\""),
         Key::other("server", "tables", "`[pool.NAME.server.NAME]` or `[service.NAME.server.NAME]`, below."),
         Key::other(
             "balance",

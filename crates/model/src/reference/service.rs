@@ -93,16 +93,23 @@ Where clients come in and how they are treated. Every director runs all services
         Key::words(
             "path",
             &["auto", "kernel", "userspace"],
-            "Which way packets take. `kernel`: the director's kernel translates them, and connections live on when the director dies; `relevo check` tells what of a service it cannot do. `userspace`: the balancer's own engine. `auto`: the kernel where it can, where it may, and where the file says that servers answer through the director (`[gateway]` from their network).",
+            "Which way packets take. `kernel`: the director's kernel translates them, and connections live on when the director dies; `relevo check` tells what of a service it cannot do. `userspace`: the balancer's own engine. `auto`: the kernel where it can, where it may, and where answers find their way: `[gateway]` from the servers' network, `source`, or `forward = \"direct\"`.",
         )
         .or("\"auto\"")
         .layer_4(),
         Key::words(
             "forward",
             &["nat", "direct"],
-            "How the kernel's way leads to servers. `nat`: addresses and ports are translated, there and back. `direct` (servers answer clients by themselves) is not in this version.",
+            "How the kernel's way leads to servers. `nat`: addresses and ports are translated, there and back. `direct`: packets go to a server as they are, and it answers the client by itself; it has the service's address on its loopback (a server node with `relevo node run` sees to it), and the same port.",
         )
         .or("\"nat\"")
+        .layer_4(),
+        Key::other(
+            "source",
+            "address's name",
+            "The virtual address, on the servers' network and of the same group, that servers of the kernel's path see instead of the client's: for servers whose router is another. Connections then need the director's connection tracking.",
+        )
+        .or_told("none: servers see clients")
         .layer_4(),
     ],
     after: "",

@@ -21,7 +21,13 @@ pub(super) fn pins(front: &Front, table: &str) -> String {
         .map(|(_, peer)| format!("{} . {} timeout 3600s : {}", peer.ip(), peer.port(), front.at.ip()))
         .collect();
     for line in peers.chunks(LINE) {
-        let _ = writeln!(text, "add element inet {TABLE} pin_{} {{ {} }}", front.name, line.join(", "));
+        let _ = writeln!(
+            text,
+            "add element {} {TABLE} pin_{} {{ {} }}",
+            front.family(),
+            front.name,
+            line.join(", ")
+        );
     }
     text
 }
@@ -57,6 +63,7 @@ mod tests {
             inside: Vec::new(),
             idle: std::time::Duration::from_secs(300),
             servers: Vec::new(),
+            form: relevo_proto::flows::Form::Nat,
             closing: false,
         };
         let local = if cfg!(target_endian = "little") { "010200C0:0050" } else { "C0000201:0050" };

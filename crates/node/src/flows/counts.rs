@@ -1,9 +1,11 @@
 //! What the rules have counted.
 
+use std::collections::BTreeMap;
+
 use relevo_api::server::Refusal;
 use relevo_api::types::{FlowStatus, Passed, ServerFlows, ServiceFlows};
 use relevo_net::nft::NftError;
-use relevo_proto::flows::{Counted, Front, Listing, TABLE};
+use relevo_proto::flows::{Counted, Form, Front, Listing, TABLE};
 
 use super::{Flows, place};
 
@@ -18,23 +20,41 @@ impl Flows {
             (state.fronts.clone(), state.paths.clone())
         };
         let failed = |error: NftError| Refusal::Failed(error.to_string());
-        let list = |map: &str| -> Result<Listing, Refusal> {
-            let text = self.nft.list_map("inet", TABLE, map).map_err(failed)?;
+        let list = |front: &Front, map: &str| -> Result<Listing, Refusal> {
+            let text = self.nft.list_map(front.family(), TABLE, map).map_err(failed)?;
             Ok(text.as_deref().map(Listing::read).unwrap_or_default())
         };
         let mut services = Vec::new();
         let mut fragments = 0;
         if !fronts.is_empty() {
-            let counters = self.nft.list_counters("inet", TABLE).map_err(failed)?;
-            let counters = counters.as_deref().map(Listing::read).unwrap_or_default();
-            fragments = counters.counters.get("fragments").map_or(0, |counted| counted.packets);
+            let mut families: BTreeMap<&str, Listing> = BTreeMap::new();
+            for front in &fronts {
+                if !families.contains_key(front.family()) {
+                    let text = self.nft.list_counters(front.family(), TABLE).map_err(failed)?;
+                    let listing = text.as_deref().map(Listing::read).unwrap_or_default();
+                    families.insert(front.family(), listing);
+                }
+            }
+            let pieces = families.values().filter_map(|listing| listing.counters.get("fragments"));
+            fragments = pieces.map(|counted| counted.packets).sum();
             for front in &fronts {
                 let digit = if front.at.is_ipv4() { '4' } else { '6' };
-                let asked = list(&format!("in{digit}"))?;
-                let answered = list(&format!("out{digit}"))?;
-                let sent = list(&format!("port_{}", front.name))?;
-                let pins = list(&format!("pin_{}", front.name))?;
-                services.push(service(front, &counters, [&asked, &answered, &sent, &pins]));
+                let (answers, servers) = match front.form {
+                    Form::Nat => (format!("out{digit}"), "port"),
+                    Form::Source(_) => (format!("late{digit}"), "port"),
+                    // Answers do not come through: there is no such map.
+                    Form::Direct => (String::new(), "to"),
+                };
+                let asked = list(front, &format!("in{digit}"))?;
+                let answered = match answers.as_str() {
+                    "" => Listing::default(),
+                    map => list(front, map)?,
+                };
+                let sent = list(front, &format!("{servers}_{}", front.name))?;
+                let pins = list(front, &format!("pin_{}", front.name))?;
+                let none = Listing::default();
+                let counters = families.get(front.family()).unwrap_or(&none);
+                services.push(service(front, counters, [&asked, &answered, &sent, &pins]));
             }
         }
         let userspace = paths.into_iter().filter(|(_, path)| !path.kernel).collect();
@@ -62,7 +82,17 @@ fn service(front: &Front, counters: &Listing, lists: [&Listing; 4]) -> ServiceFl
         heals: packets("heals"),
         stale: packets("stale"),
         refused: packets("refused"),
+        errors: packets("errors"),
+        form: form(front.form),
         servers: servers.collect(),
+    }
+}
+
+fn form(form: Form) -> String {
+    match form {
+        Form::Nat => "nat".to_owned(),
+        Form::Source(source) => format!("nat, source {source}"),
+        Form::Direct => "direct".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relevo_model::GroupName;
-use relevo_proto::flows::TABLE;
+use relevo_proto::flows::{Form, Front, TABLE};
 
 use super::Flows;
 use crate::duty::{Duty, Leaving};
@@ -49,15 +49,15 @@ impl Flows {
         }
         let names = state.groups.iter().filter(|(_, group)| due.contains(group)).map(|(name, _)| name);
         let fronts = state.fronts.iter();
-        let udp = |name: &str| fronts.clone().any(|front| front.udp && front.name == name);
-        let text: String = names.map(|name| words(name, udp(name))).collect();
+        let of = |name: &str| fronts.clone().find(|front| front.name == name);
+        let text: String = names.filter_map(|name| of(name)).map(words).collect();
         drop(state);
         self.forget(&text);
     }
 
     /// Forgets all flows.
     pub(super) fn forget_all(&self) {
-        let text: String = self.state().fronts.iter().map(|front| words(&front.name, front.udp)).collect();
+        let text: String = self.state().fronts.iter().map(words).collect();
         self.forget(&text);
     }
 
@@ -70,9 +70,10 @@ impl Flows {
     }
 }
 
-fn words(name: &str, udp: bool) -> String {
-    let mut text = format!("flush map inet {TABLE} pin_{name}\n");
-    if !udp {
+fn words(front: &Front) -> String {
+    let (family, name) = (front.family(), &front.name);
+    let mut text = format!("flush map {family} {TABLE} pin_{name}\n");
+    if !front.udp && front.form != Form::Direct {
         let _ = writeln!(text, "flush set inet {TABLE} tried_{name}");
     }
     text

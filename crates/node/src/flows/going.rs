@@ -81,6 +81,7 @@ mod tests {
             inside: Vec::new(),
             idle: Duration::from_secs(300),
             servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+            form: relevo_proto::flows::Form::Nat,
             closing: false,
         }
     }

@@ -15,6 +15,7 @@ mod adopt;
 mod counts;
 mod forget;
 mod going;
+mod tables;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use relevo_api::types::ServicePath;
 use relevo_lb::{Bell, Share};
-use relevo_model::cluster::Mode;
+use relevo_model::cluster::{Forward, Mode, Service};
 use relevo_model::{ClusterFile, GroupName, PoolName, ServiceName};
 use relevo_net::nft::{Nft, NftError};
 use relevo_proto::flows::{Existing, Front, Rules, TABLE};
@@ -136,7 +137,7 @@ impl Flows {
         }
         let mut state = self.state();
         if remove && state.installed.take().is_some() && !state.fronts.is_empty() {
-            if let Err(error) = self.nft.remove_table("inet", TABLE) {
+            if let Err(error) = tables::remove(&self.nft) {
                 tracing::warn!(%error, "the rules of the kernel's path stay");
             }
             state.fronts.clear();
@@ -167,7 +168,7 @@ impl Flows {
         if state.fronts.is_empty() || state.installed.is_none() {
             return;
         }
-        if let Ok(None) = self.nft.list_counters("inet", TABLE) {
+        if tables::is_missing(&self.nft, &state.fronts) {
             tracing::warn!("somebody has removed the table {TABLE} of nftables; it is set up again");
             state.installed = None;
         }
@@ -183,7 +184,7 @@ impl Flows {
             if service.mode == Mode::Http {
                 continue;
             }
-            let path = path.and_then(|()| forwards(cluster));
+            let path = path.and_then(|()| forwards(cluster, service));
             let shares = facts.shares.iter().find(|(pool, _)| *pool == service.pool);
             let front = cluster.pool_of(service).and_then(|pool| wanted::front(cluster, service, pool));
             if let (Ok(()), Some((pool, shares)), Some(front)) = (&path, shares, front) {
@@ -255,14 +256,14 @@ impl Flows {
             }
             state.installed = None;
         }
-        let listing = match self.nft.list_names("inet", TABLE) {
+        let listing = match tables::list(&self.nft) {
             // No permission or no program: that matters only where there is something to do.
             Err(_) if is_empty => return Ok(()),
             listing => listing?,
         };
         if is_empty {
             if listing.is_some() {
-                self.nft.remove_table("inet", TABLE)?;
+                tables::remove(&self.nft)?;
             }
             state.installed = Some(rules);
             return Ok(());
@@ -271,7 +272,7 @@ impl Flows {
         let unknown: Vec<&Front> = new
             .iter()
             .copied()
-            .filter(|front| !existing.maps.contains(&format!("pin_{}", front.name)))
+            .filter(|front| !tables::has(&existing, front, &format!("pin_{}", front.name)))
             .collect();
         let whole = rules.install(&existing) + &adopted(&unknown);
         if let Err(error) = self.nft.run(&whole) {
@@ -279,7 +280,7 @@ impl Flows {
                 return Err(error);
             }
             tracing::warn!(%error, "the rules of another version are in the way; they are removed, with what they remember");
-            self.nft.remove_table("inet", TABLE)?;
+            tables::remove(&self.nft)?;
             self.nft.run(&(rules.install(&Existing::default()) + &adopted(new)))?;
         }
         state.installed = Some(rules);
@@ -305,15 +306,19 @@ fn adopted(fronts: &[&Front]) -> String {
     fronts.iter().filter(|front| !front.udp).map(|front| adopt::pins(front, &table)).collect()
 }
 
-/// Whether this machine forwards packets. Where there is a gateway that was seen to.
-fn forwards(cluster: &ClusterFile) -> Result<(), String> {
-    if !cluster.gateways.is_empty() {
+/// Whether this machine forwards packets. Where there is a gateway for IPv4 that was seen to; directly nothing is forwarded.
+fn forwards(cluster: &ClusterFile, service: &Service) -> Result<(), String> {
+    let v4 = service.listen.first().is_none_or(|listen| listen.at.is_ipv4());
+    if service.forward == Forward::Direct || (v4 && !cluster.gateways.is_empty()) {
         return Ok(());
     }
-    match std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward") {
+    let name = if v4 { "net/ipv4/ip_forward" } else { "net/ipv6/conf/all/forwarding" };
+    match std::fs::read_to_string(format!("/proc/sys/{name}")) {
         Ok(value) if value.trim() == "0" => {
-            Err("this machine does not forward packets: net.ipv4.ip_forward is 0, and there is no [gateway]"
-                .to_owned())
+            let name = name.replace('/', ".");
+            Err(format!(
+                "this machine does not forward packets: {name} is 0, and there is no [gateway] for them"
+            ))
         }
         Ok(_) | Err(_) => Ok(()),
     }

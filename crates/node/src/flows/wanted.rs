@@ -7,8 +7,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use relevo_lb::Share;
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Balance, Mode, Pool, Service};
-use relevo_proto::flows::{Front, Key, Member, Slots};
+use relevo_model::cluster::{Balance, Forward, Mode, Pool, Service};
+use relevo_proto::flows::{Form, Front, Key, Member, Slots};
 
 /// A flow that is silent is remembered at least as long: an idle client is not worth guessing.
 const LEAST_IDLE: Duration = Duration::from_secs(300);
@@ -16,7 +16,7 @@ const LEAST_IDLE: Duration = Duration::from_secs(300);
 /// The service as the rules see it.
 pub(super) fn front(cluster: &ClusterFile, service: &Service, pool: &Pool) -> Option<Front> {
     let at = service.listen.first()?.at;
-    let servers: Vec<SocketAddr> = pool.servers.iter().map(|server| server.at.into()).collect();
+    let servers: Vec<SocketAddr> = pool.servers.iter().map(|server| server.at).collect();
     let mut inside: Vec<IpNet> = servers.iter().map(|server| network_of(cluster, server.ip())).collect();
     inside.sort_unstable();
     inside.dedup();
@@ -29,8 +29,19 @@ pub(super) fn front(cluster: &ClusterFile, service: &Service, pool: &Pool) -> Op
         inside,
         idle: idle(service, pool),
         servers,
+        form: form(cluster, service),
         closing: false,
     })
+}
+
+fn form(cluster: &ClusterFile, service: &Service) -> Form {
+    let source = service.source.as_ref();
+    let address = cluster.addresses.iter().find(|address| Some(&address.name) == source);
+    match (service.forward, address) {
+        (Forward::Direct, _) => Form::Direct,
+        (Forward::Nat, Some(address)) => Form::Source(address.ip),
+        (Forward::Nat, None) => Form::Nat,
+    }
 }
 
 /// The slots of a pool.
@@ -38,7 +49,7 @@ pub(super) fn slots(shares: &[Share]) -> Slots {
     let members: Vec<Member> = shares
         .iter()
         .filter(|share| share.open || share.keeps)
-        .map(|share| Member { at: share.at.into(), share: share.share, takes_new: share.open })
+        .map(|share| Member { at: share.at, share: share.share, takes_new: share.open })
         .collect();
     Slots::new(&members)
 }

@@ -1,6 +1,6 @@
 //! What the statistics say, in whatever form: one moment of this node. Times are milliseconds since 1970-01-01 UTC.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 
 use relevo_lb::{Figures, WorkerSnapshot};
 use relevo_model::cluster::Mode;
@@ -98,7 +98,7 @@ pub(crate) enum Look {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerReport {
     pub(crate) name: String,
-    pub(crate) at: SocketAddrV4,
+    pub(crate) at: SocketAddr,
     pub(crate) look: Look,
     /// Since when its health is so.
     pub(crate) since: u64,

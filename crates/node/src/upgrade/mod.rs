@@ -18,7 +18,7 @@ mod heir;
 mod program;
 mod wire;
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ enum Place {
 struct ServerWord {
     pool: PoolName,
     server: ServerName,
-    at: SocketAddrV4,
+    at: SocketAddr,
     /// `None`: unknown.
     up: Option<bool>,
     /// Nanoseconds since boot.

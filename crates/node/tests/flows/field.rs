@@ -57,6 +57,7 @@ pub(crate) fn front(v4: bool, udp: bool, key: Key) -> Front {
         inside: vec![if v4 { "10.9.0.0/24" } else { "fd00:9::/64" }.parse().unwrap()],
         idle: Duration::from_secs(300),
         servers: SERVERS.map(|number| server(number, v4)).to_vec(),
+        form: relevo_proto::flows::Form::Nat,
         closing: false,
     }
 }

@@ -165,7 +165,7 @@ impl Zone {
         for pool in &cluster.pools {
             let name = format!("_servers._tcp.{}", self.below(&pool.name));
             for server in &pool.servers {
-                let ip = IpAddr::V4(*server.at.ip());
+                let ip = server.at.ip();
                 let Some(target) = self.reverse.get(&ip).cloned() else { continue };
                 self.names.entry(name.clone()).or_default().services.push((server.at.port(), target));
             }

@@ -13,13 +13,27 @@ pub struct Existing {
     pub chains: BTreeSet<String>,
     /// Counters.
     pub counters: BTreeSet<String>,
+    /// What is in the tables of the same name of other families than `inet`, by family.
+    pub others: BTreeMap<String, Self>,
 }
 
 impl Existing {
-    /// Reads a listing.
+    /// Reads a listing, or several after each other.
     pub fn read(text: &str) -> Self {
-        let mut existing = Self::default();
+        let mut all = Self::default();
+        let mut other = None;
         for line in text.lines() {
+            if let ["table", family, _, "{"] = *line.split_whitespace().collect::<Vec<_>>() {
+                other = (family != "inet").then(|| family.to_owned());
+                if let Some(family) = &other {
+                    all.others.entry(family.clone()).or_default();
+                }
+                continue;
+            }
+            let existing = match &other {
+                Some(family) => all.others.entry(family.clone()).or_default(),
+                None => &mut all,
+            };
             let mut words = line.split_whitespace();
             let (Some(kind), Some(name), Some("{"), None) =
                 (words.next(), words.next(), words.next(), words.next())
@@ -35,7 +49,7 @@ impl Existing {
             };
             names.insert(name.to_owned());
         }
-        existing
+        all
     }
 }
 

@@ -12,15 +12,18 @@
 //!
 //! Pure: it makes tables and texts. Which servers are well comes in; what is done with the texts is the caller's.
 
+mod direct;
+mod errors;
 mod jhash;
 mod listing;
 mod rules;
 mod script;
 mod slots;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub use jhash::{Key, SEED, jhash, slot_of};
 pub use listing::{Counted, Existing, Listing};
-pub use rules::{Front, Rules, TABLE};
+pub use rules::{Form, Front, Rules, TABLE};
 pub use slots::{CANDIDATES, Member, Slots};

@@ -11,29 +11,42 @@
 //! Nothing depends on connection tracking; both directions go without it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::script::{Chain, Script, Set, SlotMaps, slot_maps};
-use super::{Existing, Key, SEED, Slots};
+use super::{Existing, Key, SEED, Slots, direct, errors, source};
 
 /// The name of the table; its family is `inet`.
 pub const TABLE: &str = "relevo_flows";
 
 /// Most pins of a service. When there are more, new flows go by their slots alone.
-const PINS: u32 = 262_144;
+pub(super) const PINS: u32 = 262_144;
 /// Most resets of a service that are remembered. When there are more, resets are dropped and nothing is noted.
 const TRIED: u32 = 16_384;
 /// How long a reset is remembered, seconds.
 const TRIED_FOR: u32 = 30;
 /// How long a flow of the userspace engine is remembered after its last packet, seconds.
-const LOCAL: u32 = 3600;
+pub(super) const LOCAL: u32 = 3600;
 /// Before connection tracking (-200) and what users do before that (-300).
-const BEFORE: &str = "type filter hook prerouting priority -310; policy accept;";
+pub(super) const BEFORE: &str = "type filter hook prerouting priority -310; policy accept;";
 /// After all address translation (100).
 const AFTER: &str = "type filter hook postrouting priority 110; policy accept;";
+
+/// How packets get to servers and answers to clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Both are translated; servers answer through the director.
+    #[default]
+    Nat,
+    /// The same, and servers see this address of the director's instead of the client's.
+    Source(IpAddr),
+    /// Packets stay as they are. Servers have the front's address too, and answer clients by themselves.
+    Direct,
+}
 
 /// A service whose flows the kernel carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +68,8 @@ pub struct Front {
     pub idle: Duration,
     /// Whose answers are this service's: its servers, and those that it had until a while ago.
     pub servers: Vec<SocketAddr>,
+    /// How packets get to servers.
+    pub form: Form,
     /// It gets nothing new: what is pinned goes on, all else goes to the userspace engine.
     pub closing: bool,
 }
@@ -63,19 +78,22 @@ pub struct Front {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     script: Script,
+    direct: [Script; 2],
 }
 
 /// The words of an address family.
-struct Words {
-    ip: &'static str,
-    address: &'static str,
-    digit: char,
+pub(super) struct Words {
+    pub(super) ip: &'static str,
+    pub(super) address: &'static str,
+    pub(super) digit: char,
     none: &'static str,
 }
 
 impl Rules {
     /// The rules of these services. A service whose pool has no slots here is left out.
     pub fn new(fronts: &[Front], pools: &BTreeMap<String, Slots>) -> Self {
+        let direct = direct::scripts(fronts, pools);
+        let fronts: Vec<&Front> = fronts.iter().filter(|front| front.form != Form::Direct).collect();
         let mut script = Script::default();
         let families =
             [true, false].into_iter().filter(|v4| fronts.iter().any(|front| front.at.is_ipv4() == *v4));
@@ -89,28 +107,80 @@ impl Rules {
             script.chains.insert("postrouting".to_owned(), Chain { hook: AFTER.to_owned(), rules: after });
             script.counters.insert("fragments".to_owned());
         }
-        for front in fronts {
+        source::add(&mut script, &fronts);
+        for front in &fronts {
             let Some(slots) = pools.get(&front.pool) else { continue };
             let v4 = front.at.is_ipv4();
             script.slots.insert(front.pool.clone(), SlotMaps { v4, slots: slots.clone() });
             service(&mut script, front, slots.len());
         }
-        Self { script }
+        errors::add(&mut script, &fronts, pools);
+        Self { script, direct }
     }
 
     /// The text for `nft -f -` that makes these rules out of what is there. Pins stay.
     pub fn install(&self, existing: &Existing) -> String {
-        self.script.install(existing)
+        let mut text = self.script.install(existing);
+        let none = Existing::default();
+        for script in &self.direct {
+            let existing = existing.others.get(script.family.word());
+            if existing.is_some() || !script.chains.is_empty() {
+                text.push_str(&script.install(existing.unwrap_or(&none)));
+            }
+        }
+        text
     }
 
     /// The text that makes these rules out of former ones; empty: nothing has changed. Pins stay.
     pub fn follow(&self, former: &Self) -> String {
-        self.script.follow(&former.script)
+        let mut text = self.script.follow(&former.script);
+        for (script, former) in self.direct.iter().zip(&former.direct) {
+            if former.chains.is_empty() && !script.chains.is_empty() {
+                let _ = writeln!(text, "add table {} {TABLE}", script.family.word());
+            }
+            text.push_str(&script.follow(former));
+        }
+        text
+    }
+}
+
+impl Front {
+    /// The family of the table that it has a part in, in nft's words.
+    pub fn family(&self) -> &'static str {
+        match (self.form, self.at) {
+            (Form::Nat | Form::Source(_), _) => "inet",
+            (Form::Direct, SocketAddr::V4(_)) => "ip",
+            (Form::Direct, SocketAddr::V6(_)) => "ip6",
+        }
+    }
+
+    /// Whether connection tracking has a part in it.
+    pub(super) const fn is_tracked(&self) -> bool {
+        matches!(self.form, Form::Source(_))
+    }
+
+    const fn untracked(&self) -> &'static str {
+        if self.is_tracked() { "" } else { "notrack " }
+    }
+
+    pub(super) const fn proto(&self) -> &'static str {
+        if self.udp { "udp" } else { "tcp" }
+    }
+
+    /// What declares the map of its pins.
+    pub(super) fn pins(&self) -> String {
+        let Words { ip, address, .. } = Words::of(self.at.is_ipv4());
+        let pinned = match self.at.is_ipv4() {
+            true => format!("type {address} . inet_service : {address};"),
+            false => format!("typeof numgen inc mod 65536 . {} sport : {ip} daddr;", self.proto()),
+        };
+        let idle = self.idle.as_secs().max(1);
+        format!("{pinned} flags dynamic,timeout; size {PINS}; timeout {idle}s;")
     }
 }
 
 impl Words {
-    const fn of(v4: bool) -> Self {
+    pub(super) const fn of(v4: bool) -> Self {
         match v4 {
             true => Self { ip: "ip", address: "ipv4_addr", digit: '4', none: "0.0.0.0" },
             false => Self { ip: "ip6", address: "ipv6_addr", digit: '6', none: "::" },
@@ -148,24 +218,15 @@ fn family(script: &mut Script, words: &Words, before: &mut Vec<String>, after: &
 /// The chains, maps and counters of a service.
 fn service(script: &mut Script, front: &Front, slots: u32) {
     let words = Words::of(front.at.is_ipv4());
-    let Words { ip, address, digit, .. } = words;
+    let Words { address, digit, .. } = words;
     let Front { name, pool, .. } = front;
-    let proto = if front.udp { "udp" } else { "tcp" };
+    let proto = front.proto();
     let flow = format!("{address} . inet_service");
     let idle = front.idle.as_secs().max(1);
     let mut declare = |name: String, kind: &'static str, declaration: String, elements| {
         script.sets.insert(name, Set { kind, declaration, elements });
     };
-    let pinned = match front.at.is_ipv4() {
-        true => format!("type {flow} : {address};"),
-        false => format!("typeof numgen inc mod 65536 . {proto} sport : {ip} daddr;"),
-    };
-    declare(
-        format!("pin_{name}"),
-        "map",
-        format!("{pinned} flags dynamic,timeout; size {PINS}; timeout {idle}s;"),
-        None,
-    );
+    declare(format!("pin_{name}"), "map", front.pins(), None);
     if !front.udp {
         declare(
             format!("tried_{name}"),
@@ -187,7 +248,8 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
     enter(format!("in{digit}"), place(front.at), format!("goto in_{name}"));
     enter(format!("ends{digit}"), place(front.at), String::new());
     for server in &front.servers {
-        enter(format!("out{digit}"), place(*server), format!("goto reply_{name}"));
+        let out = if front.is_tracked() { "late" } else { "out" };
+        enter(format!("{out}{digit}"), place(*server), format!("goto reply_{name}"));
         enter(format!("back{digit}"), place(*server), format!("goto back_{name}"));
         enter(format!("ends{digit}"), place(*server), String::new());
     }
@@ -202,13 +264,13 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
 }
 
 /// What the chains of a service are written from.
-struct Chains<'a> {
-    front: &'a Front,
-    words: Words,
-    proto: &'static str,
-    idle: u64,
-    slots: u32,
-    maps: [String; 3],
+pub(super) struct Chains<'a> {
+    pub(super) front: &'a Front,
+    pub(super) words: Words,
+    pub(super) proto: &'static str,
+    pub(super) idle: u64,
+    pub(super) slots: u32,
+    pub(super) maps: [String; 3],
 }
 
 impl Chains<'_> {
@@ -239,7 +301,7 @@ impl Chains<'_> {
             format!("counter name refused_{name} drop"),
         ];
         let go = vec![
-            format!("tcp dport set {ip} daddr map @port_{name} notrack accept"),
+            format!("tcp dport set {ip} daddr map @port_{name} {}accept", front.untracked()),
             // A server that is gone.
             format!("{ip} daddr != {at} counter name refused_{name} drop"),
             local,
@@ -285,7 +347,7 @@ impl Chains<'_> {
         };
         let go = vec![
             pin(&flow, "daddr"),
-            format!("udp dport set {ip} daddr map @port_{name} notrack accept"),
+            format!("udp dport set {ip} daddr map @port_{name} {}accept", front.untracked()),
             "drop".to_owned(),
         ];
         let mut reply = self.inside("daddr");
@@ -339,17 +401,21 @@ impl Chains<'_> {
 
     /// Packets of machines beside the servers are not touched.
     fn inside(&self, field: &str) -> Vec<String> {
+        if self.front.is_tracked() {
+            // They see an address of the director's, and answer it.
+            return Vec::new();
+        }
         let ip = self.words.ip;
         self.front.inside.iter().map(|net| format!("{ip} {field} {net} accept")).collect()
     }
 
-    fn flow(&self, address: &str, port: &str) -> String {
+    pub(super) fn flow(&self, address: &str, port: &str) -> String {
         format!("{} {address} . {} {port}", self.words.ip, self.proto)
     }
 
     /// What a pin is found by. nft 1.0.6 crashes on updates of maps whose keys have more than 16 bytes: of an IPv6
     /// address there is a hash, which two clients with the same port share by one chance in four thousand millions.
-    fn pin(&self, address: &str, port: &str) -> String {
+    pub(super) fn pin(&self, address: &str, port: &str) -> String {
         match self.front.at.is_ipv4() {
             true => self.flow(address, port),
             false => format!("jhash ip6 {address} mod 4294967295 seed {SEED:#x} . {} {port}", self.proto),
@@ -357,7 +423,7 @@ impl Chains<'_> {
     }
 
     /// The slot of the client.
-    fn hash(&self, address: &str, port: &str) -> String {
+    pub(super) fn hash(&self, address: &str, port: &str) -> String {
         let what = match self.front.key {
             Key::Connection => self.flow(address, port),
             Key::Source => format!("{} {address}", self.words.ip),

@@ -34,9 +34,33 @@ pub(super) struct SlotMaps {
     pub(super) slots: Slots,
 }
 
+/// The family of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TableFamily {
+    /// Both of IPv4 and IPv6.
+    #[default]
+    Inet,
+    /// IPv4.
+    Ip,
+    /// IPv6.
+    Ip6,
+}
+
+impl TableFamily {
+    /// nft's word.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Inet => "inet",
+            Self::Ip => "ip",
+            Self::Ip6 => "ip6",
+        }
+    }
+}
+
 /// A whole table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Script {
+    pub(super) family: TableFamily,
     pub(super) sets: BTreeMap<String, Set>,
     pub(super) chains: BTreeMap<String, Chain>,
     pub(super) counters: BTreeSet<String>,
@@ -50,18 +74,19 @@ const LINE: usize = 512;
 impl Script {
     /// The text that makes it out of what is there. What packets have made stays.
     pub(super) fn install(&self, existing: &Existing) -> String {
+        let family = self.family.word();
         let mut text = String::new();
-        let mut former = Self::default();
+        let mut former = Self { family: self.family, ..Self::default() };
         // What is there is taken for empty: it is emptied first.
         for name in existing.sets.iter().chain(&existing.maps) {
             let own = self.sets.get(name);
             if own.is_none_or(|set| set.elements.is_some()) {
                 let kind = if existing.maps.contains(name) { "map" } else { "set" };
-                let _ = writeln!(text, "flush {kind} inet {TABLE} {name}");
+                let _ = writeln!(text, "flush {kind} {family} {TABLE} {name}");
             }
         }
         for name in &existing.chains {
-            let _ = writeln!(text, "flush chain inet {TABLE} {name}");
+            let _ = writeln!(text, "flush chain {family} {TABLE} {name}");
         }
         let gone = |name: &&String| !self.sets.contains_key(*name) && !self.is_slot_map(name);
         for name in existing.sets.iter().filter(gone) {
@@ -74,11 +99,12 @@ impl Script {
             former.chains.insert(name.clone(), Chain::default());
         }
         former.counters.extend(existing.counters.iter().cloned());
-        format!("add table inet {TABLE}\n{text}{}", self.follow(&former))
+        format!("add table {family} {TABLE}\n{text}{}", self.follow(&former))
     }
 
     /// The text that makes it out of a former one.
     pub(super) fn follow(&self, former: &Self) -> String {
+        let family = self.family.word();
         let mut text = String::new();
         self.declare(former, &mut text);
         for (name, chain) in &self.chains {
@@ -86,62 +112,64 @@ impl Script {
                 continue;
             }
             if former.chains.contains_key(name) {
-                let _ = writeln!(text, "flush chain inet {TABLE} {name}");
+                let _ = writeln!(text, "flush chain {family} {TABLE} {name}");
             }
             for rule in &chain.rules {
-                let _ = writeln!(text, "add rule inet {TABLE} {name} {rule}");
+                let _ = writeln!(text, "add rule {family} {TABLE} {name} {rule}");
             }
         }
         let gone: Vec<&String> =
             former.chains.keys().filter(|name| !self.chains.contains_key(*name)).collect();
         for name in &gone {
-            let _ = writeln!(text, "flush chain inet {TABLE} {name}");
+            let _ = writeln!(text, "flush chain {family} {TABLE} {name}");
         }
         self.move_elements(former, &mut text);
         self.move_slots(former, &mut text);
         for name in gone {
-            let _ = writeln!(text, "delete chain inet {TABLE} {name}");
+            let _ = writeln!(text, "delete chain {family} {TABLE} {name}");
         }
         for (name, set) in former.sets.iter().filter(|(name, _)| !self.sets.contains_key(*name)) {
-            let _ = writeln!(text, "delete {} inet {TABLE} {name}", set.kind);
+            let _ = writeln!(text, "delete {} {family} {TABLE} {name}", set.kind);
         }
         for pool in former.slots.keys().filter(|pool| !self.slots.contains_key(*pool)) {
             for name in slot_maps(pool) {
-                let _ = writeln!(text, "delete map inet {TABLE} {name}");
+                let _ = writeln!(text, "delete map {family} {TABLE} {name}");
             }
         }
         for name in former.counters.difference(&self.counters) {
-            let _ = writeln!(text, "delete counter inet {TABLE} {name}");
+            let _ = writeln!(text, "delete counter {family} {TABLE} {name}");
         }
         text
     }
 
     /// Makes what was not there.
     fn declare(&self, former: &Self, text: &mut String) {
+        let family = self.family.word();
         for (name, set) in self.sets.iter().filter(|(name, _)| !former.sets.contains_key(*name)) {
-            let _ = writeln!(text, "add {} inet {TABLE} {name} {{ {} }}", set.kind, set.declaration);
+            let _ = writeln!(text, "add {} {family} {TABLE} {name} {{ {} }}", set.kind, set.declaration);
         }
         for (pool, maps) in self.slots.iter().filter(|(pool, _)| !former.slots.contains_key(*pool)) {
             let address = if maps.v4 { "ip daddr" } else { "ip6 daddr" };
             for name in slot_maps(pool) {
                 // A key of type `jhash` makes nft 1.0.6 crash when it lists the map; a number is a number.
                 let declaration = format!("typeof numgen inc mod 65536 : {address}; size 65536;");
-                let _ = writeln!(text, "add map inet {TABLE} {name} {{ {declaration} }}");
+                let _ = writeln!(text, "add map {family} {TABLE} {name} {{ {declaration} }}");
             }
         }
         for name in self.counters.difference(&former.counters) {
-            let _ = writeln!(text, "add counter inet {TABLE} {name}");
+            let _ = writeln!(text, "add counter {family} {TABLE} {name}");
         }
         for (name, chain) in self.chains.iter().filter(|(name, _)| !former.chains.contains_key(*name)) {
             if chain.hook.is_empty() {
-                let _ = writeln!(text, "add chain inet {TABLE} {name}");
+                let _ = writeln!(text, "add chain {family} {TABLE} {name}");
             } else {
-                let _ = writeln!(text, "add chain inet {TABLE} {name} {{ {} }}", chain.hook);
+                let _ = writeln!(text, "add chain {family} {TABLE} {name} {{ {} }}", chain.hook);
             }
         }
     }
 
     fn move_elements(&self, former: &Self, text: &mut String) {
+        let family = self.family.word();
         let none = BTreeMap::new();
         let of = |script: &Self, name: &str| {
             script.sets.get(name).and_then(|set| set.elements.clone()).unwrap_or_default()
@@ -150,7 +178,7 @@ impl Script {
             let next = self.sets.get(name).and_then(|set| set.elements.as_ref()).unwrap_or(&none);
             let Some(before) = &set.elements else { continue };
             let gone = before.iter().filter(|(key, value)| next.get(*key) != Some(value));
-            write_elements("delete", name, gone.map(|(key, _)| key.clone()), text);
+            write_elements("delete", family, name, gone.map(|(key, _)| key.clone()), text);
         }
         for (name, set) in &self.sets {
             let Some(elements) = &set.elements else { continue };
@@ -160,11 +188,12 @@ impl Script {
                 true => key.clone(),
                 false => format!("{key} : {value}"),
             });
-            write_elements("add", name, words, text);
+            write_elements("add", family, name, words, text);
         }
     }
 
     fn move_slots(&self, former: &Self, text: &mut String) {
+        let family = self.family.word();
         let empty = Slots::default();
         for (pool, maps) in &self.slots {
             let before = former.slots.get(pool).map_or(&empty, |maps| &maps.slots);
@@ -175,9 +204,9 @@ impl Script {
                 let at = |list: &[Option<SocketAddr>], slot: usize| list.get(slot).copied().flatten();
                 let changed = || (0..count).filter(|slot| at(&old, *slot) != at(&new, *slot));
                 let gone = changed().filter(|slot| at(&old, *slot).is_some());
-                write_elements("delete", &name, gone.map(|slot| slot.to_string()), text);
+                write_elements("delete", family, &name, gone.map(|slot| slot.to_string()), text);
                 let made = changed().filter_map(|slot| Some(format!("{slot} : {}", at(&new, slot)?.ip())));
-                write_elements("add", &name, made, text);
+                write_elements("add", family, &name, made, text);
             }
         }
     }
@@ -198,9 +227,15 @@ pub(super) fn slot_maps(pool: &str) -> [String; CANDIDATES] {
     [1, 2, 3].map(|rank| format!("c{rank}_{pool}"))
 }
 
-fn write_elements(what: &str, name: &str, elements: impl Iterator<Item = String>, text: &mut String) {
+fn write_elements(
+    what: &str,
+    family: &str,
+    name: &str,
+    elements: impl Iterator<Item = String>,
+    text: &mut String,
+) {
     let elements: Vec<String> = elements.collect();
     for line in elements.chunks(LINE) {
-        let _ = writeln!(text, "{what} element inet {TABLE} {name} {{ {} }}", line.join(", "));
+        let _ = writeln!(text, "{what} element {family} {TABLE} {name} {{ {} }}", line.join(", "));
     }
 }

@@ -147,6 +147,7 @@ fn front(name: &str, udp: bool, at: &str, servers: &[&str]) -> Front {
         inside: vec![if at.starts_with('[') { "fd00::/64" } else { "10.0.0.0/24" }.parse().unwrap()],
         idle: Duration::from_secs(300),
         servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+        form: Form::Nat,
         closing: false,
     }
 }
@@ -169,8 +170,9 @@ fn shortened(text: &str) -> String {
 }
 
 fn is_more_slots(line: &str) -> bool {
-    let slots = line.starts_with("add element inet relevo_flows c")
-        || line.starts_with("delete element inet relevo_flows c");
+    let words: Vec<&str> = line.split_whitespace().take(5).collect();
+    let slots =
+        matches!(words[..], ["add" | "delete", "element", _, "relevo_flows", map] if map.starts_with('c'));
     slots && !line.ends_with("{ ... }")
 }
 
@@ -199,6 +201,66 @@ fn the_whole_table_is_this_text() {
         std::fs::write(golden, &text).unwrap();
     }
     assert_eq!(text, include_str!("golden.nft"), "UPDATE_GOLDEN=1 accepts");
+}
+
+/// A service of each form and protocol and family beside each other.
+fn forms() -> (Vec<Front>, BTreeMap<String, Slots>) {
+    let (mut fronts, mut pools) = (Vec::new(), BTreeMap::new());
+    for (number, udp, v4) in [(1, false, true), (2, true, true), (3, false, false), (4, true, false)] {
+        for (name, form) in [("direct", Form::Direct), ("source", Form::Nat)] {
+            let name = format!("{name}{number}");
+            let (at, server, source) = match v4 {
+                true => {
+                    (format!("192.0.2.1:{}", 80 + number), format!("10.0.0.11:{}", 80 + number), "10.0.0.1")
+                }
+                false => (
+                    format!("[2001:db8::1]:{}", 80 + number),
+                    format!("[fd00::11]:{}", 80 + number),
+                    "fd00::1",
+                ),
+            };
+            let form = if form == Form::Nat { Form::Source(source.parse().unwrap()) } else { form };
+            pools.insert(format!("{name}.pool"), slots(&[&server]));
+            fronts.push(Front { form, ..front(&name, udp, &at, &[&server]) });
+        }
+    }
+    (fronts, pools)
+}
+
+#[test]
+fn other_forms_are_this_text() {
+    let (fronts, pools) = forms();
+    let text = shortened(&Rules::new(&fronts, &pools).install(&Existing::default()));
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/flows/forms.nft");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(golden, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(golden).unwrap_or_default(), "UPDATE_GOLDEN=1 accepts");
+}
+
+#[test]
+fn a_service_that_becomes_direct_leaves_the_other_table() {
+    let (mut fronts, pools) = shop();
+    let before = Rules::new(&fronts, &pools);
+    fronts[0].form = Form::Direct;
+    let after = Rules::new(&fronts, &pools);
+    let text = after.follow(&before);
+    let has = |text: &str, wanted: &str| text.lines().any(|line| line == wanted);
+    assert!(has(&text, "delete map inet relevo_flows pin_shop"), "{}", shortened(&text));
+    assert!(has(&text, "add table ip relevo_flows") && text.contains("add map ip relevo_flows pin_shop"));
+    assert!(!text.contains("pin_names"), "{}", shortened(&text));
+    let back = before.follow(&after);
+    assert!(
+        has(&back, "delete map ip relevo_flows pin_shop")
+            && has(&back, "delete chain ip relevo_flows prerouting")
+    );
+    let listed = Existing::read(
+        "table inet relevo_flows {\n\tmap pin_names {\n\t}\n}\ntable ip relevo_flows {\n\tmap pin_shop {\n\t}\n\tchain in_old {\n\t}\n}\n",
+    );
+    let text = after.install(&listed);
+    assert!(!text.contains("flush map ip relevo_flows pin_shop"), "pins stay");
+    assert!(has(&text, "delete chain ip relevo_flows in_old"), "{}", shortened(&text));
+    assert!(before.install(&listed).contains("delete map ip relevo_flows pin_shop"));
 }
 
 #[test]

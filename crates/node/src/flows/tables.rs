@@ -1,0 +1,38 @@
+//! The tables of the kernel's path: one of the family `inet`, and one of `ip` and `ip6` each where services are forwarded
+//! directly.
+
+use relevo_net::nft::{Nft, NftError};
+use relevo_proto::flows::{Existing, Front, TABLE};
+
+const FAMILIES: [&str; 3] = ["inet", "ip", "ip6"];
+
+/// What they have, without elements; `None`: none of them is there.
+pub(super) fn list(nft: &Nft) -> Result<Option<String>, NftError> {
+    let mut text = String::new();
+    for family in FAMILIES {
+        text.push_str(&nft.list_names(family, TABLE)?.unwrap_or_default());
+    }
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// Removes them all, in one transaction.
+pub(super) fn remove(nft: &Nft) -> Result<(), NftError> {
+    // They are made first: what is not there cannot be deleted.
+    let one = |family: &str| format!("table {family} {TABLE}\ndelete table {family} {TABLE}\n");
+    nft.run(&FAMILIES.map(one).concat())
+}
+
+/// Whether one is gone that these services need.
+pub(super) fn is_missing(nft: &Nft, fronts: &[Front]) -> bool {
+    let needed = FAMILIES.iter().filter(|family| fronts.iter().any(|front| front.family() == **family));
+    needed.into_iter().any(|family| matches!(nft.list_counters(family, TABLE), Ok(None)))
+}
+
+/// Whether a map is in the table of a service.
+pub(super) fn has(existing: &Existing, front: &Front, map: &str) -> bool {
+    let tables = match front.family() {
+        "inet" => Some(existing),
+        other => existing.others.get(other),
+    };
+    tables.is_some_and(|table| table.maps.contains(map))
+}
