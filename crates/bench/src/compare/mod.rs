@@ -14,6 +14,7 @@ mod balancer;
 mod drain;
 mod features;
 mod file;
+mod kernel;
 mod origin;
 mod pairs;
 mod process;
@@ -31,6 +32,7 @@ use anyhow::{Context, Result};
 use relevo_model::cluster::Mode;
 
 pub use features::Features;
+pub use kernel::{KERNEL_WORKLOADS, KernelReport, Line, ROUNDS, is_root};
 pub use report::{Checks, Comparison, Idle, Report, Run};
 pub use workload::{CHECKS, IDLE, WORKLOADS, Workload};
 
@@ -51,6 +53,8 @@ const SPARE: usize = 1000;
 pub struct Options {
     /// Pairs of runs for each workload.
     pub pairs: usize,
+    /// Rounds for each workload of the kernel's path.
+    pub rounds: usize,
     /// How long each run is measured.
     pub duration: Duration,
     /// How long each run warms up.
@@ -146,6 +150,9 @@ pub fn run(options: &Options, said: &dyn Fn(&str)) -> Result<Report> {
     if options.wants(CHECKS) {
         report.checks = Some(still::checks(&bench).context(CHECKS)?);
     }
+    if !options.self_test {
+        bench.kernel(&mut report)?;
+    }
     Ok(report)
 }
 
@@ -188,6 +195,22 @@ impl Bench<'_> {
             report.skipped.push(what);
         }
         Ok(features)
+    }
+
+    /// The workloads of the kernel's path, where this machine allows it.
+    fn kernel(&self, report: &mut Report) -> Result<()> {
+        if !KERNEL_WORKLOADS.iter().any(|workload| self.options.wants(workload.name)) {
+            return Ok(());
+        }
+        if let Err(error) = kernel::may() {
+            let what =
+                format!("kernel-*: {error:#}; it needs root or user namespaces, iproute2 and nftables");
+            (self.said)(&what);
+            report.skipped.push(what);
+            return Ok(());
+        }
+        report.kernel = kernel::run(self).context("the kernel's path")?;
+        Ok(())
     }
 
     /// Why a workload cannot be measured with this Relevo: it does not speak TLS, or HTTP/2 over it.

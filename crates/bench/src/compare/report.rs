@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::kernel::{self, KernelReport};
 use super::process::find;
 use crate::load::Outcome;
 use crate::stats::{Ratio, median, rounded, size_words, time_words};
@@ -96,6 +97,8 @@ pub struct Report {
     pub idle: Option<[Idle; 2]>,
     /// Checks: ours, the peer's.
     pub checks: Option<[Checks; 2]>,
+    /// What a request costs the whole machine.
+    pub kernel: Option<KernelReport>,
     /// What was not measured, and why: sentences.
     pub skipped: Vec<String>,
     /// What was on in both balancers.
@@ -191,9 +194,10 @@ const TITLES: [&str; 10] = [
 ];
 
 impl Report {
-    /// Whether every workload that was not skipped has `pairs` pairs.
-    pub fn is_whole(&self, pairs: usize) -> bool {
+    /// Whether every workload that was not skipped has `pairs` pairs, or `rounds` rounds.
+    pub fn is_whole(&self, pairs: usize, rounds: usize) -> bool {
         self.comparisons.iter().all(|comparison| comparison.pairs.len() == pairs)
+            && self.kernel.as_ref().is_none_or(|kernel| kernel.is_whole(rounds))
     }
 
     fn rows(&self) -> Vec<Vec<String>> {
@@ -249,15 +253,7 @@ impl Report {
     /// The table for people.
     pub fn table(&self) -> String {
         let rows = self.rows();
-        let all = || std::iter::once(TITLES.map(str::to_owned).to_vec()).chain(rows.iter().cloned());
-        let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..TITLES.len()).map(width).collect();
-        let mut out = String::new();
-        for row in all().filter(|_| !rows.is_empty()) {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            let _ = writeln!(out, "{}", cells.join("  ").trim_end());
-        }
+        let mut out = aligned(&TITLES, &rows);
         if !rows.is_empty() {
             let us = self.us;
             let _ = writeln!(
@@ -269,6 +265,17 @@ impl Report {
         for note in self.notes() {
             let _ = writeln!(out, "{note}");
         }
+        if let Some(kernel) = &self.kernel {
+            let gap = if out.is_empty() { "" } else { "\n" };
+            let _ = write!(out, "{gap}{}", aligned(&kernel::TITLES, &kernel.rows()));
+            let _ = writeln!(
+                out,
+                "\nbusy: all CPUs of this machine, client and servers included. route: no balancing, the limit."
+            );
+            for note in kernel.notes() {
+                let _ = writeln!(out, "{note}");
+            }
+        }
         for (name, fact) in self.facts() {
             let _ = writeln!(out, "{name:<9} {fact}");
         }
@@ -277,19 +284,16 @@ impl Report {
 
     /// The table for the documentation.
     pub fn markdown(&self) -> String {
-        let mut out = String::new();
-        let line = |out: &mut String, cells: &[String]| {
-            let _ = writeln!(out, "| {} |", cells.join(" | "));
-        };
-        line(&mut out, &TITLES.map(str::to_owned));
-        line(&mut out, &TITLES.map(|_| "---".to_owned()));
-        for mut row in self.rows() {
-            row[0] = format!("`{}`", row[0]);
-            line(&mut out, &row);
-        }
+        let mut out = piped(&TITLES, self.rows());
         out.push('\n');
         for note in self.notes() {
             let _ = writeln!(out, "- {note}");
+        }
+        if let Some(kernel) = &self.kernel {
+            let _ = writeln!(out, "\n{}", piped(&kernel::TITLES, kernel.rows()));
+            for note in kernel.notes() {
+                let _ = writeln!(out, "- {note}");
+            }
         }
         for (name, fact) in self.facts() {
             let _ = writeln!(out, "- {name}: {fact}");
@@ -319,6 +323,7 @@ impl Report {
             "workloads": self.comparisons.iter().filter_map(Comparison::json).collect::<Vec<_>>(),
             "idle": self.idle.as_ref().map(|[ours, theirs]| json!({ "relevo": idle(ours), "peer": idle(theirs) })),
             "checks": self.checks.as_ref().map(|[ours, theirs]| json!({ "relevo": checks(ours), "peer": checks(theirs) })),
+            "kernel": self.kernel.as_ref().map(KernelReport::json),
             "skipped": self.skipped,
             "features": self.features,
             "versions": self.versions,
@@ -343,6 +348,33 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// A table for a terminal; nothing if it has no rows.
+fn aligned(titles: &[&str], rows: &[Vec<String>]) -> String {
+    let title: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
+    let all = || std::iter::once(&title).chain(rows);
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..titles.len()).map(width).collect();
+    let mut out = String::new();
+    for row in all().filter(|_| !rows.is_empty()) {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
+    }
+    out
+}
+
+/// A table for the documentation.
+fn piped(titles: &[&str], rows: Vec<Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let title: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
+    let mut out = line(&title) + &line(&vec!["---".to_owned(); titles.len()]);
+    for mut row in rows {
+        row[0] = format!("`{}`", row[0]);
+        out.push_str(&line(&row));
+    }
+    out
 }
 
 /// Versions of Relevo, HAProxy and the kernel.
@@ -394,6 +426,7 @@ mod tests {
             comparisons: vec![one, none],
             idle: Some([idle(900.0), idle(1800.0)]),
             checks: Some([checks(40.0), checks(80.0)]),
+            kernel: None,
             skipped: vec!["tls13-keepalive-small: no TLS yet".to_owned()],
             features: "checks, rules".to_owned(),
             versions: vec!["relevo 1".to_owned(), "HAProxy 2".to_owned()],
@@ -402,6 +435,6 @@ mod tests {
             us: "relevo",
         };
         insta::assert_snapshot!(format!("{}\n{}\n{:#}", report.table(), report.markdown(), report.json()));
-        assert!(!report.is_whole(3));
+        assert!(!report.is_whole(3, 7));
     }
 }

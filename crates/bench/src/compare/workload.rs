@@ -28,7 +28,7 @@ pub struct Workload {
 }
 
 /// Small answers over HTTP/1.1 connections that stay open.
-const SMALL: Workload = Workload {
+pub(super) const SMALL: Workload = Workload {
     name: "http-keepalive-small",
     what: "200 bytes, 32 connections that stay open",
     mode: Mode::Http,

@@ -1,12 +1,13 @@
 //! `relevo bench compare`.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::ValueEnum;
-use relevo_bench::compare::{self, CHECKS, Features, IDLE, Options, WORKLOADS};
+use relevo_bench::compare::{self, CHECKS, Features, IDLE, KERNEL_WORKLOADS, Options, ROUNDS, WORKLOADS};
 use relevo_model::ClusterFile;
 
 use super::load::{count, time};
@@ -16,6 +17,9 @@ use crate::failure::Failure;
 /// Measure Relevo beside HAProxy: CPU time for each request, as a ratio within pairs of runs on this machine.
 ///
 /// Both are run from the same cluster file on loopback, one worker each, alone on a CPU; the load and the servers are on another.
+/// The workloads kernel-* are something else: services of mode tcp that the kernel carries, beside a director that only
+/// forwards and beside programs, and the figure is the busy time of the whole machine. They need root or user namespaces.
+///
 /// Without FILE there are built-in workloads; with it one of its services is measured, before servers of our own.
 ///
 /// The results are in the folder: summary.json, table.md, and both balancers' files. It needs haproxy and util-linux.
@@ -32,7 +36,7 @@ pub(super) struct Args {
     /// Beside which balancer.
     #[arg(long, value_name = "PEER", default_value = "haproxy")]
     with: Peer,
-    /// Pairs of runs for each workload.
+    /// Pairs of runs for each workload; 5, and 7 rounds of the workloads kernel-*.
     #[arg(long, value_name = "N", value_parser = count(100))]
     pairs: Option<u32>,
     /// How long each run is.
@@ -71,8 +75,8 @@ enum Peer {
 }
 
 fn names() -> clap::builder::PossibleValuesParser {
-    let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).chain([IDLE, CHECKS]).collect();
-    names.into()
+    let names = WORKLOADS.iter().chain(&KERNEL_WORKLOADS).map(|workload| workload.name);
+    names.chain([IDLE, CHECKS]).collect::<Vec<&str>>().into()
 }
 
 /// Runs it.
@@ -94,9 +98,11 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         Some(program) => program.canonicalize().with_context(|| program.display().to_string())?,
         None => std::env::current_exe().context("cannot find the running program")?,
     };
+    alone(&args.workload, args.file.is_some() || args.self_test)?;
     let quick = |usual: u64| if args.quick { 1 } else { usual };
     let options = Options {
         pairs: args.pairs.map_or(quick(5) as usize, |pairs| pairs as usize),
+        rounds: args.pairs.map_or(quick(ROUNDS as u64) as usize, |pairs| pairs as usize),
         duration: args.duration.unwrap_or(Duration::from_secs(quick(3))),
         warm_up: Duration::from_millis(if args.quick { 300 } else { 1000 }),
         workloads: args.workload,
@@ -123,7 +129,29 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
             println!("results   {}", options.folder.join("summary.json").display());
         }
     }
-    Ok(ExitCode::from(u8::from(!report.is_whole(options.pairs))))
+    Ok(ExitCode::from(u8::from(!report.is_whole(options.pairs, options.rounds))))
+}
+
+/// Network namespaces are made by root, or by the root of a user namespace: begins anew in one if there is need of it and the
+/// system permits it. What it does not permit is told later, when the rest is measured.
+fn alone(workloads: &[String], without: bool) -> Result<(), Failure> {
+    let is_kernel = |name: &String| KERNEL_WORKLOADS.iter().any(|workload| workload.name == name);
+    let wanted = !without && (workloads.is_empty() || workloads.iter().any(is_kernel));
+    if !wanted || compare::is_root() {
+        return Ok(());
+    }
+    let within = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user"]);
+        command
+    };
+    let probe = within().args(["--net", "true"]).stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().context("cannot find the running program")?;
+    let error = within().arg("--").arg(program).args(std::env::args_os().skip(1)).exec();
+    Err(Failure::Failed(anyhow!(error).context("cannot run unshare")))
 }
 
 /// A word as a shell wants it back.
