@@ -47,6 +47,7 @@ fn adverts(group: &mut Group) -> Vec<Vec<u8>> {
         Output::Hold { .. }
         | Output::Release
         | Output::Announce
+        | Output::Rival { .. }
         | Output::Changed { .. }
         | Output::Dropped { .. }
         | Output::Finished => None,

@@ -119,6 +119,18 @@ pub enum Fault {
         /// The switch.
         switch: String,
     },
+    /// Parts machines of one network from each other: their cables are in, and none hears another. All else passes.
+    Part {
+        /// The network.
+        network: String,
+        /// The machines, at least two.
+        machines: Vec<String>,
+    },
+    /// Lets all machines of a network hear each other: the undo of `Part`.
+    Join {
+        /// The network.
+        network: String,
+    },
     /// SIGTERM for every process of a server node, or of the server at one of its ports, as of a container.
     ServerStop {
         /// The server node.
@@ -157,6 +169,8 @@ impl fmt::Display for Fault {
             Self::ResetCost { a, b } => write!(f, "reset-cost {a} {b}"),
             Self::CutVxlan { switch } => write!(f, "cut-vxlan {switch}"),
             Self::RestoreVxlan { switch } => write!(f, "restore-vxlan {switch}"),
+            Self::Part { network, machines } => write!(f, "part {network} {}", machines.join(" ")),
+            Self::Join { network } => write!(f, "join {network}"),
             Self::ServerStop { node, port: None } => write!(f, "server-stop {node}"),
             Self::ServerStop { node, port: Some(port) } => write!(f, "server-stop {node} {port}"),
             Self::ServerStart { node } => write!(f, "server-start {node}"),

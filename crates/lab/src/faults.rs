@@ -17,6 +17,8 @@ pub(crate) struct Damage {
     pub(crate) switches_off: BTreeSet<String>,
     /// Switches whose VXLAN is down.
     pub(crate) vxlans_cut: BTreeSet<String>,
+    /// Machines that do not hear each other, by network.
+    pub(crate) parted: BTreeMap<String, BTreeSet<String>>,
     /// STP priorities that are not the cluster file's, by switch.
     pub(crate) priorities: BTreeMap<String, u16>,
     /// Links whose STP cost is not the cluster file's, the lesser name first.
@@ -34,7 +36,8 @@ impl Damage {
         let priorities = self.priorities.keys().map(|switch| Fault::ResetPriority { switch: switch.clone() });
         let costs = self.costs.iter().map(|(a, b)| Fault::ResetCost { a: a.clone(), b: b.clone() });
         let vxlans = self.vxlans_cut.iter().map(|switch| Fault::RestoreVxlan { switch: switch.clone() });
-        priorities.chain(costs).chain(vxlans).collect()
+        let parted = self.parted.keys().map(|network| Fault::Join { network: network.clone() });
+        priorities.chain(costs).chain(vxlans).chain(parted).collect()
     }
 
     /// Whether the link between two switches is cut.

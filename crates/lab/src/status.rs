@@ -24,7 +24,7 @@ pub struct LabStatus {
     pub switches: Vec<SwitchStatus>,
     /// Links between switches, in the file's order.
     pub links: Vec<LinkStatus>,
-    /// What undoes the settings of switches that faults have changed: STP priorities, costs, ends of a VXLAN.
+    /// What undoes the settings of switches that faults have changed: STP priorities, costs, ends of a VXLAN, machines that are parted.
     pub resets: Vec<Fault>,
 }
 

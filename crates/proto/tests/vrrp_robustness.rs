@@ -152,7 +152,7 @@ fn play(settings: &Settings, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 Output::Release => holding = false,
                 Output::Finished => finished = true,
                 Output::Announce => prop_assert!(holding),
-                Output::Changed { .. } | Output::Dropped { .. } => {}
+                Output::Changed { .. } | Output::Rival { .. } | Output::Dropped { .. } => {}
             }
         }
         prop_assert!(sent <= 4, "{sent} packets for one event");

@@ -310,7 +310,7 @@ impl World {
                             self.run.broken.get_or_insert(broken);
                         }
                     }
-                    Output::Announce | Output::Dropped { .. } | Output::Finished => {}
+                    Output::Announce | Output::Rival { .. } | Output::Dropped { .. } | Output::Finished => {}
                 }
                 continue;
             }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use relevo_model::ClusterFile;
 use relevo_model::cluster::Mode;
 
+use super::each;
 use super::facts::Facts;
 use super::layers;
 use super::observation::KEPT;
 use super::scripts;
 use super::serving;
+use super::split;
 use super::stage::{Stage, Stop};
 use super::surviving;
 use crate::report::Limits;
@@ -44,6 +46,11 @@ impl Drill {
     /// Why not, in words.
     pub fn applies(&self, cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {
         (self.applies)(cluster, facts)
+    }
+
+    /// How many runs make one round of it: of most drills one, of others one for each link or switch.
+    pub fn rounds(&self, cluster: &ClusterFile, facts: &Facts) -> u32 {
+        each::rounds(self.name, cluster, facts)
     }
 
     /// Plays it once on a healed lab.
@@ -104,6 +111,13 @@ const CATALOGUE: &[Drill] = &[
         limits: untouched,
         applies: has_heartbeat,
         script: scripts::heartbeat_cut,
+    },
+    Drill {
+        name: "split",
+        about: "the directors do not see each other: by one way, by the other, by all; then they do again",
+        limits: split::limits,
+        applies: split::applies,
+        script: split::split,
     },
     Drill {
         name: "return",
@@ -174,6 +188,20 @@ const CATALOGUE: &[Drill] = &[
         limits: link_cut,
         applies: mesh,
         script: scripts::link_cut,
+    },
+    Drill {
+        name: "each-switch",
+        about: "one switch after the other loses its power, and gets it back; a run for each",
+        limits: switch_dies,
+        applies: each::has_switches,
+        script: each::each_switch,
+    },
+    Drill {
+        name: "each-link",
+        about: "one link between switches after the other is cut, and mended; a run for each",
+        limits: link_cut,
+        applies: mesh,
+        script: each::each_link,
     },
     Drill {
         name: "root-change",
@@ -294,14 +322,18 @@ fn server_crash(facts: &Facts) -> Limits {
         Mode::Http => 0,
         Mode::Tcp | Mode::Udp => KEPT,
     };
-    Limits { gap_ms: Some(300), lost: Some(5), cut: Some(cut), two_holders_ms: Some(0), ..Limits::default() }
+    // See `serving::process_limits`.
+    let lost = (!facts.by_kernel).then_some(5);
+    Limits { gap_ms: Some(300), lost, cut: Some(cut), two_holders_ms: Some(0), ..Limits::default() }
 }
 
-/// Nobody can answer, but nobody is left waiting: the client is told so at once. When servers return, the
+/// Nobody can answer, but nobody is left waiting: the client is told so at once; on the kernel's path, as soon as the checks
+/// have seen it, which the script demands. When servers return, the
 /// service does as soon as the checks have seen enough.
 fn servers_all_down(facts: &Facts) -> Limits {
     let back = millis(facts.rise_time()) + 1000;
-    Limits { hung: Some(0), two_holders_ms: Some(0), back_ms: Some(back), ..Limits::default() }
+    let hung = (!facts.by_kernel).then_some(0);
+    Limits { hung, two_holders_ms: Some(0), back_ms: Some(back), ..Limits::default() }
 }
 
 /// The director loses its carrier with the switch, and another one takes over; the client's way to that one may have

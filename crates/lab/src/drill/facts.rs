@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use relevo_model::cluster::{CheckKind, Client, ClusterFile, Group, Mode, Pool, Role, Service};
+use relevo_model::cluster::{Address, CheckKind, Client, ClusterFile, Group, Mode, Pool, Role, Service};
 use relevo_model::{NetworkName, NodeName, SwitchName};
 
 /// The part of a cluster that drills play on: the first service on a virtual address that speaks in clear; HTTP services
@@ -20,6 +20,8 @@ pub struct Facts {
     pub addresses: Vec<IpAddr>,
     /// The service that is asked.
     pub service: Service,
+    /// Whether it is of mode `tcp` and takes the kernel's path.
+    pub by_kernel: bool,
     /// Who answers it.
     pub pool: Pool,
     /// The directors of the group, highest priority first.
@@ -31,29 +33,51 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads them from a cluster file.
+    /// Reads them from a cluster file, for the service that is asked first.
     ///
     /// # Errors
     /// In words: there is no virtual address, no service on one, or no client on its network.
     pub fn new(cluster: &ClusterFile) -> Result<Self, String> {
+        let mut all = Self::all(cluster, None)?;
+        Ok(all.swap_remove(0))
+    }
+
+    /// Reads them for each service that can be asked, at least one: in clear, at a virtual address; with `only`, for that
+    /// service.
+    ///
+    /// # Errors
+    /// As [`Facts::new`]; and there is no such service.
+    pub fn all(cluster: &ClusterFile, only: Option<&str>) -> Result<Vec<Self>, String> {
         let mut services: Vec<_> = cluster.services.iter().collect();
         services.retain(|service| service.mode != Mode::Udp);
         services.sort_by_key(|service| {
             let has_cookie = cluster.pool_of(service).is_some_and(|pool| pool.cookie.is_some());
             (service.mode != Mode::Http, service.mode == Mode::Http && !has_cookie)
         });
-        let (service, target, address) = services
-            .into_iter()
-            .find_map(|service| {
-                service.listen.iter().filter(|listen| !listen.tls && !listen.proxy_protocol).find_map(
-                    |listen| {
-                        let address =
-                            cluster.addresses.iter().find(|address| address.ip == listen.at.ip())?;
-                        Some((service, listen.at, address))
-                    },
-                )
-            })
-            .ok_or("no service listens on a virtual address: there is nothing to ask")?;
+        let can_be_asked = |service: &&Service| place(cluster, service).is_some();
+        services.retain(can_be_asked);
+        if let Some(only) = only {
+            let names: Vec<String> = services.iter().map(|service| service.name.to_string()).collect();
+            services.retain(|service| service.name.as_str() == only);
+            if services.is_empty() {
+                let list = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                return Err(format!("no service that drills can ask is called {only}; there are: {list}"));
+            }
+        }
+        if services.is_empty() {
+            return Err("no service listens on a virtual address: there is nothing to ask".to_owned());
+        }
+        let (facts, problems): (Vec<_>, Vec<_>) =
+            services.into_iter().map(|service| Self::of(cluster, service)).partition(Result::is_ok);
+        match problems.into_iter().find_map(Result::err) {
+            Some(problem) if facts.is_empty() => Err(problem),
+            Some(_) | None => Ok(facts.into_iter().filter_map(Result::ok).collect()),
+        }
+    }
+
+    fn of(cluster: &ClusterFile, service: &Service) -> Result<Self, String> {
+        let (target, address) =
+            place(cluster, service).ok_or("the service listens on no virtual address in clear")?;
         let pool = cluster.pool_of(service).ok_or("the asked service has no servers")?;
         let group = cluster.group(&address.group).ok_or("the asked address is in no group")?;
         let clients: Vec<_> =
@@ -65,7 +89,10 @@ impl Facts {
             ));
         }
         let is_server = |name: &&NodeName| cluster.node(name).is_some_and(|node| node.is(Role::Server));
+        let number = cluster.services.iter().position(|one| one.name == service.name);
+        let kernel = number.and_then(|number| cluster.kernel_paths().into_iter().nth(number));
         Ok(Self {
+            by_kernel: service.mode == Mode::Tcp && kernel.is_some_and(|path| path.is_ok()),
             target,
             network: address.network.clone(),
             addresses: cluster.addresses_of(&group.name).map(|address| address.ip).collect(),
@@ -101,4 +128,13 @@ impl Facts {
             .find(|plug| plug.node.as_str() == node && plug.network == self.network)
             .map(|plug| &plug.switch)
     }
+}
+
+/// Where a service is asked in clear, and the virtual address there.
+fn place<'a>(cluster: &'a ClusterFile, service: &Service) -> Option<(SocketAddr, &'a Address)> {
+    let mut clear = service.listen.iter().filter(|listen| !listen.tls && !listen.proxy_protocol);
+    clear.find_map(|listen| {
+        let address = cluster.addresses.iter().find(|address| address.ip == listen.at.ip())?;
+        Some((listen.at, address))
+    })
 }

@@ -3,19 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use relevo_model::cluster::{ClusterFile, Gateway, Switch};
 use relevo_model::{NodeName, SwitchName};
 
 use super::facts::Facts;
-use super::scripts::{ANSWER_WITHIN, LOOK, MOVE_WITHIN, Script, link_of_client, whole_again};
+use super::scripts::{
+    ANSWER_WITHIN, LOOK, MOVE_WITHIN, SETTLED_WITHIN, Script, at_rest, link_of_client, tree_again,
+    whole_again,
+};
 use super::stage::{Stage, Stop, reached};
 use crate::report::Limits;
 use crate::{Fault, PortState};
 
-/// Longest wait for the spanning tree to be as it shall be.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// A cost that no way around exceeds in a small mesh.
 const DEAR: u16 = 1000;
 /// The port at which the gateway's drill asks.
@@ -47,18 +47,18 @@ pub(super) fn gateway_limits(facts: &Facts) -> Limits {
 pub(super) fn root_change(stage: &mut Stage<'_>) -> Script {
     let next = next_root(stage)?;
     stage.observe()?;
-    stage.note_tree("before")?;
+    let before = stage.note_tree("before")?;
     let set = Fault::SetPriority { switch: next.clone(), priority: 0 };
     stage.strike(vec![(set, Fault::ResetPriority { switch: next.clone() })])?;
     let is_root = |stage: &Stage<'_>| Ok(stage.status()?.switch(&next).is_some_and(|switch| switch.root));
     stage.wait_for(SETTLED_WITHIN, &format!("{next} did not become root"), is_root)?;
-    recalculated(stage, &format!("with {next} as root"))
+    recalculated(stage, &before, &format!("with {next} as root"))
 }
 
 pub(super) fn cost_change(stage: &mut Stage<'_>) -> Script {
     let (a, b) = link_of_client(stage)?;
     stage.observe()?;
-    stage.note_tree("before")?;
+    let before = stage.note_tree("before")?;
     let set = Fault::SetCost { a: a.clone(), b: b.clone(), cost: DEAR };
     stage.strike(vec![(set, Fault::ResetCost { a: a.clone(), b: b.clone() })])?;
     let is_out = |stage: &Stage<'_>| {
@@ -71,17 +71,18 @@ pub(super) fn cost_change(stage: &mut Stage<'_>) -> Script {
         Ok(blocks(&a, &b) || blocks(&b, &a))
     };
     stage.wait_for(SETTLED_WITHIN, &format!("the link between {a} and {b} stays in use"), is_out)?;
-    recalculated(stage, &format!("with a cost of {DEAR} between {a} and {b}"))
+    recalculated(stage, &before, &format!("with a cost of {DEAR} between {a} and {b}"))
 }
 
 /// Waits until the tree stands, writes it down, and undoes the change.
-fn recalculated(stage: &mut Stage<'_>, when: &str) -> Script {
+fn recalculated(stage: &mut Stage<'_>, before: &str, when: &str) -> Script {
     stage.wait_ready()?;
     stage.linger_after_fault(LOOK)?;
     stage.wait_answers(ANSWER_WITHIN)?;
+    at_rest(stage)?;
     stage.note_tree(when)?;
     whole_again(stage)?;
-    stage.note_tree("after")
+    tree_again(stage, before)
 }
 
 /// A switch of the asked network that is not the root.

@@ -10,12 +10,14 @@
 //! A drill knows nothing of how the cluster fails over; it only makes the fault, looks, and undoes it.
 
 mod catalogue;
+mod each;
 mod facts;
 mod layers;
 mod observation;
 mod runner;
 mod scripts;
 mod serving;
+mod split;
 mod stage;
 mod surviving;
 

@@ -12,7 +12,7 @@ use relevo_model::{NodeName, Time};
 use serde::de::DeserializeOwned;
 
 use super::facts::Facts;
-use crate::report::{Holding, ProbeEvent};
+use crate::report::{Holding, LostReason, ProbeEvent};
 use crate::{Lab, LabError};
 
 /// How long probes and watches may take to end once they are told to: the probe's deadline and a bit.
@@ -138,6 +138,12 @@ impl Observation {
     pub(super) fn lost_since(&self, since: Time) -> usize {
         let begun = |event: &&ProbeEvent| matches!(event, ProbeEvent::Lost { sent, .. } if *sent >= since);
         self.lock().probes.iter().rev().take(2000).filter(begun).count()
+    }
+
+    /// Connections that were begun at or after `since` and got no answer at all within the deadline.
+    pub(super) fn hung_since(&self, since: Time) -> usize {
+        let hung = |event: &&ProbeEvent| matches!(event, ProbeEvent::Lost { sent, why: LostReason::Timeout, .. } if *sent >= since);
+        self.lock().probes.iter().rev().take(2000).filter(hung).count()
     }
 
     /// Who holds an address right now, as far as the watches told.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::serving::{noticed_by_kernel, told_by_kernel};
 use super::stage::{Stage, Stop};
 use crate::{Fault, LabStatus, PortState};
 
@@ -10,6 +11,8 @@ use crate::{Fault, LabStatus, PortState};
 pub(super) const MOVE_WITHIN: Duration = Duration::from_secs(15);
 /// Longest wait for the service to answer again: a spanning tree with the slowest allowed timers needs it.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for a spanning tree to be as it shall be.
+pub(super) const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// How long is looked at least after a fault: an address lease runs out within 2 s, a probe's deadline is 2 s.
 pub(super) const LOOK: Duration = Duration::from_millis(2600);
 /// How long is looked after a repair, once the cluster is whole: a full announcement of a takeover, and a bit.
@@ -63,7 +66,12 @@ pub(super) fn switchover(stage: &mut Stage<'_>) -> Script {
 pub(super) fn server_crash(stage: &mut Stage<'_>) -> Script {
     let server = stage.facts().servers.first().map(ToString::to_string).unwrap_or_default();
     stage.observe()?;
+    let on_node =
+        |one: &&relevo_model::cluster::Server| one.node.as_ref().is_some_and(|node| node.as_str() == server);
+    let names: Vec<_> =
+        stage.facts().pool.servers.iter().filter(on_node).map(|one| one.name.clone()).collect();
     stage.strike(vec![(Fault::Kill { node: server.clone() }, Fault::Start { node: server })])?;
+    noticed_by_kernel(stage, &names)?;
     stage.linger_after_fault(LOOK)?;
     stage.wait_answers(ANSWER_WITHIN)?;
     whole_again(stage)
@@ -77,6 +85,7 @@ pub(super) fn servers_all_down(stage: &mut Stage<'_>) -> Script {
     if stage.facts().pool.fallback.is_none() {
         stage.wait_losses(ANSWER_WITHIN)?;
     }
+    told_by_kernel(stage)?;
     stage.linger_after_fault(LOOK)?;
     stage.repair()?;
     stage.wait_answers(ANSWER_WITHIN)?;
@@ -94,7 +103,7 @@ pub(super) fn switch_dies(stage: &mut Stage<'_>) -> Script {
     let client = client.ok_or_else(|| Stop::Problem(format!("every client is plugged into {switch}")))?;
     stage.ask_from(&client);
     stage.observe()?;
-    stage.note_tree("before")?;
+    let before = stage.note_tree("before")?;
     stage.strike(vec![(
         Fault::SwitchOff { switch: switch.clone() },
         Fault::SwitchOn { switch: switch.clone() },
@@ -102,23 +111,41 @@ pub(super) fn switch_dies(stage: &mut Stage<'_>) -> Script {
     stage.wait_moved(&active, MOVE_WITHIN)?;
     stage.wait_answers(ANSWER_WITHIN)?;
     stage.linger_after_fault(LOOK)?;
+    at_rest(stage)?;
     stage.note_tree(&format!("without {switch}"))?;
     whole_again(stage)?;
-    stage.note_tree("after")
+    tree_again(stage, &before)
 }
 
 pub(super) fn link_cut(stage: &mut Stage<'_>) -> Script {
     let (a, b) = link_of_client(stage)?;
     stage.observe()?;
-    stage.note_tree("before")?;
+    let before = stage.note_tree("before")?;
     let cut = Fault::CutLink { a: a.clone(), b: b.clone() };
     let when = format!("without the link between {a} and {b}");
     stage.strike(vec![(cut, Fault::RestoreLink { a, b })])?;
     stage.linger_after_fault(LOOK)?;
     stage.wait_answers(ANSWER_WITHIN)?;
+    at_rest(stage)?;
     stage.note_tree(&when)?;
     whole_again(stage)?;
-    stage.note_tree("after")
+    tree_again(stage, &before)
+}
+
+/// Waits until no port of the spanning tree listens or learns.
+pub(super) fn at_rest(stage: &Stage<'_>) -> Script {
+    stage.wait_for(SETTLED_WITHIN, "the spanning tree did not come to rest", Stage::tree_at_rest)
+}
+
+/// Waits until the spanning tree is as it was before: what was mended is believed only when old words have grown old, and
+/// ports listen and learn once more on the way back. `before` is what [`Stage::note_tree`] gave.
+pub(super) fn tree_again(stage: &mut Stage<'_>, before: &str) -> Script {
+    let what = format!("the spanning tree was not again as before ({before})");
+    stage.wait_for(SETTLED_WITHIN, &what, |stage| Ok(stage.tree()? == before))?;
+    stage.wait_ready()?;
+    stage.linger(relevo_net::clock::now(), LOOK_AFTER)?;
+    stage.wait_answers(ANSWER_WITHIN)?;
+    stage.note_tree("after").map(drop)
 }
 
 /// The first link that the asking client's traffic to the active director takes.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use relevo_model::ClusterFile;
 use relevo_model::cluster::{Balance, CheckKind, CookieMode, Mode, Server};
+use relevo_model::{ClusterFile, ServerName};
 use relevo_net::clock;
 
 use super::facts::Facts;
@@ -25,6 +25,8 @@ const CROWDS: Duration = Duration::from_millis(2900);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a visitor with a cookie asks to see that it stays.
 const VISITS: u32 = 12;
+/// How long the kernel's table may take to follow the checks.
+const TABLE_WITHIN: Duration = Duration::from_secs(1);
 /// The probe's deadline: what was begun before is known after it.
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -42,7 +44,42 @@ pub(super) fn process_limits(facts: &Facts) -> Limits {
         Mode::Http => 0,
         Mode::Tcp | Mode::Udp => KEPT,
     };
-    Limits { gap_ms: Some(300), lost: Some(5), cut: Some(cut), two_holders_ms: Some(0), ..Limits::default() }
+    // The kernel does not try another server: whoever is sent there waits until the checks have noticed. The script demands
+    // that nothing is lost after that.
+    let lost = (!facts.by_kernel).then_some(5);
+    Limits { gap_ms: Some(300), lost, cut: Some(cut), two_holders_ms: Some(0), ..Limits::default() }
+}
+
+/// On the kernel's path nothing may be lost any more once the checks have seen these servers down; elsewhere there is nothing
+/// to wait for.
+pub(super) fn noticed_by_kernel(stage: &Stage<'_>, servers: &[ServerName]) -> Result<(), Stop> {
+    if !stage.facts().by_kernel || stage.facts().pool.check.kind == CheckKind::None {
+        return Ok(());
+    }
+    stage.wait_down(servers, notice_time(stage.facts()))?;
+    let noticed = clock::now() + TABLE_WITHIN;
+    stage.linger(noticed, LOOK + DEADLINE)?;
+    match stage.lost_since(noticed) {
+        0 => Ok(()),
+        lost => Err(Stop::Problem(format!("{lost} were lost after the servers were seen down"))),
+    }
+}
+
+/// When all servers are gone, each connection that begins after the checks have seen it is refused at once.
+pub(super) fn told_by_kernel(stage: &Stage<'_>) -> Result<(), Stop> {
+    if !stage.facts().by_kernel || stage.facts().pool.check.kind == CheckKind::None {
+        return Ok(());
+    }
+    let servers: Vec<_> = stage.facts().pool.servers.iter().map(|server| server.name.clone()).collect();
+    stage.wait_down(&servers, notice_time(stage.facts()))?;
+    let noticed = clock::now() + TABLE_WITHIN;
+    stage.linger(noticed, LOOK + DEADLINE)?;
+    match stage.hung_since(noticed) {
+        0 => Ok(()),
+        hung => Err(Stop::Problem(format!(
+            "{hung} were left without any answer after all servers were seen down"
+        ))),
+    }
 }
 
 /// One container stops; those beside it on the same host go on.
@@ -53,6 +90,7 @@ pub(super) fn server_process(stage: &mut Stage<'_>) -> Result<(), Stop> {
     if stage.facts().pool.check.kind != CheckKind::None {
         stage.wait_down(std::slice::from_ref(&server.name), notice_time(stage.facts()))?;
     }
+    noticed_by_kernel(stage, std::slice::from_ref(&server.name))?;
     stage.linger_after_fault(LOOK)?;
     stage.wait_answers(ANSWER_WITHIN)?;
     whole_again(stage)

@@ -69,6 +69,7 @@ pub struct Stage<'a> {
     long_client: Option<flows::LongClient>,
     flows_seen: Option<Flows>,
     notes: Vec<String>,
+    round: usize,
     /// Who asks whom, if not a client the service.
     visitor: Option<Visitor>,
 }
@@ -91,6 +92,7 @@ impl<'a> Stage<'a> {
             long_client: None,
             flows_seen: None,
             notes: Vec::new(),
+            round: 0,
             visitor: None,
         }
     }
@@ -98,6 +100,16 @@ impl<'a> Stage<'a> {
     /// What the drill plays on.
     pub const fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Which run of a round this is, from 0.
+    pub const fn round(&self) -> usize {
+        self.round
+    }
+
+    /// Says which run of a round this is.
+    pub(super) const fn set_round(&mut self, round: usize) {
+        self.round = round;
     }
 
     /// The cluster file.
@@ -159,15 +171,23 @@ impl<'a> Stage<'a> {
     /// Nobody does, or more than one.
     pub fn active(&self) -> Result<NodeName, Stop> {
         let ip = self.facts.target.ip();
-        let holders = match &self.observation {
-            Some(observation) => observation.holders(ip),
-            None => self.status()?.holders(ip).into_iter().map(NodeName::new).collect(),
-        };
-        match holders.as_slice() {
+        match self.holders()?.as_slice() {
             [one] => Ok(one.clone()),
             [] => Err(Stop::Problem(format!("nobody holds {ip}"))),
             several => Err(Stop::Problem(format!("{ip} is held by {} at once", join(several)))),
         }
+    }
+
+    /// All who hold the asked address.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn holders(&self) -> Result<Vec<NodeName>, Stop> {
+        let ip = self.facts.target.ip();
+        Ok(match &self.observation {
+            Some(observation) => observation.holders(ip),
+            None => self.status()?.holders(ip).into_iter().map(NodeName::new).collect(),
+        })
     }
 
     /// Makes faults; the first ones of a drill set the mark. Each comes with its undo.
@@ -210,6 +230,14 @@ impl<'a> Stage<'a> {
         if self.observation.is_some() {
             self.mark_repair();
         }
+        self.undo_all()
+    }
+
+    /// Undoes the faults of what only set the scene, without a mark.
+    ///
+    /// # Errors
+    /// The lab cannot undo one.
+    pub fn undo_all(&mut self) -> Result<(), Stop> {
         while let Some(undo) = self.undo.pop() {
             self.lab.fault(undo)?;
         }
@@ -221,6 +249,14 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// It cannot be started, or says no; its own words are in the problem.
     pub fn order(&self, node: &str, arguments: &[&str]) -> Result<(), Stop> {
+        self.ask(node, arguments).map(drop)
+    }
+
+    /// Runs `relevo` with these arguments inside a node, and gives what it printed.
+    ///
+    /// # Errors
+    /// As [`Stage::order`].
+    pub fn ask(&self, node: &str, arguments: &[&str]) -> Result<String, Stop> {
         let mut argv = vec![self.program.to_string_lossy().into_owned()];
         argv.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let problem = |words: &str| {
@@ -229,7 +265,7 @@ impl<'a> Stage<'a> {
         let mut command = self.lab.command(node, &argv)?;
         let output = command.output().map_err(|error| problem(&error.to_string()))?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         Err(problem(&String::from_utf8_lossy(&output.stderr)))
     }

@@ -1,5 +1,6 @@
 //! The keeper's days: it waits for wishes on its control socket and for processes that ended.
 
+mod part;
 mod tune;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -207,6 +208,8 @@ fn make(built: &mut Built, fault: &Fault) -> Result<()> {
         Fault::ResetCost { a, b } => tune::cost(built, a, b, None),
         Fault::CutVxlan { switch } => tune::vxlan(built, switch, false),
         Fault::RestoreVxlan { switch } => tune::vxlan(built, switch, true),
+        Fault::Part { network, machines } => part::part(built, network, machines),
+        Fault::Join { network } => part::join(built, network),
         Fault::SwitchOff { switch } => switch_power(built, switch, false),
         Fault::SwitchOn { switch } => switch_power(built, switch, true),
     }

@@ -1,5 +1,7 @@
 //! One group at work: the machine, its legs, and its addresses in the kernel.
 
+mod log;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -307,35 +309,6 @@ impl Holder {
         }
     }
 
-    /// What became of the group comes first, then why: that is how somebody reads who was woken for it.
-    fn log_change(&self, from: State, to: State, reason: &str) {
-        let group = &self.member.name;
-        let reason = self.reason(to, reason);
-        let kind = match to {
-            State::Active => "active",
-            State::Backup => "backup",
-            State::Fault => "fault",
-            State::Init => "ended",
-        };
-        let now = match to {
-            State::Active if from == State::Active => "stays active",
-            State::Active => "is active now",
-            State::Backup => "is backup now",
-            State::Fault => "is in fault now",
-            State::Init => "is not taking part now",
-        };
-        if [from, to].iter().any(|state| matches!(state, State::Active | State::Fault)) {
-            let fields = [("group", group.to_string()), ("from", from.to_string()), ("to", to.to_string())];
-            crate::incidents::note(kind, &format!("{group} {now}: {reason}"), &fields);
-        }
-        match to {
-            State::Fault => warn!(%group, %from, %to, "{group} {now}: {reason}"),
-            State::Init | State::Backup | State::Active => {
-                info!(%group, %from, %to, "{group} {now}: {reason}");
-            }
-        }
-    }
-
     fn address_status(&self, number: usize, address: &VirtualAddress) -> AddressStatus {
         let name = match address.site {
             Site::Leg(leg) => self.legs[leg].name(),
@@ -372,6 +345,7 @@ impl Holder {
                         self.tell(state, &reason);
                     }
                 }
+                Output::Rival { source, priority } => self.log_rival(&source.to_string(), priority),
                 Output::Dropped { router, source, reason } => {
                     let from = self.member.with_names(&source.to_string());
                     self.legs[router].dropped(now, &self.member.name, &from, &reason.to_string());

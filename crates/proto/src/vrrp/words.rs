@@ -152,6 +152,13 @@ pub enum Output {
         /// Why, for people.
         reason: String,
     },
+    /// Another active one was heard while this one is active, and stays so: it is to yield. Once for as long as it is heard.
+    Rival {
+        /// Source address of the IP header.
+        source: IpAddr,
+        /// What it advertises.
+        priority: u8,
+    },
     /// A packet was not used. Packets of other VRIDs are not reported.
     Dropped {
         /// Index into [`Settings::routers`].

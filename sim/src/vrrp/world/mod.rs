@@ -353,6 +353,10 @@ impl World {
                 self.run.takeovers += u64::from(to == relevo_proto::vrrp::State::Active);
                 if self.settled { Err(Violation::Restless { node: index }) } else { Ok(()) }
             }
+            Output::Rival { source, priority } => {
+                self.tell(|| format!("node {index}: {source} is active too, with priority {priority}"));
+                Ok(())
+            }
             Output::Dropped { router, source, reason } => {
                 self.tell(|| format!("node {index}: dropped on {router} from {source}: {reason}"));
                 Ok(())

@@ -37,6 +37,10 @@ pub(super) struct Args {
     /// Connections that `flows-survive` keeps open, half of them downloads.
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(2..=2000))]
     flows: u32,
+    /// The service that is asked. Without it: the first in clear at a virtual address for which a drill means something, one with
+    /// a cookie first, then HTTP, then TCP.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
     /// The running lab; not needed if there is one.
     #[arg(long, value_name = "NAME", conflicts_with = "file")]
     lab: Option<String>,
@@ -98,11 +102,13 @@ fn play(
 ) -> Result<Vec<DrillReport>, Failure> {
     let program = std::env::current_exe().context("cannot find the running program")?;
     let repeat = args.repeat;
-    let options = RunOptions { repeat, rate: args.rate, flows: args.flows, ..RunOptions::new(program) };
+    let service = args.service.clone();
+    let options =
+        RunOptions { repeat, rate: args.rate, flows: args.flows, service, ..RunOptions::new(program) };
     let stopped = crate::interrupt::flag()?;
     let mut reports = Vec::new();
     for drill in drills {
-        progress.show(&format!("{}: run 1 of {repeat}", drill.name));
+        progress.show(&format!("{}: run 1", drill.name));
         let outcome = one(lab, drill, &options, &stopped, progress)?;
         progress.clear();
         if !json {
@@ -124,11 +130,10 @@ fn one(
     stopped: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<Outcome, Failure> {
-    let repeat = options.repeat;
-    let said = |number: u32, run: &Run| {
-        progress.keep(&format!("{}: run {number} of {repeat}: {}", drill.name, in_short(run)));
-        if number < repeat {
-            progress.show(&format!("{}: run {} of {repeat}", drill.name, number + 1));
+    let said = |(number, count): (u32, u32), run: &Run| {
+        progress.keep(&format!("{}: run {number} of {count}: {}", drill.name, in_short(run)));
+        if number < count {
+            progress.show(&format!("{}: run {} of {count}", drill.name, number + 1));
         }
     };
     drill::run(lab, drill, options, stopped, said).map_err(|stop| match stop {

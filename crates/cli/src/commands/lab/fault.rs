@@ -134,6 +134,19 @@ enum Kind {
         /// The switch.
         switch: String,
     },
+    /// Part machines of a network from each other: cables stay in, none hears another (undo: join).
+    Part {
+        /// The network.
+        network: String,
+        /// The machines, two at least.
+        #[arg(required = true, num_args = 2..)]
+        machines: Vec<String>,
+    },
+    /// Let all machines of a network hear each other again (undoes part).
+    Join {
+        /// The network.
+        network: String,
+    },
     /// Stop what a server node runs, or the server at one of its ports (undo: server-start).
     ServerStop {
         /// The server node.
@@ -170,6 +183,8 @@ impl From<Kind> for Fault {
             Kind::ResetCost { a, b } => Self::ResetCost { a, b },
             Kind::CutVxlan { switch } => Self::CutVxlan { switch },
             Kind::RestoreVxlan { switch } => Self::RestoreVxlan { switch },
+            Kind::Part { network, machines } => Self::Part { network, machines },
+            Kind::Join { network } => Self::Join { network },
             Kind::ServerStop { node, port } => Self::ServerStop { node, port },
             Kind::ServerStart { node } => Self::ServerStart { node },
         }

@@ -80,6 +80,11 @@ impl Stage<'_> {
         })
     }
 
+    /// New connections begun at or after `since` that got no answer at all, as far as is known.
+    pub fn hung_since(&self, since: Time) -> usize {
+        self.observation.as_ref().map_or(0, |observation: &Observation| observation.hung_since(since))
+    }
+
     /// New connections begun at or after `since` that got no good answer, as far as is known.
     pub fn lost_since(&self, since: Time) -> usize {
         self.observation.as_ref().map_or(0, |observation: &Observation| observation.lost_since(since))

@@ -2,8 +2,25 @@
 
 use relevo_api::types::HealthState;
 
+use serde::Deserialize;
+
 use super::{Stage, Stop};
+use crate::inside::STATE_FOLDER;
 use crate::{LabStatus, PortState};
+
+/// How many of a node's latest incidents are looked at.
+const INCIDENTS: &str = "200";
+
+/// Something that a node has written down (`relevo incidents`).
+#[derive(Clone, Debug, Deserialize)]
+pub(in crate::drill) struct Incident {
+    /// When, milliseconds since 1970-01-01 UTC.
+    at: u64,
+    /// One word for programs.
+    pub(in crate::drill) kind: String,
+    /// A sentence for people.
+    pub(in crate::drill) text: String,
+}
 
 impl Stage<'_> {
     /// Writes down a sentence.
@@ -16,14 +33,49 @@ impl Stage<'_> {
         std::mem::take(&mut self.notes)
     }
 
+    /// What a node has written down since then, milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(in crate::drill) fn incidents(&self, node: &str, since_ms: u64) -> Result<Vec<Incident>, Stop> {
+        let argv = ["incidents", "--json", "--last", INCIDENTS, "--state-dir", STATE_FOLDER];
+        let text = self.ask(node, &argv)?;
+        let all: Vec<Incident> = serde_json::from_str(&text)
+            .map_err(|error| Stop::Problem(format!("the incidents of {node}: {error}")))?;
+        Ok(all.into_iter().filter(|incident| incident.at >= since_ms).collect())
+    }
+
     /// Writes down the spanning tree of the asked network: its root, and which ports are blocked. `when`: as in `before`.
+    /// Gives what follows it.
     ///
     /// # Errors
     /// The lab is gone.
-    pub fn note_tree(&mut self, when: &str) -> Result<(), Stop> {
-        let tree = tree(&self.status()?, &self.facts.network);
+    pub fn note_tree(&mut self, when: &str) -> Result<String, Stop> {
+        let tree = self.tree()?;
         self.note(format!("{when}: {tree}"));
-        Ok(())
+        Ok(tree)
+    }
+
+    /// The spanning tree of the asked network, in words.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn tree(&self) -> Result<String, Stop> {
+        Ok(tree(&self.status()?, &self.facts.network))
+    }
+
+    /// Whether no port of the switches of the asked network listens or learns.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn tree_at_rest(&self) -> Result<bool, Stop> {
+        let status = self.status()?;
+        let mut ports = status
+            .switches
+            .iter()
+            .filter(|switch| switch.network == *self.facts.network && switch.on)
+            .flat_map(|switch| &switch.ports);
+        Ok(!ports.any(|port| matches!(port.state, PortState::Listening | PortState::Learning)))
     }
 
     /// Writes down which servers of the asked pool each director sees up.

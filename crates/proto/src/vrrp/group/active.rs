@@ -103,6 +103,9 @@ impl Group {
                 // addresses; announce ours again.
                 self.assert_active(now, index);
                 self.announce.again(now);
+                if self.rivals.is_new(now, source, self.own_down()) {
+                    self.outputs.push_back(Output::Rival { source, priority: advert.priority });
+                }
             }
             Verdict::Undecided => {}
         }

@@ -4,6 +4,7 @@ mod active;
 mod adopt;
 mod backup;
 mod health;
+mod rivals;
 mod told;
 mod wire;
 
@@ -86,6 +87,7 @@ pub struct Group {
     last_sent: Time,
     hold_at: Time,
     announce: Series,
+    rivals: rivals::Rivals,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +148,7 @@ impl Group {
             last_sent: now,
             hold_at: now,
             announce: Series::new(settings.announce),
+            rivals: rivals::Rivals::default(),
         }
     }
 

@@ -61,6 +61,7 @@ fn short(output: &Output) -> String {
         Output::Release => String::from("release"),
         Output::Announce => String::from("announce"),
         Output::Changed { from, to, .. } => format!("{from}>{to}"),
+        Output::Rival { source, priority } => format!("rival {source} {priority}"),
         Output::Dropped { router, reason, .. } => format!("dropped@{router} {reason:?}"),
         Output::Finished => String::from("finished"),
     }
@@ -211,8 +212,8 @@ fn active_against_adverts_of_section_6_4_3() {
     for (from, priority, want) in [
         (LOW, 101, &["send 100@0", "release", "active>backup"][..]),
         (HIGH, 100, &["send 100@0", "release", "active>backup"]),
-        (LOW, 100, &["send 100@0"]),
-        (HIGH, 99, &["send 100@0"]),
+        (LOW, 100, &["send 100@0", "rival 10.0.0.1 100"]),
+        (HIGH, 99, &["send 100@0", "rival 10.0.0.9 99"]),
         (LOW, 0, &["send 100@0"]),
         (LOW, 255, &["send 100@0", "release", "active>backup"]),
         (LOW, 254, &["release", "send 0@0", "active>backup"]),
@@ -238,7 +239,7 @@ fn actives_do_not_shout_at_the_speed_of_the_wire() {
     let mut bench = Bench::active(settings(1, false));
     bench.pass(30);
     let sent: usize = (0..1_000).map(|_| bench.hear(0, LOW, 90).len()).sum();
-    assert_eq!(sent, 1);
+    assert_eq!(sent, 2, "one advert, and the rival is told once");
 }
 
 #[test]
@@ -314,7 +315,7 @@ fn ties_on_several_networks_are_decided_by_the_first() {
     let mut bench = Bench::active(settings(2, false));
     bench.pass(30);
     assert_eq!(bench.hear(1, HIGH, 100), [""; 0], "waits for the first network");
-    assert_eq!(bench.hear(0, LOW, 100), ["send 100@0"]);
+    assert_eq!(bench.hear(0, LOW, 100), ["send 100@0", "rival 10.0.0.1 100"]);
     bench.pass(250);
     bench.hear(0, LOW, 100);
     assert_eq!(bench.hear(1, HIGH, 100), [""; 0]);
@@ -381,7 +382,7 @@ fn time_that_goes_back_is_harmless() {
     let mut bench = Bench::active(settings(1, false));
     bench.now = Time::ZERO;
     bench.group.handle_timeout(bench.now);
-    assert_eq!(bench.hear(0, LOW, 90), ["send 100@0"]);
+    assert_eq!(bench.hear(0, LOW, 90), ["send 100@0", "rival 10.0.0.1 90"]);
     assert_eq!(bench.state(), State::Active);
 }
 

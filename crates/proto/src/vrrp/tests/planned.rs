@@ -82,7 +82,11 @@ fn claim_waits_for_the_active_to_give_way() {
     assert_eq!(bench.hear(0, LOW, 0), [""; 0]);
     let out = bench.hear(1, LOW, 0);
     assert_eq!(out, ["hold 1", "send 253@0", "send 253@1", "announce", "backup>active"]);
-    assert_eq!(bench.hear(0, LOW, 150), ["send 253@0"], "keeps it against a higher priority");
+    assert_eq!(
+        bench.hear(0, LOW, 150),
+        ["send 253@0", "rival 10.0.0.1 150"],
+        "keeps it against a higher priority"
+    );
     assert_eq!(
         bench.hear(0, LOW, 254),
         ["release", "send 0@0", "send 0@1", "active>backup"],
@@ -133,5 +137,5 @@ fn claim_takes_back_a_resignation() {
     bench.input(Input::Resign);
     assert_eq!(bench.input(Input::Claim), ["send 100@0"]);
     bench.pass(30);
-    assert_eq!(bench.hear(0, LOW, 90), ["send 100@0"]);
+    assert_eq!(bench.hear(0, LOW, 90), ["send 100@0", "rival 10.0.0.1 90"]);
 }
