@@ -296,6 +296,7 @@ impl Checked {
                 at: server.at,
                 port,
                 tls: backend.tls.checks.as_ref(),
+                protocols: if port == server.at.port() { &backend.config.protocols } else { &[] },
                 proxy_protocol: backend.config.proxy_protocol,
             };
             let result = question.ask(&target, backend.config.check.timeout, &means).await;

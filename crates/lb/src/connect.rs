@@ -15,6 +15,7 @@ use crate::local::Presence;
 use crate::proxied;
 use crate::slot::Signal;
 use crate::stream::ServerStream;
+use crate::tls::Offer;
 
 /// Connects as the pool's connections are made, within its time. With `send_proxy`, the connection begins with the
 /// client's name and is used for this client's request alone. `speaks`: there is something to send at once, and the
@@ -27,6 +28,20 @@ pub(crate) async fn connect(
     at: SocketAddr,
     backend: &Backend,
     speaks: bool,
+) -> io::Result<ServerStream> {
+    connect_offering(presence, at, backend, speaks, Offer::All).await
+}
+
+/// The same; `offer`: what the server may choose from.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn connect_offering(
+    presence: &Presence,
+    at: SocketAddrV4,
+    backend: &Backend,
+    speaks: bool,
+    offer: Offer,
 ) -> io::Result<ServerStream> {
     presence.set_deadline(backend.config.timeouts.connect);
     let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -44,7 +59,8 @@ pub(crate) async fn connect(
         proxied::introduce(&stream, version, presence.ends(), more)?;
     }
     let traffic = backend.tls.traffic.as_ref();
-    let Some((origination, connection)) = traffic.and_then(|tls| Some((tls, tls.connection(at)?))) else {
+    let Some((origination, connection)) = traffic.and_then(|tls| Some((tls, tls.connection(at, offer)?)))
+    else {
         let mut stream = ServerStream::plain(stream);
         if version.is_some() {
             stream.set_of_one_client();
@@ -62,7 +78,11 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-async fn wait<T>(
+/// Waits for something, as long as the deadline and the server let it.
+///
+/// # Errors
+/// `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
+pub(crate) async fn wait<T>(
     presence: &Presence,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {

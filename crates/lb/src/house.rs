@@ -119,6 +119,7 @@ impl House {
                     worker: Rc::clone(&self.worker),
                     server: Arc::clone(server),
                     idle: RefCell::default(),
+                    links: Rc::default(),
                     gone: false.into(),
                 })
             });
@@ -135,7 +136,7 @@ impl House {
         *self.servers.borrow_mut() = servers;
         for (id, gone) in former {
             gone.gone.set(true);
-            gone.idle.borrow_mut().clear();
+            gone.let_go();
             let worker = Rc::clone(&self.worker);
             self.later(move || worker.slots.signal_server(id, Signal::Cut));
         }

@@ -48,6 +48,7 @@ mod relay;
 mod rules;
 mod search;
 mod server;
+mod shared;
 mod slot;
 mod snapshot;
 mod sources;

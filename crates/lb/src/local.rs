@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relevo_model::cluster::Observe;
+use relevo_model::cluster::{Observe, Protocol};
 use relevo_proto::proxy_protocol::Ends;
 
 use crate::backend::Backend;
@@ -21,6 +21,7 @@ use crate::gate::Gate;
 use crate::idle::Idle;
 use crate::log::Cause;
 use crate::server::Server;
+use crate::shared::{Link, Links};
 use crate::slot::Slot;
 use crate::sources::SourcePlace;
 use crate::stream::ServerStream;
@@ -82,6 +83,16 @@ pub(crate) struct LocalPool {
 }
 
 impl LocalPool {
+    /// Whether HTTP/2 may be spoken with this server. A fallback is asked as simply as can be.
+    pub(crate) fn speaks_http2(&self, server: &LocalServer) -> bool {
+        self.backend.config.protocols.contains(&Protocol::H2)
+            && self
+                .backend
+                .fallback()
+                .and_then(|place| self.backend.server(place))
+                .is_none_or(|fallback| fallback.id != server.server.id)
+    }
+
     /// A server, or the fallback, by its number.
     pub(crate) fn server(&self, number: u16) -> Option<Rc<LocalServer>> {
         self.servers.get(usize::from(number)).map(Rc::clone)
@@ -94,6 +105,8 @@ pub(crate) struct LocalServer {
     pub(crate) worker: Rc<Worker>,
     pub(crate) server: Arc<Server>,
     pub(crate) idle: RefCell<Idle>,
+    /// The connections that requests share.
+    pub(crate) links: Rc<Links>,
     /// It is in no pool any more: no connection to it is kept.
     pub(crate) gone: Cell<bool>,
 }
@@ -147,6 +160,19 @@ impl LocalServer {
             return None;
         }
         self.idle.borrow_mut().take(backend.tls.traffic.as_ref(), self.worker.slots.now())
+    }
+
+    /// Lets others use a connection, too.
+    pub(crate) fn keep_link(&self, link: &Rc<Link>) {
+        if !self.gone.get() {
+            self.links.add(link);
+        }
+    }
+
+    /// Closes what rests, and gives no new work to what does not.
+    pub(crate) fn let_go(&self) {
+        self.idle.borrow_mut().clear();
+        self.links.clear();
     }
 
     /// Lets a connection rest. One that began with a client's name is for nobody else.

@@ -74,6 +74,11 @@ impl Slot {
         self.received.set(self.received.get().wrapping_add(count as u64));
     }
 
+    /// Takes back what was counted, for it will come again.
+    pub(crate) fn uncount_received(&self, count: usize) {
+        self.received.set(self.received.get().wrapping_sub(count as u64));
+    }
+
     /// Counts bytes of an answer.
     pub(crate) fn count_sent(&self, count: u64) {
         self.sent.set(self.sent.get().wrapping_add(count));

@@ -160,7 +160,10 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         loop {
             ticks.tick().await;
             let now = ticking.tick();
-            servers.borrow().values().for_each(|server| server.idle.borrow_mut().prune(now));
+            for server in servers.borrow().values() {
+                server.idle.borrow_mut().prune(now);
+                server.links.prune(now);
+            }
         }
     });
     let (until, idle) = loop {
@@ -183,7 +186,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
             Some(Command::Server { server, signal }) => {
                 worker.slots.signal_server(server, signal);
                 if let Some(server) = house.servers().borrow().get(&server) {
-                    server.idle.borrow_mut().clear();
+                    server.let_go();
                 }
             }
             Some(Command::Take(visitor)) => house.take(*visitor),

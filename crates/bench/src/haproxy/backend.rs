@@ -3,7 +3,7 @@
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{
     Affinity, AffinityKey, Balance, ClientTls, Cookie, CookieMode, HashKey, HashMethod, Mode, Observe,
-    OnError, OnMarkedDown, Pool, ProxyVersion, SameSite, Server, Service, Verify,
+    OnError, OnMarkedDown, Pool, Protocol, ProxyVersion, SameSite, Server, Service, Verify,
 };
 
 use super::words::{quote, time};
@@ -173,6 +173,13 @@ fn default_server(out: &mut Config, pool: &Pool, checked: &str) -> String {
     }
     if let Some(tls) = &pool.tls {
         line += &server_tls(out, pool, tls);
+    }
+    if pool.protocols.contains(&Protocol::H2) {
+        line += match (&pool.tls, pool.protocols.contains(&Protocol::Http1)) {
+            (Some(_), true) => " alpn h2,http/1.1",
+            (Some(_), false) => " proto h2 alpn h2",
+            (None, _) => " proto h2",
+        };
     }
     // HAProxy does not take the word alone.
     if line.is_empty() { " weight 1".to_owned() } else { line }

@@ -7,7 +7,7 @@ use super::parse::{Line, Section, millis};
 use super::rules::time;
 use super::{Names, check, choose, here};
 use crate::balancer::{duration, endpoint};
-use crate::draft::{Draft, Table, key, quoted};
+use crate::draft::{Draft, Table, key, list, quoted};
 use crate::ledger::Ledger;
 
 /// A pool's words.
@@ -17,6 +17,8 @@ pub(super) struct Pool {
     pub(super) timeouts: BTreeMap<&'static str, String>,
     pub(super) check: check::Check,
     tls: BTreeMap<&'static str, String>,
+    /// What is offered by ALPN.
+    alpn: Option<String>,
     agent: BTreeMap<&'static str, String>,
     servers: Vec<Table>,
     pub(super) hash: (Option<String>, Option<String>, Option<String>),
@@ -26,7 +28,9 @@ pub(super) struct Pool {
 }
 
 /// Words of servers that the cluster file has for the whole pool.
-const WHOLE: [&str; 20] = [
+const WHOLE: [&str; 22] = [
+    "alpn",
+    "proto",
     "check",
     "inter",
     "fastinter",
@@ -115,6 +119,10 @@ pub(super) fn map(
         let parts: Vec<String> = map.iter().map(|(key, value)| format!("{key} = {value}")).collect();
         format!("{{ {} }}", parts.join(", "))
     };
+    // Without TLS nobody asks.
+    if let Some(alpn) = pool.alpn.take().filter(|_| !pool.tls.is_empty()) {
+        pool.keys.entry("server_protocols").or_insert(alpn);
+    }
     for (key, value) in &pool.keys {
         table.set(key, value.clone());
     }
@@ -222,17 +230,18 @@ fn server_options(words: &[String], table: &mut Table, pool: &mut Pool, is_http:
             }
             "weight" | "maxconn" | "cookie" | "port" | "inter" | "fastinter" | "downinter" | "rise"
             | "fall" | "slowstart" | "observe" | "error-limit" | "on-error" | "on-marked-down" | "verify"
-            | "ca-file" | "sni" | "crt" | "verifyhost" | "agent-port" | "agent-inter" | "maxqueue" => {
+            | "ca-file" | "sni" | "crt" | "verifyhost" | "agent-port" | "agent-inter" | "maxqueue"
+            | "proto" | "alpn" | "check-proto" | "check-alpn" => {
                 let value = words.next().unwrap_or_default();
                 if let Err(how) = valued(word, value, table, pool, is_http) {
                     hows.push(how);
                 }
             }
             "minconn" | "resolvers" | "init-addr" | "resolve-prefer" | "addr" | "track" | "redir" | "id"
-            | "proto" | "alpn" | "ciphers" | "ciphersuites" | "ssl-min-ver" | "ssl-max-ver" | "source"
-            | "pool-max-conn" | "pool-purge-delay" | "agent-addr" | "agent-send" | "max-reuse"
-            | "namespace" | "tcp-ut" | "check-sni" | "check-alpn" | "crl-file" | "ws" | "check-proto"
-            | "socks4" | "shard" | "log-bufsize" | "pool-low-conn" | "error_limit" => {
+            | "ciphers" | "ciphersuites" | "ssl-min-ver" | "ssl-max-ver" | "source" | "pool-max-conn"
+            | "pool-purge-delay" | "agent-addr" | "agent-send" | "max-reuse" | "namespace" | "tcp-ut"
+            | "check-sni" | "crl-file" | "ws" | "socks4" | "shard" | "log-bufsize" | "pool-low-conn"
+            | "error_limit" => {
                 let value = words.next().unwrap_or_default();
                 hows.push(format!("without `{word} {value}`"));
             }
@@ -298,6 +307,17 @@ fn valued(word: &str, value: &str, table: &mut Table, pool: &mut Pool, is_http: 
         "crt" => {
             pool.tls.insert("certificate", quoted(value));
         }
+        // A check speaks what its server does.
+        "check-proto" | "check-alpn" if value == "h2" && is_http => {}
+        "proto" if value == "h1" => {}
+        "proto" if value == "h2" && is_http => {
+            pool.keys.insert("server_protocols", list([quoted("h2")]));
+        }
+        "alpn" if is_http && value.split(',').any(|one| one == "h2") => {
+            let known = value.split(',').filter(|one| matches!(*one, "h2" | "http/1.1"));
+            pool.alpn = Some(list(known.map(quoted)));
+        }
+        "alpn" if value == "http/1.1" => {}
         "agent-port" => {
             pool.agent.insert("port", number(65_535)?);
         }

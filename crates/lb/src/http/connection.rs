@@ -414,6 +414,14 @@ impl Carry {
         }
     }
 
+    /// Puts bytes in front that were taken before.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.bytes.splice(..self.start, bytes.iter().copied());
+            self.start = 0;
+        }
+    }
+
     /// Removes bytes from the front; the memory of a large rest is given back when all is used.
     pub(super) fn consume(&mut self, count: usize) {
         const KEEP: usize = 4096;

@@ -25,6 +25,7 @@ use crate::log::{Cause, Phase};
 use crate::persist::Pick;
 use crate::relay;
 use crate::search::{NoServer, Search};
+use crate::shared;
 use crate::stream::{ServerStream, Stream};
 
 /// How a request ended.
@@ -60,6 +61,13 @@ const NOBODY: Refusal = Refusal::new(Status::Unavailable, "no server can take th
 const GONE: Refusal = Refusal::new(Status::Unavailable, "the server of this client is gone");
 const UNREACHABLE: Refusal = Refusal::new(Status::Unavailable, "no server accepts connections");
 const DIED: Refusal = Refusal::new(Status::BadGateway, "the server closed the connection without an answer");
+
+const NOT_PROCESSED: Refusal = Refusal::new(Status::BadGateway, "no server wanted to process the request");
+const NO_WEBSOCKETS: Refusal = Refusal::new(Status::BadGateway, "the server takes no WebSockets over HTTP/2");
+const UNSPEAKABLE: Refusal = Refusal::bad("the request cannot be said in HTTP/2");
+
+/// Attempts at one server that says each time that it has not processed the request, or has just closed.
+const TRIES: usize = 3;
 
 const QUEUE_FULL: Refusal =
     Refusal::new(Status::Unavailable, "all servers are busy, and too many wait already");
@@ -100,6 +108,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
                 work.server.counters().connect_errors.add();
                 refusal = UNREACHABLE;
             }
+            Attempt::NotProcessed => refusal = NOT_PROCESSED,
             attempt @ (Attempt::Died | Attempt::Silent) => {
                 if matches!(attempt, Attempt::Silent) {
                     work.server.observe(&work.pool.backend, Observe::Layer4, false);
@@ -140,6 +149,8 @@ enum Attempt {
     Silent,
     /// The server went down before the answer's first byte.
     Died,
+    /// The server has said that it has not processed the request, which stands in the connection as before.
+    NotProcessed,
 }
 
 async fn attempt(
@@ -148,6 +159,9 @@ async fn attempt(
     pool: &LocalPool,
     server: &LocalServer,
 ) -> Attempt {
+    if pool.speaks_http2(server) {
+        return Box::pin(attempt_shared(connection, request, pool, server)).await;
+    }
     let kept = server.take_idle(&pool.backend);
     if let Some(mut stream) = kept
         && (request.is_repeatable() || stream.is_alive())
@@ -157,7 +171,9 @@ async fn attempt(
             // It had been closed just now. What was never taken may be sent again, whatever it is.
             Attempt::NotConnected => {}
             Attempt::Silent if request.is_repeatable() => {}
-            ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
+            ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died | Attempt::NotProcessed) => {
+                return ended;
+            }
         }
     }
     match connect(&connection.presence, server.server.at, &pool.backend, true).await {
@@ -174,6 +190,37 @@ async fn attempt(
     }
 }
 
+/// The same where HTTP/2 may be spoken.
+async fn attempt_shared(
+    connection: &mut Connection,
+    request: &Request,
+    pool: &LocalPool,
+    server: &LocalServer,
+) -> Attempt {
+    let mut last = Attempt::NotConnected;
+    for _ in 0..TRIES {
+        let (stream, kept) = match shared::find(&connection.presence, pool, server, request).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == shared::NO_WEBSOCKETS => {
+                return Attempt::Finished(Finish::Refuse { refusal: NO_WEBSOCKETS, close: true });
+            }
+            Err(error) => {
+                let cause = not_connected(&error);
+                connection.trace.ends(cause, Phase::Connect);
+                server.observe_unconnected(&pool.backend, cause);
+                return Attempt::NotConnected;
+            }
+        };
+        connection.trace.connected(kept);
+        last = match talk(connection, request, stream, pool, server).await {
+            again @ (Attempt::NotConnected | Attempt::NotProcessed) => again,
+            Attempt::Silent if kept && request.is_repeatable() => Attempt::Silent,
+            ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
+        };
+    }
+    last
+}
+
 async fn talk(
     connection: &mut Connection,
     request: &Request,
@@ -183,8 +230,13 @@ async fn talk(
 ) -> Attempt {
     let most = connection.presence.local.frontend.config.limits.body;
     let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server, most);
-    if talk.start(connection).is_err() {
-        return Attempt::NotConnected;
+    if let Err(error) = talk.start(connection) {
+        return match error.kind() {
+            shared::UNSPEAKABLE => {
+                Attempt::Finished(Finish::Refuse { refusal: UNSPEAKABLE, close: !talk.is_uploaded() })
+            }
+            _ => Attempt::NotConnected,
+        };
     }
     let end = poll_fn(|cx| talk.poll(connection, cx)).await;
     if pool.backend.config.observe.is_some() {
@@ -207,15 +259,26 @@ async fn talk(
                 (true, false) => Finish::KeepAlive,
             }
         }
-        End::Silent => return Attempt::Silent,
+        End::Silent => {
+            return match talk.stream_mut().take_unprocessed() {
+                Some(body) => {
+                    connection.carry.put_back(&body);
+                    connection.presence.slot.uncount_received(body.len());
+                    Attempt::NotProcessed
+                }
+                None => Attempt::Silent,
+            };
+        }
         End::Abandoned => return Attempt::Died,
         End::Refuse(refusal) => {
             if matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout) {
+                talk.stream_mut().retire();
                 server.failed();
             }
             Finish::Refuse { refusal, close: !talk.is_uploaded() }
         }
         End::Cut => {
+            talk.stream_mut().retire();
             server.failed();
             Finish::Reset
         }

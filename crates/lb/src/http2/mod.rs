@@ -16,7 +16,7 @@ pub mod replay;
 mod session;
 mod stream;
 mod upload;
-mod wire;
+pub(crate) mod wire;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

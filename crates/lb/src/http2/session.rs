@@ -47,7 +47,7 @@ pub(crate) struct Limits {
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Session<S> {
-    wire: Wire,
+    wire: Wire<Client>,
     state: State,
     patience: Duration,
     serve: Rc<S>,
@@ -56,8 +56,8 @@ pub(crate) struct Session<S> {
 }
 
 enum State {
-    Handshake(Box<Handshake<Wire, Bytes>>),
-    Open(Box<Connection<Wire, Bytes>>),
+    Handshake(Box<Handshake<Wire<Client>, Bytes>>),
+    Open(Box<Connection<Wire<Client>, Bytes>>),
     Ended,
 }
 
@@ -165,7 +165,7 @@ impl<S: Serve> Session<S> {
 
     /// The connection, to be closed.
     pub(crate) fn into_client(self) -> Option<Client> {
-        self.wire.into_client()
+        self.wire.into_stream()
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::stream::{Client, Stream};
+use crate::stream::Stream;
 
 /// Bytes that are collected before they are written in any case.
 const MOST: usize = 64 * 1024;
@@ -24,51 +24,74 @@ thread_local! {
 }
 
 /// The connection, shared by the crate and the session.
-#[derive(Clone, Debug)]
-pub(super) struct Wire(Rc<RefCell<Ends>>);
+#[derive(Debug)]
+pub(crate) struct Wire<S>(Rc<RefCell<Ends<S>>>);
+
+impl<S> Clone for Wire<S> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
 
 #[derive(Debug)]
-struct Ends {
-    client: Option<Client>,
+struct Ends<S> {
+    stream: Option<S>,
+    /// Whether anything was read.
+    has_read: bool,
     /// What was read before, and how much of it is used.
     early: (Vec<u8>, usize),
     out: Vec<u8>,
 }
 
-impl Wire {
-    pub(super) fn new(client: Client, early: Vec<u8>) -> Self {
-        Self(Rc::new(RefCell::new(Ends { client: Some(client), early: (early, 0), out: Vec::new() })))
+impl<S: Stream> Wire<S> {
+    pub(crate) fn new(stream: S, early: Vec<u8>) -> Self {
+        Self(Rc::new(RefCell::new(Ends {
+            stream: Some(stream),
+            has_read: false,
+            early: (early, 0),
+            out: Vec::new(),
+        })))
     }
 
     /// Writes what was collected; ready when the kernel has all of it.
-    pub(super) fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write_out(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().write_out(cx)
     }
 
-    /// Whether nothing waits for the client to take it.
-    pub(super) fn is_flushed(&self) -> bool {
-        self.0.borrow().client.as_ref().is_none_or(Stream::is_flushed)
+    /// Whether nothing waits for the other side to take it.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.0.borrow().stream.as_ref().is_none_or(S::is_flushed)
     }
 
     /// The connection, to be closed. Reading and writing fail from now on.
-    pub(super) fn into_client(self) -> Option<Client> {
-        self.0.borrow_mut().client.take()
+    pub(crate) fn into_stream(self) -> Option<S> {
+        self.0.borrow_mut().stream.take()
+    }
+
+    /// Whether anything was read.
+    pub(crate) fn has_read(&self) -> bool {
+        self.0.borrow().has_read
+    }
+
+    /// Looks at the connection; `true` where it is gone.
+    pub(crate) fn with_stream(&self, look: impl FnOnce(&mut S) -> bool) -> bool {
+        self.0.borrow_mut().stream.as_mut().is_none_or(look)
     }
 }
 
-impl Ends {
-    fn client(&mut self) -> io::Result<&mut Client> {
-        self.client.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+impl<S: Stream> Ends<S> {
+    fn stream(&mut self) -> io::Result<&mut S> {
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let out = std::mem::take(&mut self.out);
-        let client = self.client()?;
+        let stream = self.stream()?;
         if !out.is_empty() {
-            // What the kernel does not take waits within the client's connection.
-            client.send([&out, &[]], false)?;
+            // What the kernel does not take waits within the connection.
+            stream.send([&out, &[]], false)?;
         }
-        let flushed = if client.is_flushed() { Poll::Ready(Ok(())) } else { client.poll_flush(cx) };
+        let flushed = if stream.is_flushed() { Poll::Ready(Ok(())) } else { stream.poll_flush(cx) };
         if out.capacity() <= KEEP {
             self.out = out;
             self.out.clear();
@@ -82,7 +105,7 @@ impl Ends {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: Stream> AsyncRead for Wire<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,17 +123,20 @@ impl AsyncRead for Wire {
             }
             return Poll::Ready(Ok(()));
         }
-        let client = ends.client()?;
-        SPACE.with_borrow_mut(|space| {
+        let stream = ends.stream()?;
+        let read = SPACE.with_borrow_mut(|space| {
             let most = space.len().min(buffer.remaining());
-            let count = ready!(client.poll_read(cx, space.get_mut(..most).unwrap_or_default()))?;
+            let count = ready!(stream.poll_read(cx, space.get_mut(..most).unwrap_or_default()))?;
             buffer.put_slice(space.get(..count).unwrap_or_default());
-            Poll::Ready(Ok(()))
-        })
+            Poll::Ready(io::Result::Ok(()))
+        });
+        ready!(read)?;
+        ends.has_read = true;
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: Stream> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let ends = &mut *self.0.borrow_mut();
         ready!(ends.poll_room(cx))?;

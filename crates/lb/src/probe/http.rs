@@ -65,7 +65,7 @@ impl Http {
     /// # Errors
     /// When there is no connection.
     pub(super) async fn ask(&self, target: &Target<'_>) -> io::Result<ProbeResult> {
-        let mut stream = target.connect().await?;
+        let mut stream = target.connect_http().await?;
         let host = self.host.clone().unwrap_or_else(|| target.asked_at().to_string());
         send(&mut stream, format!("{} HTTP/1.1\r\nHost: {host}\r\n{}", self.asked, self.rest).as_bytes())
             .await?;

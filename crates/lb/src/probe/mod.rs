@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relevo_model::cluster::{CheckKind, ProxyVersion};
+use relevo_model::cluster::{CheckKind, Protocol, ProxyVersion};
 use relevo_proto::health::ProbeResult;
 use relevo_proto::health::script::Script;
 use tokio::net::TcpStream;
@@ -24,8 +24,9 @@ pub use ping::run as ping;
 
 use crate::backend::Backend;
 use crate::proxied;
+use crate::shared::Link;
 use crate::stream::{ServerStream, Stream};
-use crate::tls::Origination;
+use crate::tls::{Offer, Origination};
 use http::Http;
 
 /// Most probes at a time.
@@ -69,6 +70,8 @@ pub(crate) struct Target<'a> {
     /// Where it is asked.
     pub(crate) port: u16,
     pub(crate) tls: Option<&'a Arc<Origination>>,
+    /// What is spoken with the server where it is asked.
+    pub(crate) protocols: &'a [Protocol],
     /// The header that begins each connection; it says that this one is our own.
     pub(crate) proxy_protocol: Option<ProxyVersion>,
 }
@@ -79,14 +82,27 @@ impl Target<'_> {
         SocketAddr::new(self.at.ip(), self.port)
     }
 
+    /// A connection for one request, with TLS if the check wants it; a stream of one where HTTP/2 is spoken.
+    async fn connect_http(&self) -> io::Result<ServerStream> {
+        if !self.protocols.contains(&Protocol::H2) {
+            return self.connect(Offer::Http1).await;
+        }
+        let stream = self.connect(Offer::All).await?;
+        if self.protocols.contains(&Protocol::Http1) && !stream.is_http2_agreed() {
+            return Ok(stream);
+        }
+        let link = Link::open(stream, self.tls.map(Arc::clone), self.asked_at().to_string(), None).await?;
+        Ok(ServerStream::shared(link.stream()))
+    }
+
     /// A connection, with TLS if the check wants it.
-    async fn connect(&self) -> io::Result<ServerStream> {
+    async fn connect(&self, offer: Offer) -> io::Result<ServerStream> {
         let stream = TcpStream::connect(self.asked_at()).await?;
         if let Some(version) = self.proxy_protocol {
             proxied::introduce(&stream, version, None, false)?;
         }
         // A server's name and keys are known by where it listens.
-        let tls = self.tls.and_then(|tls| Some((tls, tls.connection(self.at)?)));
+        let tls = self.tls.and_then(|tls| Some((tls, tls.connection(self.at, offer)?)));
         let Some((origination, connection)) = tls else { return Ok(ServerStream::plain(stream)) };
         let mut stream = ServerStream::tls(stream, connection?, origination)?;
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
@@ -133,7 +149,7 @@ async fn within(
 }
 
 async fn connect(target: &Target<'_>) -> io::Result<ProbeResult> {
-    target.connect().await?;
+    target.connect(Offer::Http1).await?;
     let how = if target.tls.is_some() { "speaks TLS" } else { "accepts connections" };
     Ok(ProbeResult::Good(how.to_owned()))
 }

@@ -7,6 +7,7 @@ use relevo_proto::health::ProbeResult;
 use relevo_proto::health::script::{Conversation, Script, Turn};
 
 use super::{PIECE, Target, read, send};
+use crate::tls::Offer;
 
 /// Has it with a server.
 ///
@@ -24,7 +25,7 @@ pub(super) async fn run(script: &Script, target: &Target<'_>, timeout: Duration)
 }
 
 async fn converse(talk: &mut Conversation<'_>, target: &Target<'_>) -> io::Result<ProbeResult> {
-    let mut stream = target.connect().await?;
+    let mut stream = target.connect(Offer::Http1).await?;
     let mut piece = vec![0; PIECE];
     loop {
         match talk.turn() {

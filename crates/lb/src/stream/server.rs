@@ -1,16 +1,19 @@
 //! The connection to a server.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::client::UnbufferedClientConnection;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::outbox::Outbox;
 use super::secure::Secure;
 use super::{Stream, socket};
+use crate::shared;
 use crate::tls::Origination;
 
 /// A server's bytes, and what carries them.
@@ -20,6 +23,8 @@ pub(crate) enum ServerStream {
     Plain(Plain),
     /// The same with TLS around it.
     Tls(Tls),
+    /// A stream of a connection of HTTP/2, for one request.
+    Shared(Box<shared::Stream>),
 }
 
 /// A TCP connection without anything around it.
@@ -57,26 +62,70 @@ impl ServerStream {
         Ok(Self::Tls(Tls { secure, origination: Arc::clone(origination), of_one_client: false }))
     }
 
+    /// A stream of a connection that others use too.
+    pub(crate) fn shared(stream: shared::Stream) -> Self {
+        Self::Shared(Box::new(stream))
+    }
+
+    /// Whether the server has chosen HTTP/2 in TLS.
+    pub(crate) fn is_http2_agreed(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.secure.common().alpn_protocol() == Some(b"h2"),
+            Self::Shared(_) => true,
+        }
+    }
+
+    /// The body that was sent, if the server has said that it has not processed the request.
+    pub(crate) fn take_unprocessed(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => None,
+            Self::Shared(stream) => stream.take_unprocessed(),
+        }
+    }
+
+    /// Nobody else shall be served by a connection that fails.
+    pub(crate) fn retire(&self) {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => {}
+            Self::Shared(stream) => stream.retire(),
+        }
+    }
+
+    /// Whether the server has closed it, by asking the kernel, which costs a system call. What was sent before stays.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let socket = match self {
+            Self::Plain(plain) => &plain.socket,
+            Self::Tls(tls) => tls.secure.socket(),
+            Self::Shared(_) => return false,
+        };
+        let peeked = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+        !matches!(peeked, Ok(1..))
+            && !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Notes that it began with a client's name, and is for nobody else.
     pub(crate) fn set_of_one_client(&mut self) {
         match self {
             Self::Plain(plain) => plain.of_one_client = true,
             Self::Tls(tls) => tls.of_one_client = true,
+            Self::Shared(_) => {}
         }
     }
 
-    /// Whether it began with a client's name.
+    /// Whether it is for nobody else: it began with a client's name, or is one request's part of a connection.
     pub(crate) fn is_of_one_client(&self) -> bool {
         match self {
             Self::Plain(plain) => plain.of_one_client,
             Self::Tls(tls) => tls.of_one_client,
+            Self::Shared(_) => true,
         }
     }
 
     /// Goes on with the TLS handshake, if there is one.
     pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Shared(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => tls.secure.poll_handshake(cx),
         }
     }
@@ -86,7 +135,7 @@ impl ServerStream {
         match (self, origination) {
             (Self::Plain(_), None) => true,
             (Self::Tls(tls), Some(now)) => Arc::ptr_eq(&tls.origination, now),
-            (Self::Plain(_), Some(_)) | (Self::Tls(_), None) => false,
+            (Self::Plain(_), Some(_)) | (Self::Tls(_), None) | (Self::Shared(_), _) => false,
         }
     }
 
@@ -103,6 +152,7 @@ impl ServerStream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 Err(error) => Err(error),
             }),
+            Self::Shared(_) => true,
         }
     }
 
@@ -111,6 +161,7 @@ impl ServerStream {
         match self {
             Self::Plain(plain) => matches!(socket::read_now(&plain.socket, &mut [0]), Ok(None)),
             Self::Tls(tls) => tls.secure.is_fresh(|socket, space| socket::read_now(socket, space)),
+            Self::Shared(_) => true,
         }
     }
 
@@ -119,6 +170,7 @@ impl ServerStream {
         match self {
             Self::Plain(plain) => plain.out = Outbox::default(),
             Self::Tls(tls) => tls.secure.discard(),
+            Self::Shared(stream) => stream.discard(),
         }
     }
 
@@ -127,6 +179,8 @@ impl ServerStream {
         match self {
             Self::Plain(plain) => socket::reset(plain.socket),
             Self::Tls(tls) => socket::reset(tls.secure.into_socket()),
+            // What is not complete is reset.
+            Self::Shared(stream) => drop(stream),
         }
     }
 }
@@ -136,6 +190,7 @@ impl Stream for ServerStream {
         match self {
             Self::Plain(plain) => socket::poll_read(&mut plain.socket, cx, buffer),
             Self::Tls(tls) => tls.secure.poll_read(cx, buffer),
+            Self::Shared(stream) => stream.poll_read(cx, buffer),
         }
     }
 
@@ -143,6 +198,7 @@ impl Stream for ServerStream {
         match self {
             Self::Plain(plain) => plain.out.send(plain.socket.as_fd(), parts, last),
             Self::Tls(tls) => tls.secure.send(parts, last),
+            Self::Shared(stream) => stream.send(parts),
         }
     }
 
@@ -150,6 +206,7 @@ impl Stream for ServerStream {
         match self {
             Self::Plain(plain) => plain.out.is_empty(),
             Self::Tls(tls) => tls.secure.is_flushed(),
+            Self::Shared(stream) => stream.is_flushed(),
         }
     }
 
@@ -157,6 +214,7 @@ impl Stream for ServerStream {
         match self {
             Self::Plain(plain) => plain.out.poll_flush(&mut plain.socket, cx),
             Self::Tls(tls) => tls.secure.poll_flush(cx),
+            Self::Shared(stream) => stream.poll_flush(cx),
         }
     }
 
@@ -167,13 +225,14 @@ impl Stream for ServerStream {
                 tls.secure.say_end();
                 socket::end(tls.secure.socket());
             }
+            Self::Shared(stream) => stream.end(),
         }
     }
 
     fn tcp(&mut self) -> Option<&TcpStream> {
         match self {
             Self::Plain(plain) => Some(&plain.socket),
-            Self::Tls(_) => None,
+            Self::Tls(_) | Self::Shared(_) => None,
         }
     }
 }

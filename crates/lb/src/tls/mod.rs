@@ -19,7 +19,7 @@ use rustls::crypto::CryptoProvider;
 pub use desk::AcmeDesk;
 pub use error::TlsError;
 pub use files::CertificateSnapshot;
-pub(crate) use origination::Origination;
+pub(crate) use origination::{Offer, Origination};
 pub(crate) use session::Session;
 pub(crate) use terminator::Terminator;
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use relevo_model::cluster::{ClientTls, Pool, Verify};
+use relevo_model::cluster::{ClientTls, Pool, Protocol, Verify};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -21,7 +21,25 @@ const SESSIONS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Origination {
     /// By their addresses. A fallback has none: it is asked without TLS.
-    servers: BTreeMap<SocketAddr, (Arc<ClientConfig>, ServerName<'static>)>,
+    servers: BTreeMap<SocketAddr, Ways>,
+}
+
+/// What a server is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// What the pool names.
+    All,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+/// How a connection to one server is made.
+#[derive(Debug)]
+struct Ways {
+    all: Arc<ClientConfig>,
+    /// The same without HTTP/2, if that is offered.
+    http1: Option<Arc<ClientConfig>>,
+    name: ServerName<'static>,
 }
 
 impl Origination {
@@ -31,6 +49,7 @@ impl Origination {
     /// See [`TlsError`].
     pub(crate) fn load(pool: &Pool, tls: &ClientTls) -> Result<Self, TlsError> {
         let config = config(tls)?;
+        let http2 = pool.protocols.contains(&Protocol::H2);
         let server = |server: &relevo_model::cluster::Server| {
             let name = match &tls.name {
                 Some(name) => ServerName::try_from(name.clone())
@@ -40,14 +59,30 @@ impl Origination {
             // A session of one server is of no use with another one, though they may be called alike.
             let mut config = config.clone();
             config.resumption = Resumption::in_memory_sessions(SESSIONS);
-            Ok((server.at, (Arc::new(config), name)))
+            let mut http1 = None;
+            if http2 {
+                let mut other = config.clone();
+                other.alpn_protocols = vec![b"http/1.1".to_vec()];
+                other.resumption = Resumption::in_memory_sessions(SESSIONS);
+                http1 = Some(Arc::new(other));
+                config.alpn_protocols = vec![b"h2".to_vec()];
+                if pool.protocols.contains(&Protocol::Http1) {
+                    config.alpn_protocols.push(b"http/1.1".to_vec());
+                }
+            }
+            Ok((server.at, Ways { all: Arc::new(config), http1, name }))
         };
         Ok(Self { servers: pool.servers.iter().map(server).collect::<Result<_, _>>()? })
     }
 
     /// A connection to a server before its handshake; `None`: it is no server of the pool.
-    pub(crate) fn connection(&self, at: SocketAddr) -> Option<io::Result<UnbufferedClientConnection>> {
-        let (config, name) = self.servers.get(&at)?;
+    pub(crate) fn connection(
+        &self,
+        at: SocketAddr,
+        offer: Offer,
+    ) -> Option<io::Result<UnbufferedClientConnection>> {
+        let Ways { all, http1, name } = self.servers.get(&at)?;
+        let config = http1.as_ref().filter(|_| offer == Offer::Http1).unwrap_or(all);
         Some(UnbufferedClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other))
     }
 }

@@ -13,6 +13,8 @@ mod framing;
 mod hostile;
 mod http;
 mod http2;
+mod http2_rig;
+mod http2_servers;
 mod keep_alive;
 mod large;
 mod limits;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Affinity, Agent, Check, ClientTls, Cookie, Family};
+use super::{Affinity, Agent, Check, ClientTls, Cookie, Family, Protocol};
 use crate::name::{NodeName, PoolName, ServerName};
 
 /// How the next server is chosen. HAProxy's words.
@@ -167,6 +167,8 @@ pub struct Pool {
     pub slow_start: Option<Duration>,
     /// TLS towards servers.
     pub tls: Option<ClientTls>,
+    /// What is spoken with servers (mode `http`); with both, TLS and the server decide (ALPN).
+    pub protocols: Vec<Protocol>,
     /// The header that begins each connection to a server.
     pub proxy_protocol: Option<ProxyVersion>,
     /// Which of a node's addresses its servers have.
@@ -223,6 +225,7 @@ impl Pool {
             on_marked_down: OnMarkedDown::Retry,
             slow_start: None,
             tls: None,
+            protocols: vec![Protocol::Http1],
             proxy_protocol: None,
             family: Family::V4,
             fallback: None,

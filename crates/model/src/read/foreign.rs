@@ -95,6 +95,7 @@ const ROWS: &[Row] = &[
     row(&["compression"], "forwarded_for", Some("compress"), "write compress = true"),
     row(&["alpn"], "forwarded_for", Some("protocols"), "write protocols = [\"h2\", \"http/1.1\"]"),
     // A pool.
+    row(&["proto"], "servers", Some("server_protocols"), "write server_protocols = [\"h2\"]"),
     row(
         &["sticky", "stick", "stick_table", "persistence_timeout"],
         "servers",

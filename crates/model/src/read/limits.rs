@@ -6,7 +6,8 @@ use super::suggest;
 use super::texts::{file, listed, named, opened, pairs};
 use super::tree::Item;
 use crate::cluster::{
-    Cache, Coding, Compression, ErrorPage, Limits, LogChoice, Mode, Protocol, Service, ServiceLog, Timeouts,
+    Cache, Coding, Compression, ErrorPage, Limits, LogChoice, Mode, Pool, Protocol, Service, ServiceLog,
+    Timeouts,
 };
 use crate::quantity::format_size;
 use crate::reference::{CACHE, COMPRESS, LIMIT, SERVICE_LOG, SERVICE_TIMEOUT};
@@ -63,11 +64,12 @@ pub(super) fn limits(findings: &mut Findings<'_>, fields: &Fields<'_>, mode: Mod
     }
 }
 
+const PROTOCOLS: [(&str, Protocol); 2] = [("h2", Protocol::H2), ("http/1.1", Protocol::Http1)];
+
 /// Reads `protocols` and `h2c`.
 pub(super) fn protocols(findings: &mut Findings<'_>, fields: &Fields<'_>, service: &mut Service) {
     if let Some(item) = fields.find("protocols") {
-        let words = [("h2", Protocol::H2), ("http/1.1", Protocol::Http1)];
-        service.protocols = words_of(findings, item, &words);
+        service.protocols = words_of(findings, item, &PROTOCOLS);
     }
     service.h2c = fields.flag(findings, "h2c").unwrap_or(false);
     if let (true, false, Some(item)) =
@@ -78,6 +80,21 @@ pub(super) fn protocols(findings: &mut Findings<'_>, fields: &Fields<'_>, servic
             "`h2c` needs \"h2\" among the protocols",
             "add \"h2\" to `protocols`, or remove it",
         );
+    }
+}
+
+/// Reads a pool's `server_protocols`.
+pub(super) fn server_protocols(findings: &mut Findings<'_>, fields: &Fields<'_>, pool: &mut Pool) {
+    let Some(item) = fields.find("server_protocols") else { return };
+    let protocols = words_of(findings, item, &PROTOCOLS);
+    if protocols.len() > 1 && fields.find("server_tls").is_none() {
+        // RFC 9113 section 3.3: without TLS nothing tells the one from the other.
+        let message = "without TLS a server cannot say which of several protocols it speaks";
+        findings.error(&item.span, message, "name one of them, or add `server_tls`");
+        return;
+    }
+    if !protocols.is_empty() {
+        pool.protocols = protocols;
     }
 }
 

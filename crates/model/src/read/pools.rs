@@ -8,7 +8,7 @@ use super::names::{Named, Names, named};
 use super::nodes::Nodes;
 use super::suggest;
 use super::tree::Item;
-use super::{balance, check, persistence, servers, tls};
+use super::{balance, check, limits, persistence, servers, tls};
 use crate::cluster::{
     CheckKind, Cookie, Family, Mode, Observe, OnError, OnMarkedDown, Pool, PoolTimeouts, ProxyVersion, Server,
 };
@@ -123,6 +123,7 @@ impl Pools {
         pool.max_queue = fields.number(findings, "max_queue");
         pool.all_backups = fields.flag(findings, "all_backups").unwrap_or(pool.all_backups);
         pool.slow_start = fields.time(findings, "slow_start");
+        limits::server_protocols(findings, fields, &mut pool);
         let versions = [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)];
         pool.proxy_protocol = fields.word(findings, "send_proxy", &versions);
         let families = [("ipv4", Family::V4), ("ipv6", Family::V6)];

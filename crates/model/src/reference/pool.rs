@@ -90,6 +90,13 @@ Servers that can answer alike. At most 256. Several services and rules may use o
         )
         .or_told("none"),
         Key::other("server_tls", "table", "Speaks TLS with the servers. See `server_tls`.").or_told("none").streams(),
+        Key::other(
+            "server_protocols",
+            "list of `\"h2\"`, `\"http/1.1\"`",
+            "What is spoken with the servers. `[\"h2\"]`: HTTP/2, in clear where there is no `server_tls`. Both, with `server_tls`: what the server chooses (ALPN), HTTP/2 first. Checks by HTTP speak the same, unless a server has a `check_port`.",
+        )
+        .or("[\"http/1.1\"]")
+        .http(),
         Key::words("send_proxy", &["v1", "v2"], "The PROXY protocol header that begins each connection to a server.")
             .or_told("none")
             .streams(),
