@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::body::Body;
@@ -25,6 +26,10 @@ const LARGEST_HEAD: usize = 1024 * 1024;
 pub(super) struct Download {
     respond: SendResponse<Bytes>,
     method: Method,
+    /// What a server answers that speaks WebSocket, where that is asked for.
+    accept: Option<String>,
+    /// Whether it has: bytes go both ways.
+    open: bool,
     stage: Stage,
     /// Sent by the engine, and not understood yet.
     raw: Bytes,
@@ -65,10 +70,12 @@ pub(super) enum Step {
 }
 
 impl Download {
-    pub(super) fn new(respond: SendResponse<Bytes>, method: Method) -> Self {
+    pub(super) fn new(respond: SendResponse<Bytes>, method: Method, accept: Option<String>) -> Self {
         Self {
             respond,
             method,
+            accept,
+            open: false,
             stage: Stage::Head,
             raw: Bytes::new(),
             send: None,
@@ -77,6 +84,11 @@ impl Download {
             trailers: Vec::new(),
             sent: 0,
         }
+    }
+
+    /// Whether bytes go both ways, as they are.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Whether the client has reset the stream, or its connection is gone.
@@ -160,6 +172,25 @@ impl Download {
                 self.respond.send_informational(message).map_err(|_| Step::Gone)?;
                 continue;
             }
+            if let Some(accept) = &self.accept {
+                self.open = response.status == 101 && proves(&head, fields, accept);
+                if self.open {
+                    // RFC 8441 section 5: instead of a 101, and without its proof.
+                    *message.status_mut() = StatusCode::OK;
+                    message.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+                    self.stage = Stage::Body(Body::UntilClose);
+                    self.send = Some(self.respond.send_response(message, false).map_err(|_| Step::Gone)?);
+                    break;
+                }
+                if response.status == 101 || status.is_success() {
+                    // A client would take a 2xx for the beginning of its WebSocket.
+                    let mut message = http::Response::new(());
+                    *message.status_mut() = StatusCode::BAD_GATEWAY;
+                    self.respond.send_response(message, true).map_err(|_| Step::Gone)?;
+                    (self.stage, self.raw) = (Stage::Complete, Bytes::new());
+                    return Ok(());
+                }
+            }
             let ended = response.body.is_done();
             let send = self.respond.send_response(message, ended).map_err(|_| Step::Gone)?;
             if ended {
@@ -241,6 +272,13 @@ impl Download {
         self.send = None;
         Poll::Ready(ended)
     }
+}
+
+/// Whether the head of a 101 shows that the server speaks WebSocket, and not something else (RFC 6455 section 4.1).
+fn proves(head: &[u8], fields: &Fields, accept: &str) -> bool {
+    let mut proofs =
+        fields.list().iter().filter(|field| field.name(head).eq_ignore_ascii_case(b"sec-websocket-accept"));
+    proofs.next().is_some_and(|field| field.value(head) == accept.as_bytes()) && proofs.next().is_none()
 }
 
 /// The fields as HTTP/2 has them; their values stay where they are.

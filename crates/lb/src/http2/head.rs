@@ -3,23 +3,27 @@
 //! The `h2` crate has looked at each field by itself (names in lower case, no control characters, pseudo-header fields
 //! first and once, nothing that is for one connection only). Here is what needs the whole: RFC 9113 section 8.3.1.
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_KEY, TE};
 use http::request::Parts;
 use http::{HeaderValue, Method as Name};
 
 use crate::http::request::Method;
+use crate::shared::websocket;
 
 /// The request is malformed (RFC 9113 section 8.1.1), and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
 /// How the stream's DATA becomes a body, and the answer's head is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Whether the body goes in chunks; else it is as long as was said.
     pub chunked: bool,
     /// The method, as far as it matters for the answer.
     pub method: Method,
+    /// What the server answers if it speaks WebSocket (RFC 6455), where that is asked for: then DATA is no body, but goes both
+    /// ways as it is.
+    pub accept: Option<String>,
 }
 
 /// Writes the head. `ended`: no DATA follows.
@@ -28,14 +32,21 @@ pub struct Plan {
 /// [`Malformed`]: the stream must be reset with `PROTOCOL_ERROR`. What is only not served here is written as it is, and
 /// the engine answers it.
 pub fn write(parts: &Parts, ended: bool, out: &mut Vec<u8>) -> Result<Plan, Malformed> {
-    if parts.extensions.get::<h2::ext::Protocol>().is_some() {
-        // RFC 8441 section 3: only where SETTINGS_ENABLE_CONNECT_PROTOCOL was sent.
-        return Err(Malformed("extended CONNECT was not offered"));
+    let websocket = match parts.extensions.get::<h2::ext::Protocol>() {
+        Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => true,
+        Some(_) => return Err(Malformed("only websocket is spoken by extended CONNECT")),
+        None => false,
+    };
+    if websocket && (parts.method != Name::CONNECT || parts.headers.contains_key(CONTENT_LENGTH)) {
+        // RFC 8441 section 4, RFC 9113 section 8.5.
+        return Err(Malformed("extended CONNECT with another method, or with a body"));
     }
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    out.extend_from_slice(parts.method.as_str().as_bytes());
+    // RFC 8441 section 5: what is a GET in HTTP/1.1.
+    let method = if websocket { &Name::GET } else { &parts.method };
+    out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
-    match (&parts.method, parts.uri.path_and_query().map(|path| path.as_str().as_bytes())) {
+    match (method, parts.uri.path_and_query().map(|path| path.as_str().as_bytes())) {
         (&Name::CONNECT, _) => {
             out.extend_from_slice(authority.ok_or(Malformed("CONNECT without :authority"))?)
         }
@@ -64,25 +75,31 @@ pub fn write(parts: &Parts, ended: bool, out: &mut Vec<u8>) -> Result<Plan, Malf
                 cookies.extend_from_slice(b"; ");
             }
             cookies.extend_from_slice(bytes);
-        } else if name != TE {
+        } else if name != TE && !(websocket && name == SEC_WEBSOCKET_KEY) {
             line(out, name.as_str().as_bytes(), bytes);
         }
     }
     if let Some(cookies) = cookies {
         line(out, b"cookie", &cookies);
     }
-    let chunked = !ended && !parts.headers.contains_key(CONTENT_LENGTH);
+    let accept = websocket.then(|| {
+        let key = websocket::key();
+        out.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
+        line(out, b"sec-websocket-key", key.as_bytes());
+        websocket::accept(key.as_bytes())
+    });
+    let chunked = !websocket && !ended && !parts.headers.contains_key(CONTENT_LENGTH);
     if chunked {
         line(out, b"transfer-encoding", b"chunked");
     }
     out.extend_from_slice(b"\r\n");
-    let method = match parts.method {
+    let method = match *method {
         Name::HEAD => Method::Head,
         Name::GET | Name::OPTIONS => Method::Safe,
         Name::PUT | Name::DELETE => Method::Idempotent,
         _ => Method::Other,
     };
-    Ok(Plan { chunked, method })
+    Ok(Plan { chunked, method, accept })
 }
 
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -128,6 +145,31 @@ mod tests {
         assert_eq!(stream.unwrap(), "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
         let all = written(|new| new.method("OPTIONS").uri("*").header("host", "a"), true);
         assert_eq!(all.unwrap(), "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+
+    #[test]
+    fn a_websocket_becomes_an_upgrade() {
+        let open = |method: &str, protocol, name: &str| {
+            let protocol = h2::ext::Protocol::from_static(protocol);
+            let (method, name) = (method.to_owned(), name.to_owned());
+            written(
+                move |new| {
+                    let new = new.method(method.as_str()).uri("https://a/chat").extension(protocol);
+                    new.header(name, "1").header("sec-websocket-version", "13")
+                },
+                false,
+            )
+        };
+        let lines = open("CONNECT", "websocket", "sec-websocket-key").unwrap();
+        assert!(
+            lines.starts_with("GET /chat HTTP/1.1\r\nhost: a\r\nsec-websocket-version: 13\r\n"),
+            "{lines}"
+        );
+        assert!(lines.contains("\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: "));
+        assert!(!lines.contains("transfer-encoding") && !lines.contains("key: 1\r"));
+        assert!(open("CONNECT", "other", "x").is_err());
+        assert!(open("GET", "websocket", "x").is_err());
+        assert!(open("CONNECT", "websocket", "content-length").is_err());
     }
 
     #[test]

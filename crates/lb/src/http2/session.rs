@@ -109,7 +109,8 @@ impl<S: Serve> Session<S> {
             .max_header_list_size(u32::try_from(limits.header).unwrap_or(u32::MAX))
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buffer_size(SEND_BUFFER);
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_connect_protocol();
         let state = State::Handshake(Box::new(builder.handshake(wire.clone())));
         Self {
             wire,

@@ -79,14 +79,15 @@ impl Exchange {
     ) -> Option<(Self, Client)> {
         let (parts, body) = request.into_parts();
         let mut lines = Vec::with_capacity(512);
-        let Ok(Plan { chunked, method }) = head::write(&parts, body.is_end_stream(), &mut lines) else {
+        let Ok(Plan { chunked, method, accept }) = head::write(&parts, body.is_end_stream(), &mut lines)
+        else {
             respond.send_reset(Reason::PROTOCOL_ERROR);
             return None;
         };
         let (near, far) = pipe::pair();
         far.push(&lines);
-        let up = Upload::new(body, chunked, &far);
-        Some((Self { far, up, down: Download::new(respond, method) }, Client::Pipe(near)))
+        let up = Upload::new(body, chunked, accept.is_some(), &far);
+        Some((Self { far, up, down: Download::new(respond, method, accept) }, Client::Pipe(near)))
     }
 
     /// Carries the request to the engine and its answer back. `serving` is the engine at work; it is dropped when the
@@ -113,6 +114,7 @@ impl Exchange {
                 is_serving = is_serving && serving.as_mut().poll(cx).is_pending();
                 let Ok(moved) = up.poll(cx, &far) else { return Poll::Ready(Step::Gone) };
                 match down.poll(cx, &far, &mut fields.borrow_mut()) {
+                    Step::Waiting | Step::Moved if down.is_open() && up.release() => {}
                     Step::Waiting if !moved => {
                         let Some(sent) = down.owed() else {
                             stall = None;

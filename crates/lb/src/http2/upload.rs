@@ -25,6 +25,8 @@ pub(super) struct Upload {
     /// Read, and not given to the engine yet.
     rest: Bytes,
     stage: Stage,
+    /// Whether nothing is given to the engine yet: what follows a handshake that may be refused is no request.
+    held: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +41,22 @@ enum Stage {
 pub(super) struct Gone;
 
 impl Upload {
-    pub(super) fn new(body: RecvStream, chunked: bool, far: &Far) -> Self {
+    pub(super) fn new(body: RecvStream, chunked: bool, held: bool, far: &Far) -> Self {
         let stage = if body.is_end_stream() {
             far.end();
             Stage::Done
         } else {
             Stage::Data
         };
-        Self { body, chunked, rest: Bytes::new(), stage }
+        Self { body, chunked, rest: Bytes::new(), stage, held }
     }
 
     /// Gives the engine what it has room for; whether something was moved.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, far: &Far) -> Result<bool, Gone> {
         let mut moved = false;
+        if self.held {
+            return Ok(moved);
+        }
         loop {
             if !self.rest.is_empty() {
                 let count = far.room().saturating_sub(CHUNK_EXTRA).min(self.rest.len());
@@ -85,6 +90,11 @@ impl Upload {
                 Stage::Done => return Ok(moved),
             }
         }
+    }
+
+    /// From now on the engine gets what comes; whether that is new.
+    pub(super) fn release(&mut self) -> bool {
+        std::mem::replace(&mut self.held, false)
     }
 
     /// Reads what the client still sends though its answer is complete, and throws it away: a stream that is reset at once

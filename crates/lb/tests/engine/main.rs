@@ -32,6 +32,7 @@ mod tls;
 mod tls_rig;
 mod tls_servers;
 mod udp;
+mod websockets;
 mod workers;
 
 /// Needs Debian's haproxy; here, because tests of peers are found by the beginning of their names.

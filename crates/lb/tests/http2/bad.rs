@@ -98,8 +98,25 @@ fn requests_that_lack_something_are_reset() {
     let (replay, frames) = talk(&[request(1, &GET[..3])]);
     assert_eq!((replay.requests.len(), frames.iter().any(|frame| frame.kind == HEADERS)), (1, true));
     assert_eq!(gets(&[request(1, &[(":method", "CONNECT")])]), Reset(PROTOCOL), "8.5 without an authority");
-    let websocket = [(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[2], GET[3]];
-    assert_eq!(gets(&[opening(1, &websocket)]), Reset(PROTOCOL), "RFC 8441 3 not offered");
+    let connect = |protocol, more| {
+        opening(1, &[(":method", "CONNECT"), (":protocol", protocol), GET[1], GET[2], GET[3], more])
+    };
+    assert_eq!(gets(&[connect("other", ("x", "y"))]), Reset(PROTOCOL), "RFC 8441 4 another protocol");
+    assert_eq!(
+        gets(&[connect("websocket", ("content-length", "3"))]),
+        Reset(PROTOCOL),
+        "9113 8.5 with a body"
+    );
+    // What follows is for nobody before the server has agreed.
+    let early = frame(DATA, 0, 1, b"GET /evil HTTP/1.1\r\nHost: a\r\n\r\n");
+    let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
+    let (replay, _) = talk(&[connect("websocket", ("x", "y")), early, reset]);
+    assert!(
+        replay
+            .requests
+            .iter()
+            .all(|one| one.body.is_empty() && !one.head.windows(5).any(|part| part == b"/evil"))
+    );
 }
 
 /// What the crates below settle before the engine can look: it does no harm, because the engine, its rules and the server
