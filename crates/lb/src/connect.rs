@@ -38,7 +38,7 @@ pub(crate) async fn connect(
 /// As [`connect`].
 pub(crate) async fn connect_offering(
     presence: &Presence,
-    at: SocketAddrV4,
+    at: SocketAddr,
     backend: &Backend,
     speaks: bool,
     offer: Offer,
