@@ -120,7 +120,7 @@ impl ConflictWatch {
 }
 
 /// The sender's addresses of an Ethernet frame with an ARP packet (RFC 826).
-fn parse(frame: &[u8]) -> Option<Claim> {
+pub(crate) fn parse(frame: &[u8]) -> Option<Claim> {
     let (ethernet, packet) = frame.split_first_chunk::<14>()?;
     // Ethernet and IPv4, with addresses of 6 and 4 bytes; any operation.
     if ethernet[12..] != [0x08, 0x06] || !packet.starts_with(&[0, 1, 0x08, 0, 6, 4]) {

@@ -27,10 +27,14 @@ pub struct Way {
     pub name: String,
     /// The director's interface on the network whose machines use it.
     pub from: String,
+    /// Where else packets come in from there: interfaces with virtual hardware addresses.
+    pub from_also: Vec<String>,
     /// That network.
     pub subnet: Ipv4Net,
     /// The director's interface on the network that they get to.
     pub to: String,
+    /// Where else packets come in from there.
+    pub to_also: Vec<String>,
     /// The virtual address that packets leave under; `None`: their own.
     pub source: Option<Ipv4Addr>,
     /// TCP ports from 1024 on at which this director itself serves on `source`.
@@ -47,18 +51,19 @@ pub fn rules(ways: &[Way]) -> Option<String> {
     let (mut forward, mut postrouting, mut input) = (String::new(), String::new(), String::new());
     for way in ways {
         let (from, to, subnet) = (quoted(&way.from)?, quoted(&way.to)?, way.subnet);
+        let (in_from, in_to) = (any(&way.from, &way.from_also)?, any(&way.to, &way.to_also)?);
         // Writing to a String cannot fail.
         let _ = writeln!(forward, "\t\t# {}: {subnet} to {}", plain(&way.name), plain(&way.to));
         let Some(source) = way.source else {
-            let _ = writeln!(forward, "\t\tiifname {from} oifname {to} ip saddr {subnet} counter accept");
+            let _ = writeln!(forward, "\t\tiifname {in_from} oifname {to} ip saddr {subnet} counter accept");
             continue;
         };
         let _ = writeln!(
             forward,
-            "\t\tiifname {from} oifname {to} ip saddr {subnet} ct state invalid counter drop\n\
-             \t\tiifname {to} oifname {from} ip daddr {subnet} ct state {{ invalid, new }} counter drop\n\
-             \t\tiifname {from} oifname {to} ip saddr {subnet} tcp flags syn tcp option maxseg size set rt mtu\n\
-             \t\tiifname {to} oifname {from} ip daddr {subnet} tcp flags syn tcp option maxseg size set rt mtu"
+            "\t\tiifname {in_from} oifname {to} ip saddr {subnet} ct state invalid counter drop\n\
+             \t\tiifname {in_to} oifname {from} ip daddr {subnet} ct state {{ invalid, new }} counter drop\n\
+             \t\tiifname {in_from} oifname {to} ip saddr {subnet} tcp flags syn tcp option maxseg size set rt mtu\n\
+             \t\tiifname {in_to} oifname {from} ip daddr {subnet} tcp flags syn tcp option maxseg size set rt mtu"
         );
         let _ = writeln!(
             postrouting,
@@ -102,6 +107,16 @@ pub(crate) fn quoted(name: &str) -> Option<String> {
     fits.then(|| format!("\"{name}\""))
 }
 
+/// An interface or one of some more in rules.
+fn any(name: &str, also: &[String]) -> Option<String> {
+    if also.is_empty() {
+        return quoted(name);
+    }
+    let names: Option<Vec<String>> =
+        std::iter::once(name).chain(also.iter().map(String::as_str)).map(quoted).collect();
+    Some(format!("{{ {} }}", names?.join(", ")))
+}
+
 /// A name in a comment.
 pub(crate) fn plain(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control()).collect()
@@ -116,7 +131,9 @@ mod tests {
             name: "main".to_owned(),
             from: "internal".to_owned(),
             subnet: "10.0.10.0/24".parse().unwrap(),
+            from_also: Vec::new(),
             to: "external".to_owned(),
+            to_also: Vec::new(),
             source: Some(Ipv4Addr::new(192, 168, 1, 200)),
             served: Vec::new(),
         }
@@ -132,6 +149,14 @@ mod tests {
         let routed = Way { name: "lab".to_owned(), to: "lab".to_owned(), source: None, ..way() };
         let served = Way { served: vec![8000, 9000], ..way() };
         insta::assert_snapshot!(rules(&[routed, served]).unwrap());
+    }
+
+    #[test]
+    fn packets_for_a_virtual_hardware_address_come_in_by_an_interface_of_their_own() {
+        let also = Way { from_also: vec!["vr4.51.00ff".to_owned()], ..way() };
+        let text = rules(&[also]).unwrap();
+        assert!(text.contains("iifname { \"internal\", \"vr4.51.00ff\" } oifname \"external\""), "{text}");
+        assert!(text.contains("iifname \"external\" oifname \"internal\" ip daddr"), "{text}");
     }
 
     #[test]

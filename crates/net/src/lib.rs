@@ -9,18 +9,23 @@
 //! | [`dhcp_socket`] | UDP sockets of port 67 on one interface |
 //! | [`monitor`] | the rtnetlink multicast groups: links and addresses as they change |
 //! | [`vrrp_socket`] | raw sockets of protocol 112, IPv4 and IPv6 |
+//! | [`vrrp_frame`] | packet sockets: adverts from and to virtual hardware addresses |
 //! | [`arp`], [`neighbour`] | packet sockets, gratuitous ARP; unsolicited neighbour advertisements |
+//! | [`address_probe`] | a packet socket, ARP probes for any address and the answers |
 //! | [`conflict`] | packet sockets, probes for addresses and what others say |
 //! | [`bfd_socket`] | UDP with the TTL of what came, for BFD |
 //! | [`nft`] | the program `nft`: one transaction each |
 //! | [`layer2`] | rtnetlink: bridges, VXLANs, bonds, VLANs and macvlans, wanted, planned, made and read back |
-//! | [`gateway`], [`firewall`] | texts for it, and nothing else |
+//! | [`gateway`], [`firewall`], [`accept`] | texts for it, and nothing else |
 //! | [`conntrack`] | `ctnetlink`: connections that shall be forgotten |
 //! | [`forwarding`] | `net.ipv4.conf.*.forwarding` |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
+//! | [`virtual_mac`] | rtnetlink and `/proc/sys`: macvlans with a virtual router's hardware address |
 //! | [`realtime`] | `SCHED_FIFO` for the one thread that must not wait |
 
+pub mod accept;
 pub mod address;
+pub mod address_probe;
 pub mod arp;
 pub mod bfd_socket;
 pub mod clock;
@@ -40,6 +45,8 @@ pub mod nft;
 pub mod paths;
 pub mod realtime;
 pub mod route;
+pub mod virtual_mac;
+pub mod vrrp_frame;
 pub mod vrrp_socket;
 
 pub use error::Error;

@@ -82,11 +82,10 @@ impl VrrpSocket {
         }
     }
 
-    /// The next datagram that waits, without waiting for one. Those that are not for us or whose IP header is wrong
-    /// are passed over.
+    /// The next datagram that waits; see [`Hear::receive`].
     ///
     /// # Errors
-    /// [`Error::Kernel`] with `ENETDOWN` once when the interface went down; the socket stays usable.
+    /// As there.
     pub fn receive(&mut self) -> Result<Option<Datagram<'_>>, Error> {
         let error = |error| Error::kernel("receive VRRP adverts", error);
         if self.destination.is_ipv6() {
@@ -140,6 +139,22 @@ impl VrrpSocket {
         };
         let payload = self.buffer.get(..length).unwrap_or_default();
         Ok(Some(Datagram { source: source.into(), destination: self.destination, ttl, payload }))
+    }
+}
+
+/// A socket that adverts come from.
+pub trait Hear {
+    /// The next datagram that waits, without waiting for one. Those that are not for us or whose IP header is wrong
+    /// are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] with `ENETDOWN` once when the interface went down; the socket stays usable.
+    fn receive(&mut self) -> Result<Option<Datagram<'_>>, Error>;
+}
+
+impl Hear for VrrpSocket {
+    fn receive(&mut self) -> Result<Option<Datagram<'_>>, Error> {
+        Self::receive(self)
     }
 }
 

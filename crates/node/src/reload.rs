@@ -9,6 +9,7 @@ use relevo_model::{ClusterFile, Severity, diagnostic};
 use sha2::{Digest, Sha256};
 
 use crate::control::{Balancer, Node};
+use crate::director::Director;
 use crate::in_full;
 use crate::process::wall_ms;
 use crate::{acme, changes};
@@ -87,6 +88,11 @@ impl Node {
         if let Some(Err(error)) = self.peers.get().map(|peers| peers.read_key_again()) {
             tracing::warn!("the channel between directors keeps its keys: {}", in_full(&error));
         }
+        let director = self.director.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Err(error)) = director.as_ref().map(Director::read_keys_again) {
+            tracing::warn!("a group keeps its keys: {}", in_full(&error));
+        }
+        drop(director);
         let next = Loaded::new(cluster, &before.path, &before.folder, &text);
         let file = next.status();
         self.duties.follow(&next.cluster);

@@ -12,17 +12,16 @@ mod world;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use relevo_api::types::GroupState;
 use relevo_net::clock;
+use world::capture::Capture;
 use world::director::{Running, Settings};
 use world::keepalived::Keepalived;
-use world::{Process, VIP, World, wait_for};
+use world::{VIP, World, wait_for};
 
 const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0xfe);
 
@@ -59,55 +58,6 @@ fn settings(node: &str, group: &str, addresses: &str) -> Settings {
 
 const FRONT: &str = "[address.front]\nnetwork = \"public\"\nip = \"10.77.0.254\"\n";
 const FRONT6: &str = "[address.front6]\nnetwork = \"public\"\nip = \"fd77::fe\"\n";
-
-/// What passes an interface, in a file.
-struct Capture {
-    process: Process,
-    file: PathBuf,
-}
-
-impl Capture {
-    fn start(world: &World, node: &str) -> Self {
-        let file = std::env::temp_dir().join(format!("{}.pcap", world.netns(node)));
-        let words = ["tcpdump", "-U", "-Z", "root", "-i", "public", "-w", file.to_str().unwrap()];
-        let mut command = world.command(node, &words);
-        let child = command.process_group(0).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_for("the capture runs", || file.metadata().is_ok_and(|data| data.len() >= 24));
-        Self { process: Process { child }, file }
-    }
-
-    /// What tshark says of the packets that pass a filter.
-    fn read(&self, filter: &str) -> String {
-        std::thread::sleep(Duration::from_millis(300));
-        let read = Command::new("tshark")
-            .args(["-r", self.file.to_str().unwrap(), "-o", "vrrp.v3_checksum_as_in_v2:FALSE", "-Y", filter])
-            .output()
-            .expect("tshark can be run: apt-get install tshark");
-        let complaint = String::from_utf8_lossy(&read.stderr);
-        assert!(read.status.success(), "tshark: {filter}: {complaint}");
-        String::from_utf8_lossy(&read.stdout).into_owned()
-    }
-
-    fn count(&self, filter: &str) -> usize {
-        self.read(filter).lines().count()
-    }
-
-    /// tshark has nothing to complain about.
-    fn assert_clean(&self) {
-        let complaints = self
-            .read("(vrrp || icmpv6.type == 136 || arp) && !arp.duplicate-address-detected && (_ws.malformed || _ws.expert.severity >= 4194304)");
-        assert_eq!(complaints, "", "tshark complains");
-        let checksums = self.read("vrrp.checksum.status == 0 || icmpv6.checksum.status == 0");
-        assert_eq!(checksums, "", "wrong checksums");
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.process.signal(Signal::SIGKILL);
-        let _ = std::fs::remove_file(&self.file);
-    }
-}
 
 /// c finds out where the address is, and hears from there that nobody listens.
 fn ask(world: &World) {

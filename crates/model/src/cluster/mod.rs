@@ -193,6 +193,10 @@ pub struct Group {
     /// How long a director that gives the group away on purpose goes on with the connections of the userspace engine; zero:
     /// not at all.
     pub drain: Duration,
+    /// How long a director that starts does not take part; zero: it listens at once.
+    pub startup_delay: Duration,
+    /// How long a machine must have run before its director takes part; zero: it does not matter.
+    pub boot_delay: Duration,
     /// Whether the services on the group's addresses are watched.
     pub track_services: bool,
     /// What the file says to watch; see [`ClusterFile::trackers_of`].

@@ -1,4 +1,4 @@
-//! What moves along with a group: `[[group.NAME.route]]`, `[[group.NAME.policy]]`, `notify`; its `preempt_delay` and `drain`.
+//! What moves along with a group: `[[group.NAME.route]]`, `[[group.NAME.policy]]`, `notify`; its delays and `drain`.
 
 use std::net::IpAddr;
 
@@ -44,6 +44,8 @@ pub(super) fn read<'a>(
             findings.lint(&item.key, "`preempt_delay` does nothing: nobody takes the addresses back", hint);
         }
         group.drain = fields.time(findings, "drain").unwrap_or(group.drain);
+        group.startup_delay = fields.time(findings, "startup_delay").unwrap_or_default();
+        group.boot_delay = fields.time(findings, "boot_delay").unwrap_or_default();
         group.track_services = fields.flag(findings, "track_services").unwrap_or(true);
         group.trackers = track::read(findings, &fields, group, &things);
         let routes = tables_of(findings, &fields, "route", &ROUTE);

@@ -85,6 +85,13 @@ pub(super) fn read<'a>(
         };
         let options = fields.find("options").map(|item| options::read(findings, item)).unwrap_or_default();
         let Some((server, at)) = server.and_then(|server| Some((server, server.ip4()?))) else { continue };
+        if let Some(group) = known.groups.closed(server.ip) {
+            let message = format!(
+                "clients renew at address `{}`, and group `{group}` accepts nothing there",
+                server.name
+            );
+            findings.error(&span, message, "remove its accept = false");
+        }
         list.push(Dhcp {
             network: NetworkName::new(name),
             group: server.group.clone(),

@@ -85,6 +85,13 @@ pub(super) fn read<'a>(
 }
 
 impl Groups {
+    /// The group of a virtual address that accepts no connections, `accept = false`.
+    pub(super) fn closed(&self, ip: std::net::IpAddr) -> Option<&GroupName> {
+        let address = self.addresses.iter().find(|address| address.ip == ip)?;
+        let group = self.list.iter().find(|group| group.name == address.group)?;
+        (!group.accept).then_some(&group.name)
+    }
+
     fn of<'a>(&'a self, group: &'a str) -> impl Iterator<Item = &'a Address> {
         self.addresses.iter().filter(move |address| address.group.as_str() == group)
     }
@@ -159,6 +166,8 @@ impl Groups {
             heartbeat,
             preempt_delay: Duration::ZERO,
             drain: DEFAULT_DRAIN,
+            startup_delay: Duration::ZERO,
+            boot_delay: Duration::ZERO,
             track_services: true,
             trackers: Vec::new(),
             along: Along::default(),

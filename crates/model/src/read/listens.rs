@@ -106,6 +106,7 @@ impl<'x> Listening<'x> {
         port: u16,
         what: &str,
     ) {
+        self.accepted(findings, ip, span);
         let socket = SocketAddr::new(ip, port);
         let anywhere = match ip {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -139,12 +140,7 @@ impl<'x> Listening<'x> {
                 let hint = "listen at another address: clients of this one would have to name an interface";
                 findings.error(span, format!("address `{host}` is link-local"), hint);
             }
-            if let Some(group) =
-                self.groups.list.iter().find(|group| group.name == address.group && !group.accept)
-            {
-                let message = format!("group `{}` accepts no connections to its addresses", group.name);
-                findings.error(span, message, "remove its accept = false, or listen elsewhere");
-            }
+            self.accepted(findings, address.ip, span);
             return Some((Some(address.name.clone()), address.ip));
         };
         if !ip.is_unspecified() && !ip.is_loopback() && self.networks.owner(ip).is_none() {
@@ -152,6 +148,15 @@ impl<'x> Listening<'x> {
             findings.error(span, format!("no director has or gets the address {ip}"), hint);
             return None;
         }
+        self.accepted(findings, ip, span);
         Some((None, ip))
+    }
+
+    /// Nobody listens at an address that accepts nothing.
+    fn accepted(&self, findings: &mut Findings<'_>, ip: IpAddr, span: &Span) {
+        if let Some(group) = self.groups.closed(ip) {
+            let message = format!("group `{group}` accepts no connections to its addresses");
+            findings.error(span, message, "remove its accept = false, or listen elsewhere");
+        }
     }
 }

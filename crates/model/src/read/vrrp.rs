@@ -32,22 +32,13 @@ pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>, version: Vr
             "remove it: the signature is more",
         );
     }
-    let wire = Wire {
+    Wire {
         unicast: fields.find("unicast").and_then(|item| unicast(findings, item)),
         hmac,
         mac: fields.word(findings, "mac", &macs).unwrap_or_default(),
         no_accept: fields.flag(findings, "accept") == Some(false),
         announce: fields.find("announce").map(|item| announce(findings, item)).unwrap_or_default(),
-    };
-    if let (MacSource::Virtual, Some(item)) = (wire.mac, fields.find("mac")) {
-        let hint = "remove it: takeovers are announced, and neighbours learn the new hardware address";
-        findings.error(&item.span, "a virtual hardware address is not available in this version", hint);
     }
-    if let (true, Some(item)) = (wire.no_accept, fields.find("accept")) {
-        let hint = "remove it, and refuse connections to the addresses with a firewall of your own";
-        findings.error(&item.span, "addresses that only forward are not available in this version", hint);
-    }
-    wire
 }
 
 fn unicast(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Unicast> {

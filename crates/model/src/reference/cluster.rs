@@ -144,6 +144,20 @@ Virtual addresses that move together: one VRRP router on each of their networks,
             "How long a director that gives the addresses away on purpose (switch-over, stop, preemption, a tracker) goes on with the connections that it has to services of the userspace engine; the new one forwards their packets to it. `\"0s\"`: they are reset.",
         )
         .or("\"60s\""),
+        Key::duration(
+            "startup_delay",
+            0,
+            HOUR,
+            "How long a director that starts takes no part in the group: it neither listens nor holds addresses. Not after `relevo upgrade`.",
+        )
+        .or("\"0s\""),
+        Key::duration(
+            "boot_delay",
+            0,
+            HOUR,
+            "The same until its machine has run for so long: time for networks and disks after a reboot.",
+        )
+        .or("\"0s\""),
         Key::boolean(
             "track_services",
             "Whether a director that finds no server for a service on the group's addresses gives way to one that may: each such service has a tracker with weight -253 unless one is written.",
@@ -165,12 +179,12 @@ Virtual addresses that move together: one VRRP router on each of their networks,
         Key::words(
             "mac",
             &["interface", "virtual"],
-            "The hardware address that the virtual addresses answer with: the interface's, or `00:00:5e:00:01:VRID` (IPv6: `00:00:5e:00:02:VRID`) on a macvlan of their own. `\"virtual\"` is refused in this version.",
+            "The hardware address that the virtual addresses answer with: the interface's, or `00:00:5e:00:01:VRID` (IPv6: `00:00:5e:00:02:VRID`) on a macvlan of their own over the network's interface (keepalived's `use_vmac`). Adverts come from it too, but with `unicast`; see [networks](../guide/networks.md).",
         )
         .or("\"interface\""),
         Key::boolean(
             "accept",
-            "Whether the active director answers connections to the addresses. `false`: it answers ARP and forwards, no more (RFC 9568 Accept_Mode); refused in this version.",
+            "Whether the active director answers connections to the addresses. `false`: it answers ARP and neighbour solicitations for them and forwards, no more (RFC 9568 Accept_Mode): packets to them are dropped by a table of nftables, `relevo-accept`. No service, DNS or DHCP can be at such an address.",
         )
         .or("true"),
         Key::other("announce", "table", "How neighbours are told of a takeover.").or_told("the defaults below"),

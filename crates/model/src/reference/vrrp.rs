@@ -33,7 +33,7 @@ minute. The path of a file with keys, or a table.",
         Key::other(
             "keys",
             "path",
-            "Lines `ID KEY`: a number from 1 to 255, and 32 to 64 bytes in hexadecimal digits or base64. The first signs, all verify: add the new key below on every director, then move it to the top. Readable by its owner only; read when the node starts, and at `relevo upgrade`.",
+            "Lines `ID KEY`: a number from 1 to 255, and 32 to 64 bytes in hexadecimal digits or base64. The first signs, all verify: add the new key below on every director, then move it to the top. Readable by its owner only; read again at `relevo reload` and SIGHUP.",
         )
         .required(),
         Key::words(

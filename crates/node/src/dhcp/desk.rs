@@ -10,10 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use relevo_api::types::{DhcpStatus, LeaseKind, LeaseStatus};
-use relevo_model::cluster::Dhcp;
+use relevo_model::cluster::{Dhcp, Family, Mac, MacSource};
 use relevo_model::{ClusterFile, NetworkName, NodeName, Time};
+use relevo_net::address_probe::AddressProbe;
 use relevo_net::dhcp_socket::DhcpSocket;
+use relevo_net::link::Interface;
 use relevo_net::route::Route;
+use relevo_net::virtual_mac;
 use relevo_proto::dhcp::{Input, Lease, LeaseState, Output, Server, Settings};
 
 use super::journal::Journal;
@@ -50,6 +53,7 @@ struct Network {
 /// The way to the clients, while the group is active here.
 struct Line {
     socket: DhcpSocket,
+    probe: AddressProbe,
     open: Arc<AtomicBool>,
 }
 
@@ -119,6 +123,11 @@ impl Desk {
                     network.server.handle_input(now, Input::Packet(&bytes));
                 }
             }
+            Event::Used(network, ip, mac) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.server.handle_input(now, Input::Used { ip, mac });
+                }
+            }
             Event::Peer(bytes) => {
                 for network in self.networks.values_mut() {
                     network.server.handle_input(now, Input::Peer(&bytes));
@@ -185,6 +194,12 @@ impl Desk {
         let interface = Route::open().and_then(|mut route| route.interface(own.ip, own.interface.as_deref()));
         let interface = interface.map_err(io::Error::other)?;
         let socket = DhcpSocket::open(&interface, network.dhcp.server).map_err(io::Error::other)?;
+        // What is sent to a virtual hardware address comes in by an interface of its own, and broadcasts come in there too.
+        let heard = match own_interface(&cluster, &network.dhcp, &interface)? {
+            Some(own) => DhcpSocket::open(&own, network.dhcp.server).map_err(io::Error::other)?,
+            None => socket.try_clone()?,
+        };
+        let probe = AddressProbe::open(&interface.link).map_err(io::Error::other)?;
         // A former process of this node may have written since.
         let (journal, table) = Journal::open(&self.state.join(format!("leases-{name}.log")))?;
         network.journal = journal;
@@ -192,13 +207,20 @@ impl Desk {
         network.server.restore(table.iter());
         let open = Arc::new(AtomicBool::new(true));
         let reader = Reader {
-            socket: socket.try_clone()?,
+            socket: heard,
             open: Arc::clone(&open),
             network: name.clone(),
             events: self.events.clone(),
         };
         std::thread::Builder::new().name("relevo-dhcp-in".to_owned()).spawn(move || reader.run())?;
-        network.line = Some(Line { socket, open });
+        let answers = Answers {
+            probe: probe.try_clone().map_err(io::Error::other)?,
+            open: Arc::clone(&open),
+            network: name.clone(),
+            events: self.events.clone(),
+        };
+        std::thread::Builder::new().name("relevo-dhcp-arp".to_owned()).spawn(move || answers.run())?;
+        network.line = Some(Line { socket, probe, open });
         network.server.handle_input(utc(), Input::Take);
         tracing::info!(network = %name, interface = interface.link.name, leases = network.server.table().len(), "giving addresses");
         Ok(())
@@ -285,6 +307,12 @@ impl Network {
                         leases.push(lease);
                         last = Some(number);
                     }
+                    Output::Probe(ip) => {
+                        let Some(line) = &self.line else { continue };
+                        if let Err(error) = line.probe.ask(ip) {
+                            tracing::debug!(network = %self.dhcp.network, %ip, "not asked for: {}", crate::in_full(&error));
+                        }
+                    }
                     Output::Publish(bytes) => {
                         if let Some(peers) = peers {
                             peers.publish(TOPIC, &bytes);
@@ -304,6 +332,34 @@ impl Network {
                     tracing::error!(network = %self.dhcp.network, %error, "leases cannot be written to the state folder; clients get no answer");
                     return;
                 }
+            }
+        }
+    }
+}
+
+/// The interface with the virtual hardware address that DHCP's address is on, if it has one.
+fn own_interface(cluster: &ClusterFile, dhcp: &Dhcp, base: &Interface) -> io::Result<Option<Interface>> {
+    let group = cluster.group(&dhcp.group).filter(|group| group.mac == MacSource::Virtual);
+    let Some(vrid) = group.and_then(|group| group.vrid_on(&dhcp.network)) else { return Ok(None) };
+    let name = virtual_mac::name(Family::V4, vrid, &base.link.name);
+    let links = Route::open().and_then(|mut route| route.links()).map_err(io::Error::other)?;
+    Ok(links.into_iter().find(|link| link.name == name).map(|link| Interface { link, ip: base.ip }))
+}
+
+/// Hears who answers for addresses.
+struct Answers {
+    probe: AddressProbe,
+    open: Arc<AtomicBool>,
+    network: NetworkName,
+    events: SyncSender<Event>,
+}
+
+impl Answers {
+    fn run(self) {
+        while self.open.load(Ordering::Acquire) {
+            if let Some((ip, mac)) = self.probe.answer(LOOK) {
+                // When the desk is busy the client asks again.
+                let _ = self.events.try_send(Event::Used(self.network.clone(), ip, Mac(mac)));
             }
         }
     }

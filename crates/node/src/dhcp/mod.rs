@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What the thread is told.
 enum Event {
     Packet(NetworkName, Vec<u8>),
+    /// Somebody answers for an address.
+    Used(NetworkName, std::net::Ipv4Addr, relevo_model::cluster::Mac),
     Peer(Vec<u8>),
     Channel(Arc<Peers>),
     Take(GroupName, Sender<io::Result<()>>),

@@ -44,6 +44,8 @@ pub(super) struct Holder {
     sites: Vec<Option<Link>>,
     /// Announcements that wait for their turn.
     queue: Queue,
+    /// When it begins to take part; `None`: it does.
+    begin: Option<Time>,
     /// What the machine was last told about each leg.
     told: Vec<Option<bool>>,
     /// Until when the group stays in Fault because an address could not be put on, and why.
@@ -82,6 +84,10 @@ impl Holder {
                 Some(handed) => Group::adopt(settings, now, handed),
                 None => Group::new(settings, now),
             },
+            begin: match handed {
+                Some(_) => None,
+                None => begin(&member, now),
+            },
             told: vec![None; legs.len()],
             sites: vec![None; member.addresses.len()],
             queue: Queue::new(member.spacing),
@@ -96,6 +102,10 @@ impl Holder {
             since: (now, clock::wall_millis(now)),
         };
         holder.find_sites(kernel);
+        for leg in &mut holder.legs {
+            // What another process switched since it was opened.
+            leg.refresh(&mut kernel.route, now);
+        }
         if !is_held {
             holder.remove_leftovers(kernel);
         }
@@ -104,6 +114,9 @@ impl Holder {
 
     /// Tells the machine which links are up, where that changed.
     pub(super) fn tell_links(&mut self, kernel: &mut Kernel, now: Time) {
+        if self.begin.is_some() {
+            return;
+        }
         for router in 0..self.legs.len() {
             if let Some(source) = self.legs[router].source {
                 self.machine.handle_input(now, Input::Source { router, source });
@@ -118,11 +131,22 @@ impl Holder {
 
     /// Looks at the interfaces again.
     pub(super) fn refresh(&mut self, kernel: &mut Kernel, now: Time) {
+        let places = |holder: &Self| -> Vec<Option<u32>> {
+            holder.legs.iter().map(|leg| leg.place().map(|link| link.index)).collect()
+        };
+        let before = places(self);
         for leg in &mut self.legs {
             leg.refresh(&mut kernel.route, now);
         }
         self.find_sites(kernel);
         self.tell_links(kernel, now);
+        // An interface that was made anew has nothing on it.
+        if let Some(valid) = self.held
+            && places(self) != before
+        {
+            self.hold(kernel, now, valid);
+            self.announce(kernel, now);
+        }
     }
 
     /// Where its addresses belong: interface and address.
@@ -134,7 +158,7 @@ impl Holder {
     /// The interface of an address, if it was found.
     fn link_of(&self, number: usize) -> Option<&Link> {
         match self.member.addresses.get(number)?.site {
-            Site::Leg(leg) => self.legs.get(leg)?.link(),
+            Site::Leg(leg) => self.legs.get(leg)?.place(),
             Site::Named(_) | Site::Own { .. } => self.sites.get(number)?.as_ref(),
         }
     }
@@ -170,9 +194,9 @@ impl Holder {
 
     /// Takes all packets that wait.
     pub(super) fn receive(&mut self, kernel: &mut Kernel, now: Time) {
-        for router in 0..self.legs.len() {
+        for (router, own) in (0..self.legs.len()).flat_map(|router| [(router, true), (router, false)]) {
             for _ in 0..MOST_PACKETS {
-                let Some(socket) = &mut self.legs[router].socket else { break };
+                let Some(socket) = self.legs[router].hearing(own) else { break };
                 match socket.receive() {
                     Ok(Some(datagram)) => {
                         let relevo_net::vrrp_socket::Datagram { source, destination, ttl, payload } =
@@ -201,7 +225,12 @@ impl Holder {
     pub(super) fn timeout(&self) -> Option<Time> {
         let retries = self.legs.iter().filter_map(|leg| leg.retry);
         let refused = self.refused.as_ref().map(|(until, _)| *until);
-        retries.chain(refused).chain(self.queue.due()).chain(self.machine.poll_timeout()).min()
+        retries
+            .chain(refused)
+            .chain(self.begin)
+            .chain(self.queue.due())
+            .chain(self.machine.poll_timeout())
+            .min()
     }
 
     /// Does what is due.
@@ -223,6 +252,10 @@ impl Holder {
         }
         if self.refused.as_ref().is_some_and(|(until, _)| *until <= now) {
             self.refused = None;
+            links = true;
+        }
+        if self.begin.is_some_and(|begin| begin <= now) {
+            self.begin = None;
             links = true;
         }
         if links {
@@ -259,6 +292,18 @@ impl Holder {
             if let Err(error) = kernel.route.release(link.index, address.ip, address.prefix) {
                 error!(group = %self.member.name, error = super::chain(&error), "address not removed");
             }
+        }
+        for leg in &mut self.legs {
+            if let Err(error) = leg.switch(&mut kernel.route, false) {
+                error!(group = %self.member.name, error = super::chain(&error), "it may still answer");
+            }
+        }
+    }
+
+    /// Removes what was made for the group; it is released.
+    pub(super) fn dismantle(&mut self, kernel: &mut Kernel) {
+        for leg in &mut self.legs {
+            leg.dismantle(&mut kernel.route);
         }
     }
 
@@ -301,6 +346,9 @@ impl Holder {
 
     /// Why the group is in its state. In Fault the legs know it better than the machine.
     fn reason(&self, state: State, reason: &str) -> String {
+        if self.begin.is_some() && state == State::Init {
+            return "waiting: startup_delay or boot_delay is not over".to_owned();
+        }
         let refused = self.refused.as_ref().map(|(_, why)| why);
         let trouble = refused.or_else(|| self.legs.iter().find_map(|leg| leg.trouble.as_ref()));
         match trouble.filter(|_| state == State::Fault) {
@@ -311,7 +359,7 @@ impl Holder {
 
     fn address_status(&self, number: usize, address: &VirtualAddress) -> AddressStatus {
         let name = match address.site {
-            Site::Leg(leg) => self.legs[leg].name(),
+            Site::Leg(leg) => self.legs[leg].name().and(self.link_of(number)).map(|link| link.name.as_str()),
             Site::Named(_) | Site::Own { .. } => self.link_of(number).map(|link| link.name.as_str()),
         };
         AddressStatus {
@@ -325,7 +373,10 @@ impl Holder {
     fn outputs(&mut self, kernel: &mut Kernel, now: Time) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Send { router, to, bytes } => self.legs[router].send(to, &bytes),
+                Output::Send { router, to, bytes } => {
+                    let held = self.machine.is_active() && bytes.get(2) != Some(&0);
+                    self.legs[router].send(&kernel.arp, to, &bytes, held);
+                }
                 Output::Hold { valid } => self.hold(kernel, now, valid),
                 Output::Release => self.release(kernel),
                 Output::Announce => {
@@ -381,6 +432,14 @@ impl Holder {
 
     fn hold(&mut self, kernel: &mut Kernel, now: Time, valid: Duration) {
         self.held = Some(valid);
+        for leg in &mut self.legs {
+            if let Err(error) = leg.switch(&mut kernel.route, true) {
+                let why = super::chain(&error);
+                error!(group = %self.member.name, "{why}");
+                self.refused = Some((now + REFUSED, why));
+                return;
+            }
+        }
         for (number, address) in self.member.addresses.iter().enumerate() {
             let VirtualAddress { ip, prefix, scope, .. } = *address;
             let index = self.link_of(number).map_or(0, |link| link.index);
@@ -454,7 +513,13 @@ impl Holder {
         let present: Vec<Address> = kernel.route.addresses().unwrap_or_default();
         for (number, address) in self.member.addresses.iter().enumerate() {
             let Some(link) = self.link_of(number) else { continue };
-            for left in present.iter().filter(|left| left.index == link.index && left.ip == address.ip) {
+            // Before, it may have been on the interface below.
+            let base = match address.site {
+                Site::Leg(leg) => self.legs.get(leg).and_then(Leg::link).map(|link| link.index),
+                Site::Named(_) | Site::Own { .. } => None,
+            };
+            let is_here = |left: &&Address| left.index == link.index || Some(left.index) == base;
+            for left in present.iter().filter(|left| is_here(left) && left.ip == address.ip) {
                 match kernel.route.release(left.index, left.ip, left.prefix) {
                     Ok(_) => {
                         info!(group = %self.member.name, "removed {}/{}, left by an earlier process", left.ip, left.prefix)
@@ -465,7 +530,20 @@ impl Holder {
                 }
             }
         }
+        for leg in &mut self.legs {
+            if let Err(error) = leg.switch(&mut kernel.route, false) {
+                error!(group = %self.member.name, error = super::chain(&error), "leftover stays");
+            }
+        }
     }
+}
+
+/// When a group begins to take part; `None`: at once.
+fn begin(member: &Member, now: Time) -> Option<Time> {
+    let [startup, boot] = member.delays;
+    // The clock counts from the start of the machine.
+    let begin = (now + startup).max(Time::ZERO + boot);
+    (begin > now).then_some(begin)
 }
 
 /// How long a group stays in Fault after the kernel refused an address.

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::{GroupName, Time};
+use relevo_net::arp::ArpSocket;
 use relevo_net::link::{Interface, Link};
 use relevo_net::route::Route;
 use relevo_net::vrrp_socket::VrrpSocket;
 use tracing::{debug, info, warn};
 
 use super::setup;
+use super::virtual_mac::Virtual;
 
 /// An interface with its socket, which come and go.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Leg {
     /// Where adverts come from, if it is known.
     pub(super) source: Option<IpAddr>,
     pub(super) socket: Option<VrrpSocket>,
+    /// The interface with the virtual hardware address.
+    pub(super) own: Option<Virtual>,
     /// Why it cannot be used; `None` while it can.
     pub(super) trouble: Option<String>,
     /// When to try again to open the socket.
@@ -42,6 +46,7 @@ impl Leg {
             lost: false,
             source: None,
             socket: None,
+            own: None,
             trouble: None,
             retry: None,
             drops: Drops::default(),
@@ -50,6 +55,7 @@ impl Leg {
         if let Some(source) = leg.source {
             leg.socket = Some(VrrpSocket::open(&interface.link, source, leg.setup.unicast)?);
         }
+        leg.own = Virtual::make(&leg.setup, &interface.link, route)?;
         leg.trouble = leg.trouble_of(&interface.link);
         leg.interface = Some(interface);
         Ok(leg)
@@ -129,13 +135,25 @@ impl Leg {
             }
         }
         self.trouble = self.trouble_of(&found.link);
+        if let Err(error) = self.look(&found.link, route) {
+            warn!(network = %self.setup.network, error = super::chain(&error), "no virtual hardware address");
+            self.trouble = Some(error.to_string());
+            self.retry = Some(now + RETRY);
+        }
         self.interface = Some(found);
     }
 
-    /// Sends an advert. What cannot be sent is only logged: the monitor tells what became of the link.
-    pub(super) fn send(&self, to: IpAddr, bytes: &[u8]) {
+    /// Sends an advert. What cannot be sent is only logged: the monitor tells what became of the link. `held`: the addresses
+    /// are here, and with them the virtual hardware address.
+    pub(super) fn send(&self, arp: &ArpSocket, to: IpAddr, bytes: &[u8], held: bool) {
         let Some(socket) = &self.socket else { return };
-        if let Err(error) = socket.send(to, bytes) {
+        let sent = match (&self.own, self.link(), self.source) {
+            (Some(own), Some(link), Some(source)) if to.is_multicast() && held => {
+                arp.advert(link, own.hardware, source, to, bytes)
+            }
+            (Some(_) | None, ..) => socket.send(to, bytes),
+        };
+        if let Err(error) = sent {
             debug!(network = %self.setup.network, error = super::chain(&error), "advert not sent");
         }
     }

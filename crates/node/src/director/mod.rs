@@ -24,6 +24,7 @@ use relevo_net::clock;
 use relevo_net::conflict::ConflictWatch;
 use relevo_net::monitor::Monitor;
 use relevo_net::route::Route;
+use relevo_net::virtual_mac::VirtualLink;
 use relevo_proto::vrrp::Handed;
 
 mod along;
@@ -32,11 +33,13 @@ mod conflict;
 mod error;
 mod herald;
 mod holder;
+mod keys;
 mod leg;
 mod queue;
 mod setup;
 mod tidings;
 mod truth;
+mod virtual_mac;
 mod worker;
 
 use crate::duty::Bell;
@@ -47,6 +50,7 @@ use holder::{Holder, Kernel};
 use leg::Leg;
 use setup::Member;
 pub(crate) use truth::Teller;
+use virtual_mac::Undo;
 use worker::{Command, Worker};
 
 /// A handle to the director of this node. Dropping it takes the addresses off at once, without waiting for a successor.
@@ -73,11 +77,12 @@ impl Director {
         let addresses = members.iter().flat_map(|member| &member.addresses).map(|address| address.ip);
         let watch = ConflictWatch::open(addresses.collect())?;
         let mut kernel = Kernel { route: Route::open()?, arp: ArpSocket::open()?, watch };
-        let mut legs = Vec::new();
+        let (mut legs, mut undo) = (Vec::new(), Undo::default());
         for member in &members {
-            legs.push(open_legs(node, member, &mut kernel.route)?);
+            legs.push(open_legs(node, member, &mut kernel.route, &mut undo)?);
         }
-        Ok(Prepared { node: node.clone(), members, legs, monitor, kernel })
+        let owner = VirtualLink::owner(&cluster.name, node);
+        Ok(Prepared { node: node.clone(), owner, members, legs, monitor, kernel, undo })
     }
 
     /// [`Director::prepare`] and [`Prepared::start`] at once.
@@ -306,6 +311,9 @@ pub struct Prepared {
     legs: Vec<Vec<Leg>>,
     monitor: Monitor,
     kernel: Kernel,
+    /// Whose the interfaces with virtual hardware addresses are.
+    owner: String,
+    undo: Undo,
 }
 
 impl Prepared {
@@ -327,7 +335,8 @@ impl Prepared {
         handed: &[(GroupName, Handed)],
         stands: &[(GroupName, Stand)],
     ) -> Result<Director, StartError> {
-        let Self { node, members, legs, monitor, mut kernel } = self;
+        let Self { node, owner, members, legs, monitor, mut kernel, mut undo } = self;
+        undo.forget();
         let now = clock::now();
         let holders: Vec<Holder> = members
             .iter()
@@ -339,6 +348,8 @@ impl Prepared {
             .collect();
         let going_on: Vec<_> = holders.iter().map(Holder::along).collect();
         along::remove_leftovers(&mut kernel.route, &going_on);
+        let all = holders.iter().flat_map(|holder| &holder.legs);
+        virtual_mac::remove_leftovers(&mut kernel.route, &owner, all);
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let wake =
             EventFd::from_value_and_flags(0, flags).map_err(|error| StartError::Thread(error.into()))?;
@@ -388,10 +399,15 @@ impl fmt::Debug for Director {
     }
 }
 
-fn open_legs(node: &NodeName, member: &Member, route: &mut Route) -> Result<Vec<Leg>, StartError> {
+fn open_legs(
+    node: &NodeName,
+    member: &Member,
+    route: &mut Route,
+    undo: &mut Undo,
+) -> Result<Vec<Leg>, StartError> {
     let legs = member.legs.iter();
     legs.map(|leg| {
-        let opened = Leg::open(leg.clone(), route);
+        let opened = Leg::open(leg.clone(), route).inspect(|leg| undo.note(leg));
         opened.map_err(|source| StartError::Interface {
             node: node.clone(),
             network: leg.network.clone(),

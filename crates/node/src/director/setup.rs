@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use relevo_model::cluster::{Address, ClusterFile, Family, Group, Hmac, MacSource, NodeAddress, Scope};
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
+use relevo_net::virtual_mac::VirtualLink;
 use relevo_proto::vrrp::sign::Signing;
 use relevo_proto::vrrp::{self, RouterSettings, Settings};
 
@@ -26,6 +27,10 @@ pub(super) struct Member {
     pub(super) notify: Vec<Vec<String>>,
     /// All directors of the group, highest priority first.
     pub(super) directors: Vec<Peer>,
+    /// How long it does not take part after the start of the process, and of the machine.
+    pub(super) delays: [std::time::Duration; 2],
+    /// Where its keys are.
+    pub(super) keys: Option<PathBuf>,
     /// Least time between the announcements of two addresses.
     pub(super) spacing: std::time::Duration,
 }
@@ -45,6 +50,8 @@ pub(super) struct Leg {
     pub(super) unicast: Option<u8>,
     /// The addresses have the virtual router's hardware address.
     pub(super) mac: MacSource,
+    /// Whose the interface with it is.
+    pub(super) owner: String,
 }
 
 /// An address that moves with the group.
@@ -119,6 +126,7 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             vrid: group.vrid_on(network).ok_or_else(missing)?,
             unicast: group.unicast.map(|unicast| unicast.ttl),
             mac: group.mac,
+            owner: VirtualLink::owner(&cluster.name, node),
         });
     }
     let site = |address: &Address| -> Result<Site, StartError> {
@@ -190,6 +198,8 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
         directors: directors.collect(),
         legs,
         addresses,
+        delays: [group.startup_delay, group.boot_delay],
+        keys: group.hmac.as_ref().map(|hmac| hmac.keys.clone()),
         spacing: group.announce.interval,
     })
 }
@@ -218,7 +228,7 @@ fn signing(group: &GroupName, hmac: &Hmac) -> Result<Signing, StartError> {
 }
 
 /// The keys in a file that only its owner can read.
-fn keys(file: &PathBuf) -> Result<Vec<vrrp::sign::Key>, String> {
+pub(super) fn keys(file: &PathBuf) -> Result<Vec<vrrp::sign::Key>, String> {
     use std::os::unix::fs::PermissionsExt;
 
     let metadata = std::fs::metadata(file).map_err(|error| error.to_string())?;
@@ -348,6 +358,8 @@ mod tests {
                 heartbeat: Vec::new(),
                 preempt_delay: Duration::ZERO,
                 drain: Duration::ZERO,
+                startup_delay: Duration::ZERO,
+                boot_delay: Duration::ZERO,
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),

@@ -53,7 +53,7 @@ impl Holder {
             Some((leg.setup.network.clone(), self.member.owner_of(source)?, at))
         });
         let hardware = legs.filter_map(|leg| {
-            Some((leg.setup.network.clone(), leg.link()?.hardware.as_slice().try_into().ok()?))
+            Some((leg.setup.network.clone(), leg.place()?.hardware.as_slice().try_into().ok()?))
         });
         Own {
             state: status.state,

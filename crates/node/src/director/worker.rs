@@ -18,6 +18,7 @@ use relevo_model::Time;
 use relevo_net::address::Address;
 use relevo_net::monitor::{Event, Monitor};
 use relevo_net::{clock, realtime};
+use relevo_proto::vrrp::sign::Key;
 use relevo_proto::vrrp::{Input, Told};
 use tracing::{debug, error, warn};
 
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Stand(usize, Stand),
     Claim(usize),
     Resign(usize),
+    /// Sign and verify with these from now on.
+    Keys(usize, Vec<Key>),
     /// Something is known beside adverts.
     Told(usize, Told),
     /// Another director is lost.
@@ -104,6 +107,7 @@ impl Worker {
         if !self.handed {
             for holder in &mut self.holders {
                 holder.release(&mut self.kernel);
+                holder.dismantle(&mut self.kernel);
             }
         }
         self.publish();
@@ -136,14 +140,13 @@ impl Worker {
             // A deadline that does not move would be a mistake in a machine. A real-time thread must not hang a CPU for it.
             std::thread::sleep(Duration::from_millis(1));
         }
-        let sockets =
-            self.holders.iter().flat_map(|holder| &holder.legs).filter_map(|leg| leg.socket.as_ref());
+        let sockets = self.holders.iter().flat_map(|holder| &holder.legs).flat_map(|leg| leg.fds());
         let mut fds = vec![
             PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.monitor.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(self.kernel.watch.fds().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        fds.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        fds.extend(sockets.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         match ppoll(&mut fds, timeout.map(TimeSpec::from_duration), None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => {
@@ -167,6 +170,12 @@ impl Worker {
                 }
                 Ok(Command::Claim(index)) => (index, Input::Claim),
                 Ok(Command::Resign(index)) => (index, Input::Resign),
+                Ok(Command::Keys(index, keys)) => {
+                    if let Some(holder) = self.holders.get_mut(index) {
+                        holder.input(&mut self.kernel, now, Input::Keys(&keys));
+                    }
+                    continue;
+                }
                 Ok(Command::Told(index, told)) => (index, Input::Told(told)),
                 Ok(Command::Lost(index, loss)) => {
                     if let Some(holder) = self.holders.get_mut(index) {

@@ -55,11 +55,12 @@ fn open_files(patient: Patient<'_>, findings: &mut Findings) {
 
 fn programs(patient: Patient<'_>, findings: &mut Findings) {
     let cluster = patient.cluster;
-    if cluster.gateways.is_empty() && !cluster.firewall.cluster_ports {
+    let closed = patient.groups().any(|group| !group.accept);
+    if cluster.gateways.is_empty() && !cluster.firewall.cluster_ports && !closed {
         return;
     }
     match Nft::new().check("table inet relevo-doctor {\n}\n") {
-        Ok(()) => findings.good("nftables", "nft works, for [gateway] and [firewall]"),
+        Ok(()) => findings.good("nftables", "nft works, for [gateway], [firewall] and accept = false"),
         Err(error) => findings.bad(
             "nftables",
             format!("nft does not work: {error}"),

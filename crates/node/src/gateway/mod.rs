@@ -1,7 +1,8 @@
-//! The rules of nftables that stand on this node, whether it is active or not: the gateway's and the firewall's.
+//! The rules of nftables that stand on this node, whether it is active or not: the gateway's, the firewall's, and those for
+//! addresses that only forward.
 //!
 //! ```text
-//!   cluster file ──► wanted ──► net::gateway, net::firewall ──► nft          when the node starts, and on a reload
+//!   cluster file ──► wanted ──► net::gateway, net::firewall, net::accept ──► nft          when the node starts, and on a reload
 //!   duty: a group left ──► net::conntrack forgets its connections            once nobody uses this director any more
 //! ```
 //! What moves with the addresses is decided by the addresses alone. The rules stay when the node stops: taking them away
@@ -17,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use relevo_api::types::{GatewayStatus, GroupState, GroupStatus};
 use relevo_model::{ClusterFile, GatewayName, GroupName, NodeName};
 use relevo_net::nft::{Nft, NftError};
-use relevo_net::{firewall, forwarding, gateway};
+use relevo_net::{accept, firewall, forwarding, gateway};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use duty::Forgetting;
@@ -62,6 +63,7 @@ pub enum GatewayError {
 struct Done {
     gateway: bool,
     firewall: bool,
+    accept: bool,
     /// Interfaces that this program made forward packets.
     forwarding: Vec<String>,
 }
@@ -108,7 +110,8 @@ impl Rules {
     pub(crate) fn follow(&self, cluster: &ClusterFile) -> Result<(), GatewayError> {
         let before: Done = state::read(&self.path)
             .map_err(|source| GatewayError::State { path: self.path.clone(), source })?;
-        let wants = !cluster.gateways.is_empty() || cluster.firewall.cluster_ports;
+        let closed = wanted::closed(cluster, &self.node);
+        let wants = !cluster.gateways.is_empty() || cluster.firewall.cluster_ports || !closed.is_empty();
         if !wants && before == Done::default() {
             return Ok(());
         }
@@ -121,6 +124,7 @@ impl Rules {
         let mut done = Done {
             gateway: before.gateway || !ways.is_empty(),
             firewall: before.firewall || doors.is_some(),
+            accept: before.accept || !closed.is_empty(),
             forwarding: before.forwarding.clone(),
         };
         self.write(&done)?;
@@ -140,6 +144,17 @@ impl Rules {
         if done.firewall {
             self.nft.run(&firewall).map_err(refused("the firewall"))?;
         }
+        if done.accept {
+            self.nft.run(&accept::rules(&closed)).map_err(refused("addresses with accept = false"))?;
+        }
+        for way in &plain {
+            // One that is not there yet learns it from its base when it is switched on.
+            for name in way.from_also.iter().chain(&way.to_also) {
+                if forwarding::is_on(name).is_ok_and(|on| !on) {
+                    forwarding::set(name, true)?;
+                }
+            }
+        }
         for name in plain.iter().flat_map(|way| [&way.from, &way.to]) {
             if !done.forwarding.contains(name) && !forwarding::is_on(name)? {
                 done.forwarding.push(name.clone());
@@ -148,7 +163,7 @@ impl Rules {
                 tracing::info!(interface = name, "the interface forwards packets now");
             }
         }
-        (done.gateway, done.firewall) = (!ways.is_empty(), doors.is_some());
+        (done.gateway, done.firewall, done.accept) = (!ways.is_empty(), doors.is_some(), !closed.is_empty());
         self.write(&done)?;
         *self.ways.lock().unwrap_or_else(PoisonError::into_inner) = ways;
         Ok(())

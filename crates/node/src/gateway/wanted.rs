@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use relevo_model::cluster::{ClusterFile, Role};
+use relevo_model::cluster::{Address, ClusterFile, Family, MacSource, Role};
 use relevo_model::{GroupName, NetworkName, NodeName};
 use relevo_net::Error;
 use relevo_net::firewall::Doors;
 use relevo_net::gateway;
 use relevo_net::route::Route;
+use relevo_net::virtual_mac;
 
 /// A way, and whose addresses decide about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +41,10 @@ pub(super) fn ways(cluster: &ClusterFile, node: &NodeName) -> Result<Vec<Path>, 
         let way = gateway::Way {
             name: wish.name.to_string(),
             from: interface(cluster, node, &wish.from)?,
+            from_also: virtual_interfaces(cluster, node, &wish.from)?,
             subnet: network.subnet,
             to: interface(cluster, node, &wish.to)?,
+            to_also: virtual_interfaces(cluster, node, &wish.to)?,
             source,
             served: source.map(|source| served(cluster, source)).unwrap_or_default(),
         };
@@ -78,9 +81,12 @@ pub(super) fn doors(cluster: &ClusterFile, node: &NodeName) -> Result<Option<Doo
         [] => None,
         list => {
             let on_it = list.iter().map(|dhcp| &dhcp.network).filter(|network| on(cluster, node, network));
-            let names: Result<Vec<String>, Error> =
-                on_it.map(|network| interface(cluster, node, network)).collect();
-            Some(names?)
+            let mut names = Vec::new();
+            for network in on_it {
+                names.push(interface(cluster, node, network)?);
+                names.extend(virtual_interfaces(cluster, node, network)?);
+            }
+            Some(names)
         }
     };
     let dns = cluster.dns.as_ref();
@@ -104,4 +110,31 @@ fn interface(cluster: &ClusterFile, node: &NodeName, network: &NetworkName) -> R
     let (ip, name) =
         address.map_or((Ipv4Addr::UNSPECIFIED, None), |address| (address.ip, address.interface.as_deref()));
     Ok(Route::open()?.interface(ip, name)?.link.name)
+}
+
+/// The interfaces with virtual hardware addresses that the node has on a network, there or not.
+fn virtual_interfaces(
+    cluster: &ClusterFile,
+    node: &NodeName,
+    network: &NetworkName,
+) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for group in
+        cluster.groups.iter().filter(|it| it.mac == MacSource::Virtual && it.priority_of(node).is_some())
+    {
+        let Some(vrid) = group.vrid_on(network) else { continue };
+        for family in [Family::V4, Family::V6] {
+            let is_there = |it: &Address| it.watched && it.network == *network && it.family() == family;
+            if cluster.addresses_of(&group.name).any(is_there) {
+                names.push(virtual_mac::name(family, vrid, &interface(cluster, node, network)?));
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The addresses that only forward, of the groups of `node`.
+pub(super) fn closed(cluster: &ClusterFile, node: &NodeName) -> Vec<IpAddr> {
+    let groups = cluster.groups.iter().filter(|group| !group.accept && group.priority_of(node).is_some());
+    groups.flat_map(|group| cluster.addresses_of(&group.name)).map(|address| address.ip).collect()
 }

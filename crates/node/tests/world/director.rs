@@ -98,6 +98,8 @@ impl Settings {
                 heartbeat: Vec::new(),
                 preempt_delay: Duration::ZERO,
                 drain: Duration::from_secs(60),
+                startup_delay: Duration::ZERO,
+                boot_delay: Duration::ZERO,
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),
@@ -249,6 +251,7 @@ pub(crate) fn process() {
                 let answer = director.switchover(group, to.as_ref()).map_err(|error| error.to_string());
                 serde_json::to_string(&answer).unwrap()
             }
+            ["keys"] => format!("{:?}", director.read_keys_again().map_err(|error| error.to_string())),
             ["stop-at-once"] => {
                 let brake = director.brake();
                 std::thread::spawn(move || director.shutdown());

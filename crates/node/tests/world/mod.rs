@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod capture;
 #[path = "../../../lab/tests/support/caretaker.rs"]
 mod caretaker;
 pub(crate) mod director;

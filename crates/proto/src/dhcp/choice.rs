@@ -74,7 +74,10 @@ impl<'a> Choice<'a> {
             .get(&ip)
             .is_some_and(|(client, until)| *until > self.now_s && *client != request.client);
         let taken = self.table.get(ip).is_some_and(|lease| {
-            let own = lease.client == request.client || (fixed && lease.mac == request.mac);
+            // Somebody who was found using it is known by the hardware address alone.
+            let own = lease.client == request.client
+                || lease.client == Client::of_mac(request.mac)
+                || (fixed && lease.mac == request.mac);
             match lease.state {
                 LeaseState::Bound => !own && lease.until.saturating_add(GRACE_S) > self.now_s,
                 LeaseState::Declined => lease.until > self.now_s,

@@ -9,13 +9,15 @@
 //! ```
 //! The active director answers; the others keep the same [`Table`]. A director that becomes active first hears from all others
 //! that are alive whether its table is theirs. So an address that a client was told is known wherever the group may go, unless all
-//! who know are gone at once; then a client that asks to keep its address keeps it, as long as nobody else has it.
+//! who know are gone at once. Then the machine itself says that it has it: before an address is given somebody is asked for it on
+//! the link (`Probe`, `Used`).
 //!
 //! Time here is UTC, since leases outlive the process: [`Time`](relevo_model::Time) since 1970. Not here: sockets, disks, names in DNS.
 
 mod choice;
 mod lease;
 mod message;
+mod probe;
 mod server;
 mod settings;
 mod share;
@@ -26,6 +28,7 @@ mod wire;
 
 pub use lease::{Client, Lease, LeaseState};
 pub use message::{Kind, Refused, Request};
+pub use probe::PROBE;
 pub use server::{Input, Output, Server};
 pub use settings::{Settings, origin_of};
 pub use table::Table;

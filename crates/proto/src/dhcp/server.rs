@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use dhcproto::v4::MessageType;
 use relevo_model::Time;
+use relevo_model::cluster::Mac;
 
 use super::choice::{Choice, Offers};
 use super::lease::{Lease, LeaseState};
 use super::message::{Kind, Request};
+use super::probe::Probes;
 use super::settings::{Settings, origin_of};
 use super::share::Share;
 use super::table::{Merged, Table};
@@ -43,6 +45,13 @@ pub enum Input<'a> {
     Stored(u64),
     /// Another director said something.
     Peer(&'a [u8]),
+    /// Somebody answered for an address, after [`Output::Probe`] or by itself.
+    Used {
+        /// The address.
+        ip: Ipv4Addr,
+        /// Who.
+        mac: Mac,
+    },
 }
 
 /// What to do.
@@ -64,6 +73,8 @@ pub enum Output {
     },
     /// Tell all other directors.
     Publish(Vec<u8>),
+    /// Ask on the link who has this address, by ARP; who answers is [`Input::Used`].
+    Probe(Ipv4Addr),
 }
 
 /// An answer that waits.
@@ -81,10 +92,11 @@ struct Waiting {
 /// DHCP on one network, on one director.
 #[derive(Clone, Debug)]
 pub struct Server {
-    settings: Settings,
+    pub(super) settings: Settings,
     network: u32,
     table: Table,
-    offers: Offers,
+    pub(super) offers: Offers,
+    pub(super) probes: Probes,
     waiting: BTreeMap<Ipv4Addr, Waiting>,
     /// Acknowledgements that wait for the disk: number, who asked, address, version.
     owed: VecDeque<(u64, u32, Ipv4Addr, u64)>,
@@ -92,7 +104,7 @@ pub struct Server {
     active: bool,
     number: u64,
     cursor: usize,
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl Server {
@@ -105,6 +117,7 @@ impl Server {
             network,
             table,
             offers: Offers::new(),
+            probes: Probes::default(),
             waiting: BTreeMap::new(),
             owed: VecDeque::new(),
             share,
@@ -157,6 +170,7 @@ impl Server {
                 self.active = false;
                 self.waiting.clear();
                 self.offers.clear();
+                self.probes.clear();
             }
             Input::Packet(bytes) => {
                 if let Ok(request) = Request::parse(bytes)
@@ -166,6 +180,7 @@ impl Server {
                 }
             }
             Input::Stored(number) => self.stored(number),
+            Input::Used { ip, mac } => self.used(now, ip, mac),
             Input::Peer(bytes) => {
                 if let Some((from, word)) = wire::decode(self.network, bytes)
                     && self.share.knows(from)
@@ -179,11 +194,12 @@ impl Server {
     /// When to call [`Server::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Time> {
         let hello = (!self.share.is_alone()).then_some(self.share.next_hello);
-        self.waiting.values().map(|waiting| waiting.again).chain(hello).min()
+        self.waiting.values().map(|waiting| waiting.again).chain(hello).chain(self.probes.due()).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.silent(now);
         self.waiting.retain(|_, waiting| now.since(waiting.begun) < WAIT);
         let due: Vec<Ipv4Addr> =
             self.waiting.iter().filter(|(_, waiting)| waiting.again <= now).map(|(ip, _)| *ip).collect();
@@ -215,7 +231,7 @@ impl Server {
         self.outputs.pop_front()
     }
 
-    fn choice(&self, now: Time) -> Choice<'_> {
+    pub(super) fn choice(&self, now: Time) -> Choice<'_> {
         Choice { settings: &self.settings, table: &self.table, offers: &self.offers, now_s: seconds(now) }
     }
 
@@ -235,10 +251,23 @@ impl Server {
         }
     }
 
-    fn discover(&mut self, now: Time, request: &Request) {
-        let choice = self.choice(now);
-        let Some(ip) = choice.offer(request) else { return };
-        let bytes = request.grant(&self.settings, MessageType::Offer, ip, choice.host(request));
+    pub(super) fn discover(&mut self, now: Time, request: &Request) {
+        let Some(ip) = self.choice(now).offer(request) else { return };
+        self.reserve(now, ip, request);
+        if !self.ask(now, ip, request) {
+            self.propose(now, ip, request);
+        }
+    }
+
+    /// Sends an offer.
+    pub(super) fn propose(&mut self, now: Time, ip: Ipv4Addr, request: &Request) {
+        let bytes = request.grant(&self.settings, MessageType::Offer, ip, self.choice(now).host(request));
+        self.reserve(now, ip, request);
+        self.outputs.push_back(Output::Send { to: request.way_back(false), bytes });
+    }
+
+    /// Nobody else is offered an address for a while.
+    fn reserve(&mut self, now: Time, ip: Ipv4Addr, request: &Request) {
         let now_s = seconds(now);
         if self.offers.len() >= MOST {
             self.offers.retain(|_, (_, until)| *until > now_s);
@@ -246,7 +275,6 @@ impl Server {
         if self.offers.len() < MOST {
             self.offers.insert(ip, (request.client.clone(), now_s + OFFER_S));
         }
-        self.outputs.push_back(Output::Send { to: request.way_back(false), bytes });
     }
 
     /// RFC 2131 section 4.3.2: the client chose an offer, checks the address that it had, or goes on with the one it has.
@@ -266,19 +294,34 @@ impl Server {
         let right =
             choice.host(&request).is_none_or(|host| host.ip == ip || !choice.may_have(&request, host.ip));
         if inside && right && choice.may_have(&request, ip) {
-            self.commit(now, ip, request);
+            let now_s = seconds(now);
+            let offered = self
+                .offers
+                .get(&ip)
+                .is_some_and(|(client, until)| *client == request.client && *until > now_s)
+                && !self.probes.is_open(ip);
+            // Who was offered it here, or uses it, needs no question; and a repeated request has had its own.
+            let known = offered || !request.ciaddr.is_unspecified() || self.waiting.contains_key(&ip);
+            if known || !self.ask(now, ip, &request) {
+                self.commit(now, ip, request);
+            }
         } else if chosen || !ip.is_unspecified() {
-            let bytes = request.refuse(&self.settings);
-            let to = if request.giaddr.is_unspecified() {
-                (Ipv4Addr::BROADCAST, super::CLIENT_PORT)
-            } else {
-                request.way_back(false)
-            };
-            self.outputs.push_back(Output::Send { to, bytes });
+            self.refuse(&request);
         }
     }
 
-    fn commit(&mut self, now: Time, ip: Ipv4Addr, request: Request) {
+    /// Tells a client to begin anew.
+    pub(super) fn refuse(&mut self, request: &Request) {
+        let bytes = request.refuse(&self.settings);
+        let to = if request.giaddr.is_unspecified() {
+            (Ipv4Addr::BROADCAST, super::CLIENT_PORT)
+        } else {
+            request.way_back(false)
+        };
+        self.outputs.push_back(Output::Send { to, bytes });
+    }
+
+    pub(super) fn commit(&mut self, now: Time, ip: Ipv4Addr, request: Request) {
         if self.waiting.get(&ip).is_some_and(|waiting| waiting.request.xid == request.xid)
             || self.waiting.len() >= MOST
         {
@@ -323,6 +366,11 @@ impl Server {
         self.waiting.remove(&ip);
         self.offers.remove(&ip);
         self.store(lease.clone());
+        self.tell_others(lease);
+    }
+
+    /// Tells the other directors of a lease, and waits for nobody.
+    pub(super) fn tell_others(&mut self, lease: Lease) {
         if !self.share.is_alone() {
             let word = Word::Leases { ask: false, leases: vec![lease] };
             self.outputs.push_back(Output::Publish(wire::encode(self.network, self.settings.origin, &word)));
@@ -330,11 +378,11 @@ impl Server {
     }
 
     /// Later changes are newer, also than those of a director that died with changes that nobody else has heard of.
-    fn next_version(&self, now: Time, ip: Ipv4Addr) -> u64 {
+    pub(super) fn next_version(&self, now: Time, ip: Ipv4Addr) -> u64 {
         self.table.get(ip).map_or(0, |lease| lease.version.saturating_add(1)).max(now.as_millis())
     }
 
-    fn store(&mut self, lease: Lease) -> u64 {
+    pub(super) fn store(&mut self, lease: Lease) -> u64 {
         self.number += 1;
         if self.table.insert(lease.clone()) {
             self.outputs.push_back(Output::Store { number: self.number, lease });

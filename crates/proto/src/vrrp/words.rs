@@ -91,6 +91,8 @@ pub enum Input<'a> {
     /// The wall clock (since 1970, UTC) at the machine's time zero; with [`Settings::signing`] before each packet, as clocks are
     /// set now and then.
     Wall(Duration),
+    /// The keys to sign and verify with from now on; ignored without [`Settings::signing`], or when there is none.
+    Keys(&'a [super::sign::Key]),
     /// The priority has changed: 1 to 254, others are cut to that range. When active it is advertised at once.
     Priority(u8),
     /// Whether this director knows how well it can serve. Until then it takes the addresses from no living active. True

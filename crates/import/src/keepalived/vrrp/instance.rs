@@ -179,9 +179,11 @@ fn statement(
             group.has_virtual_mac = true;
             ledger.carried(at, format!("{here} mac = \"virtual\""));
         }
-        "vmac_xmit_base" => {
-            ledger.approximated(at, format!("{here} mac"), "adverts always leave by the interface itself")
-        }
+        "vmac_xmit_base" => ledger.approximated(
+            at,
+            format!("{here} mac"),
+            "adverts leave from the virtual hardware address, with unicast from the interface's own",
+        ),
         "no_accept" => {
             group.accepts_not = true;
             ledger.carried(at, format!("{here} accept = false"));

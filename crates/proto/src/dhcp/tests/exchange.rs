@@ -1,10 +1,12 @@
 //! One client and one director without others.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, MessageType, OptionCode};
 use relevo_model::Time;
+use relevo_model::cluster::Mac;
 
 use super::{mac, message, option, settings, told};
 use crate::dhcp::*;
@@ -24,6 +26,8 @@ host.printer = { mac = "52:54:00:12:34:56", ip = "10.0.9.9" }
 struct Desk {
     server: Server,
     now: Time,
+    /// Who answers for an address on the link.
+    users: BTreeMap<Ipv4Addr, Mac>,
 }
 
 impl Desk {
@@ -33,7 +37,7 @@ impl Desk {
         let now = Time::from_millis(1_700_000_000_000);
         let mut server = Server::new(settings, Table::default(), now);
         server.handle_input(now, Input::Take);
-        Self { server, now }
+        Self { server, now, users: BTreeMap::new() }
     }
 
     /// Everything that is sent in answer; the disk is quick.
@@ -42,6 +46,13 @@ impl Desk {
         let mut sent = Vec::new();
         while let Some(output) = self.server.poll_output() {
             match output {
+                Output::Probe(ip) => match self.users.get(&ip) {
+                    Some(mac) => self.server.handle_input(self.now, Input::Used { ip, mac: *mac }),
+                    None => {
+                        self.now += PROBE;
+                        self.server.handle_timeout(self.now);
+                    }
+                },
                 Output::Send { to, bytes } => sent.push((to, bytes)),
                 Output::Store { number, .. } => self.server.handle_input(self.now, Input::Stored(number)),
                 Output::Publish(_) => panic!("nobody is there"),
@@ -207,4 +218,42 @@ fn only_what_a_client_wants_is_told() {
     assert!(
         option(&offer, OptionCode::NtpServers).is_none() && option(&offer, OptionCode::DomainName).is_none()
     );
+}
+
+#[test]
+fn an_address_that_somebody_answers_for_is_not_offered() {
+    let mut desk = Desk::new();
+    let first = desk.one(&message(MessageType::Discover, mac(1), 1, NONE, &[])).1;
+    // Another machine has it, and nobody told us of its lease.
+    let mut desk = Desk::new();
+    desk.users.insert(first, mac(8));
+    let ip = desk.lease(1);
+    assert_ne!(ip, first);
+    let found = desk.server.table().get(first).unwrap();
+    assert_eq!((found.state, found.mac), (LeaseState::Bound, mac(8)));
+    // Who has it goes on with it, whatever it calls itself.
+    let named = [DhcpOption::ClientIdentifier(vec![1, 2, 3])];
+    assert_eq!(desk.one(&message(MessageType::Request, mac(8), 5, first, &named)).0, MessageType::Ack);
+}
+
+#[test]
+fn who_comes_back_with_an_address_that_another_one_has_begins_anew() {
+    let mut desk = Desk::new();
+    let ip = desk.lease(1);
+    desk.users.insert(ip, mac(8));
+    let had = [DhcpOption::RequestedIpAddress(ip)];
+    assert_eq!(desk.one(&message(MessageType::Request, mac(1), 3, NONE, &had)).0, MessageType::Nak);
+    // A client that answers for its own address has no trouble.
+    let ip = desk.lease(1);
+    desk.users.insert(ip, mac(1));
+    desk.server.handle_input(
+        desk.now,
+        Input::Packet(&message(MessageType::Request, mac(1), 4, NONE, &[DhcpOption::RequestedIpAddress(ip)])),
+    );
+    assert_eq!(desk.server.poll_output(), Some(Output::Probe(ip)));
+    desk.server.handle_input(desk.now, Input::Used { ip, mac: mac(1) });
+    assert_eq!(desk.server.poll_output(), None);
+    desk.now += PROBE;
+    desk.server.handle_timeout(desk.now);
+    assert!(matches!(desk.server.poll_output(), Some(Output::Store { .. })));
 }

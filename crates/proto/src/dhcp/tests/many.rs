@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dhcproto::v4::{DhcpOption, MessageType};
 use relevo_model::Time;
+use relevo_model::cluster::Mac;
 
 use super::{mac, message, settings, told};
 use crate::dhcp::*;
@@ -35,6 +36,7 @@ enum Event {
     ToClient(Vec<u8>),
     Between(usize, Vec<u8>),
     OnDisk(usize, u64, Lease, u64),
+    Answers(usize, Ipv4Addr, Mac),
     Wake(u32, u64),
     Timer(usize, u64),
     Change,
@@ -79,6 +81,10 @@ struct World {
     grants: u64,
     /// When a director came up last.
     up: Time,
+    /// There is never more than one director, and who dies alone knows of leases.
+    alone: bool,
+    /// Addresses found in use that no table knew of.
+    found: u64,
 }
 
 impl World {
@@ -99,6 +105,8 @@ impl World {
             changes: 0,
             grants: 0,
             up: now,
+            alone: false,
+            found: 0,
         };
         for client in 0..CLIENTS {
             let delay = world.dice.roll(20_000);
@@ -140,6 +148,16 @@ impl World {
                 Output::Store { number, lease } => {
                     let (delay, life) = (2 + self.dice.roll(10), self.directors[at].life);
                     self.after(delay, Event::OnDisk(at, number, lease, life));
+                }
+                Output::Probe(ip) => {
+                    let has = |machine: &&Machine| {
+                        machine.has.is_some_and(|(its, end)| its == ip && end > self.now)
+                    };
+                    if let Some(user) = self.clients.iter().find(has) {
+                        let mac = mac(user.number);
+                        let delay = 1 + self.dice.roll(20);
+                        self.after(delay, Event::Answers(at, ip, mac));
+                    }
                 }
                 Output::Publish(bytes) => {
                     assert!(bytes.len() <= 1200);
@@ -249,6 +267,9 @@ impl World {
     /// Another director becomes active: planned, for a moment both, or because the active one died.
     fn change(&mut self) {
         self.changes += 1;
+        if self.alone {
+            return self.one_after_the_other();
+        }
         let before = self.active;
         let up = |at: &usize| *at != before && self.directors[*at].server.is_some();
         let others: Vec<usize> = (0..3).filter(up).collect();
@@ -258,7 +279,7 @@ impl World {
         let Some(next) = others.get(self.dice.roll(others.len().max(1) as u64) as usize).copied() else {
             return;
         };
-        // The last one who knows a lease does not die: that is not to be mended by anybody.
+        // The last one who knows a lease does not die here; see `one_after_the_other`.
         let all_know = others.len() == 2 && self.now.since(self.up) > Duration::from_secs(5);
         match choice {
             0 => self.input(before, Input::Leave),
@@ -275,6 +296,22 @@ impl World {
         self.input(next, Input::Take);
     }
 
+    /// The only director dies, and one comes back that was down and knows what it knew then.
+    fn one_after_the_other(&mut self) {
+        let before = self.active;
+        let next = (before + 1 + usize::from(self.dice.roll(2) == 0)) % 3;
+        self.directors[before].server = None;
+        self.directors[before].life += 1;
+        self.directors[before].timer = None;
+        let name = ["a", "b", "c"][next];
+        let table = self.directors[next].disk.clone();
+        self.directors[next].server = Some(Server::new(settings(LINES, name), table, self.now));
+        self.active = next;
+        self.input(next, Input::Take);
+        let pause = 5_000 + self.dice.roll(20_000);
+        self.after(pause, Event::Change);
+    }
+
     fn run(&mut self, changes: u32) {
         while self.changes < changes || self.events.is_empty() {
             let Some(((at, _), event)) = self.events.pop_first() else { return };
@@ -288,6 +325,14 @@ impl World {
                         self.directors[at].disk.insert(lease);
                         self.input(at, Input::Stored(number));
                     }
+                }
+                Event::Answers(to, ip, mac) => {
+                    let before =
+                        self.directors[to].server.as_ref().map(|server| server.table().get(ip).cloned());
+                    self.input(to, Input::Used { ip, mac });
+                    let after =
+                        self.directors[to].server.as_ref().map(|server| server.table().get(ip).cloned());
+                    self.found += u64::from(before != after);
                 }
                 Event::Wake(client, wake) => {
                     if self.clients[client as usize].wake == wake {
@@ -340,6 +385,20 @@ fn no_address_is_given_twice_over_fifty_changes_with_loss() {
         assert!(bound > 900, "seed {seed}: only {bound} clients got an address");
         assert!(world.grants > 3000, "seed {seed}: only {} leases", world.grants);
     }
+}
+
+#[test]
+fn no_address_is_given_twice_when_the_only_one_dies_who_knows_it() {
+    let mut world = World::new(21, 5);
+    world.alone = true;
+    for other in 1..3 {
+        world.directors[other].server = None;
+    }
+    world.outputs(0);
+    world.run(50);
+    println!("{} leases granted, {} addresses found in use", world.grants, world.found);
+    assert!(world.grants > 3000, "only {} leases", world.grants);
+    assert!(world.found > 20, "the case hardly happened: {}", world.found);
 }
 
 #[test]

@@ -164,6 +164,7 @@ impl Group {
             Input::Packet { router, envelope, bytes } => self.on_packet(now, router, envelope, bytes),
             Input::Source { router, source } => self.on_source(router, source),
             Input::Wall(wall) => self.on_wall(wall),
+            Input::Keys(keys) => self.on_keys(keys),
             Input::Link { router, up } => self.on_link(now, router, up),
             Input::Resign => self.on_resign(now, false),
             Input::Claim => self.on_claim(now),

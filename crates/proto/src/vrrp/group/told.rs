@@ -83,6 +83,11 @@ impl Group {
         if hears { Time::ZERO } else { self.proven }
     }
 
+    /// Whether it is active.
+    pub fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+
     /// Active, and giving the group away.
     pub fn is_resigning(&self) -> bool {
         self.resign.is_some()

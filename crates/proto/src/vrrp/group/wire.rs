@@ -6,6 +6,7 @@ use std::time::Duration;
 use relevo_model::Time;
 
 use super::super::packet::{Advert, DropReason};
+use super::super::sign;
 use super::Group;
 
 impl Group {
@@ -32,6 +33,13 @@ impl Group {
     pub(super) fn on_source(&mut self, index: usize, source: IpAddr) {
         if let Some(router) = self.routers.get_mut(index) {
             router.settings.source = source;
+        }
+    }
+
+    /// A peer that still signs with a key that is gone is not understood any more: keys are taken away last.
+    pub(super) fn on_keys(&mut self, keys: &[sign::Key]) {
+        if let (Some(signing), false) = (&mut self.signing, keys.is_empty()) {
+            signing.keys = keys.to_vec();
         }
     }
 
