@@ -9,11 +9,12 @@ mod field;
 #[path = "flows/traffic.rs"]
 mod traffic;
 
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use field::{Field, SERVERS, front};
-use relevo_proto::flows::{Key, Member, Slots, slot_of};
+use relevo_proto::flows::{Key, Member, Rules, Slots, slot_of};
 use traffic::{Traffic, ask, ask_by_datagram, greet};
 
 fn slots(at: impl Fn(u8) -> SocketAddr, servers: &[u8]) -> Slots {
@@ -107,6 +108,93 @@ fn lab_a_reset_of_the_owner_gets_through() {
         traffic::until_told(kept, Duration::from_secs(20)),
         "the client is told that nobody has its connection"
     );
+}
+
+/// A port of the client whose slot has this server first.
+fn port_of(table: &Slots, server: SocketAddr) -> u16 {
+    let of = |port: u16| slot_of(SocketAddr::new(field::client(true), port), Key::Connection, table.len());
+    (46_000..).find(|port| table.candidates(of(*port))[0] == Some(server)).unwrap()
+}
+
+/// A server that has just ended another connection of the same client and port acknowledges whatever it gets, and never
+/// resets: the flow's own server must be found all the same. Both when the client speaks next and when the server does.
+#[test]
+fn lab_a_server_that_remembers_another_connection_does_not_hold_a_flow_up() {
+    let field = Field::new("wait");
+    field.serve();
+    let at = |server| field::server(server, true);
+    let all = slots(at, &SERVERS);
+    let port = port_of(&all, at(2));
+    let (client, to) = (SocketAddr::new(field::client(true), port), field::front_at(true));
+    let fronts = [front(true, false, Key::Connection)];
+    field.install("d2", &fronts, &all, true);
+    field.install("d1", &fronts, &slots(at, &[2]), true);
+    let visited = field.enter("c", move || traffic::visit(client, to));
+    assert_eq!(visited.unwrap(), at(2).ip());
+    assert!(field.inside("s2", "ss -Htan state time-wait").contains(&format!(":{port}")), "it remembers");
+    field.install_anew("d1", &fronts, &slots(at, &[1]));
+    let mut kept = field.enter("c", move || traffic::keep(client, to));
+    // Asked one after the other, server 2 stays the one that is asked.
+    let plain = Rules::without_copies(&fronts, &[("shop".to_owned(), all.clone())].into());
+    field.remove("d2");
+    field.install_text("d2", &plain);
+    field.move_to("d2", "d1");
+    assert!(
+        !traffic::answers(&mut kept, Duration::from_secs(2)),
+        "server 2 acknowledges, and does not reset"
+    );
+    field.install_anew("d2", &fronts, &all);
+    assert!(traffic::answers(&mut kept, Duration::from_secs(5)), "server 1 is asked as well");
+    assert_eq!(field.pin("d2", client), Some(at(1).ip().to_string()));
+    assert!(field.counter("d2", "copies_shop") > 0);
+}
+
+/// An upload is pinned by an acknowledgement that only its own server can make.
+#[test]
+fn lab_an_upload_is_pinned_before_the_server_says_anything() {
+    let field = Field::new("upload");
+    field.serve();
+    let at = |server| field::server(server, true);
+    let all = slots(at, &SERVERS);
+    let client = SocketAddr::new(field::client(true), port_of(&all, at(2)));
+    let (to, fronts) = (field::front_at(true), [front(true, false, Key::Connection)]);
+    field.install("d2", &fronts, &all, true);
+    field.install("d1", &fronts, &slots(at, &[1]), true);
+    let stream = field.enter("c", move || traffic::tell(client, to));
+    field.move_to("d2", "d1");
+    let until = Instant::now() + Duration::from_secs(10);
+    while field.pin("d2", client).is_none() && Instant::now() < until {
+        (&stream).write_all(b"x").unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(field.pin("d2", client), Some(at(1).ip().to_string()));
+}
+
+/// The kernel of these tests makes copies of packets, and says so.
+#[test]
+fn lab_the_kernel_says_that_it_makes_copies() {
+    let field = Field::new("copies");
+    let look = || relevo_net::nft::Nft::new().check(&Rules::with_copies_alone());
+    field.enter("d1", look).unwrap();
+    let tables = field.inside("d1", "nft list tables");
+    assert!(!tables.contains("look"), "nothing is left: {tables}");
+}
+
+/// Where the kernel makes no copies, servers are asked one after the other.
+#[test]
+fn lab_flows_are_found_without_copies() {
+    let field = Field::new("plain");
+    field.serve();
+    let at = |server| field::server(server, true);
+    let all = slots(at, &SERVERS);
+    let (client, to) = (SocketAddr::new(field::client(true), port_of(&all, at(2))), field::front_at(true));
+    let fronts = [front(true, false, Key::Connection)];
+    field.install_text("d2", &Rules::without_copies(&fronts, &[("shop".to_owned(), all)].into()));
+    field.install("d1", &fronts, &slots(at, &[1]), true);
+    let mut kept = field.enter("c", move || traffic::keep(client, to));
+    field.move_to("d2", "d1");
+    assert!(traffic::answers(&mut kept, Duration::from_secs(8)));
+    assert!(field.counter("d2", "heals_shop") > 0);
 }
 
 /// Pieces of datagrams are counted, and nothing of them gets to the director's own programs.

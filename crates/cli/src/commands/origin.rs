@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// Arguments of `relevo origin`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Pages: / says who answered, when and who asked (HTML for a browser); /healthz; /bytes/N; /slow/MS.
+Pages: / says who answered, when and who asked (HTML for a browser); /healthz; /bytes/N; /slow/MS; /checked (is the body right).
 It runs until SIGTERM or Ctrl-C and then finishes the requests in progress.")]
 pub(crate) struct Args {
     /// Where to listen, such as 127.0.0.1:8081; may be given several times.

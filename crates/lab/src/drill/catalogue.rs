@@ -171,9 +171,44 @@ const CATALOGUE: &[Drill] = &[
     Drill {
         name: "flows-survive",
         about: "the active director is killed while a server drains; connections of the kernel's path live on",
-        limits: surviving::limits,
+        limits: surviving::crash_limits,
         applies: surviving::applies,
         script: surviving::flows_survive,
+    },
+    Drill {
+        name: "flows-unplug",
+        about: "the same, but its cable to the clients is pulled out",
+        limits: surviving::crash_limits,
+        applies: surviving::applies,
+        script: surviving::flows_unplug,
+    },
+    Drill {
+        name: "flows-freeze",
+        about: "the same, but it is frozen, and wakes up",
+        limits: surviving::crash_limits,
+        applies: surviving::applies,
+        script: surviving::flows_freeze,
+    },
+    Drill {
+        name: "flows-switchover",
+        about: "the same, but the operator moves the address",
+        limits: surviving::planned_limits,
+        applies: surviving::applies,
+        script: surviving::flows_switchover,
+    },
+    Drill {
+        name: "flows-server-dies",
+        about: "the active director and a server die at once; connections to the other servers live on",
+        limits: surviving::crash_limits,
+        applies: surviving::applies_with_servers,
+        script: surviving::flows_server_dies,
+    },
+    Drill {
+        name: "flows-twice",
+        about: "the active director dies, and when it is back the one that took over does",
+        limits: surviving::crash_limits,
+        applies: surviving::applies,
+        script: surviving::flows_twice,
     },
     Drill {
         name: "switch-dies",
@@ -464,7 +499,8 @@ mod tests {
         let cluster = s4();
         let facts = Facts::new(&cluster).unwrap();
         for drill in catalogue().iter().filter(|drill| {
-            !["cookie-stays", "gateway-moves", "flows-survive", "heartbeat-cut"].contains(&drill.name)
+            !["cookie-stays", "gateway-moves", "heartbeat-cut"].contains(&drill.name)
+                && !drill.name.starts_with("flows-")
         }) {
             assert_eq!(drill.applies(&cluster, &facts), Ok(()), "{}", drill.name);
         }

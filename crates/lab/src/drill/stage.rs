@@ -68,6 +68,8 @@ pub struct Stage<'a> {
     flows_wanted: u32,
     long_client: Option<flows::LongClient>,
     flows_seen: Option<Flows>,
+    /// Server nodes that are lost on purpose.
+    dead: Vec<String>,
     notes: Vec<String>,
     round: usize,
     /// Who asks whom, if not a client the service.
@@ -91,6 +93,7 @@ impl<'a> Stage<'a> {
             flows_wanted: options.flows,
             long_client: None,
             flows_seen: None,
+            dead: Vec::new(),
             notes: Vec::new(),
             round: 0,
             visitor: None,

@@ -70,15 +70,13 @@ pub(super) async fn serve(
             }
             Err(refusal) => return refuse(&mut stream, shared, refusal).await,
         };
-        if !drop_body(&mut stream, &mut input, length, head.body_bytes).await? {
-            return Ok(());
-        }
+        let Some(is_right) = take_body(&mut stream, &mut input, length, &head).await? else { return Ok(()) };
         if let Page::Slow(wait) = head.page {
             tokio::time::sleep(wait).await;
         }
         let keep_alive = head.keep_alive && !*stopped.borrow();
         output.clear();
-        let rest = answer(&mut output, shared, &head, local, peer, keep_alive);
+        let rest = answer(&mut output, shared, &head, (local, peer), (keep_alive, is_right));
         stream.write_all(&output).await?;
         write_filler(&mut stream, shared, rest).await?;
         if !keep_alive {
@@ -98,9 +96,8 @@ fn answer(
     out: &mut Vec<u8>,
     shared: &Shared,
     head: &Head,
-    local: SocketAddr,
-    peer: SocketAddr,
-    keep_alive: bool,
+    (local, peer): (SocketAddr, SocketAddr),
+    (keep_alive, is_right): (bool, bool),
 ) -> usize {
     let now = text::now();
     let facts = Facts {
@@ -114,7 +111,7 @@ fn answer(
     let filler = match head.page {
         Page::Bytes(bytes) => Some(bytes),
         Page::Who { .. } => shared.body_bytes,
-        Page::Health | Page::Slow(_) | Page::Unknown => None,
+        Page::Health | Page::Slow(_) | Page::Checked | Page::Unknown => None,
     };
     if let Some(bytes) = filler {
         push_head(out, shared, "200 OK", BYTES, bytes, keep_alive, now);
@@ -126,9 +123,12 @@ fn answer(
     let (status, kind, body) = match head.page {
         Page::Who { refresh } if head.html => ("200 OK", HTML, page::html(&facts, refresh)),
         Page::Health => ("200 OK", TEXT, "ok\n".to_owned()),
+        Page::Checked => ("200 OK", TEXT, if is_right { "right\n" } else { "wrong\n" }.to_owned()),
         Page::Unknown => {
-            let body =
-                format!("{}: no such page. There are /, /healthz, /bytes/N and /slow/MS.\n", head.asked);
+            let body = format!(
+                "{}: no such page. There are /, /healthz, /bytes/N, /slow/MS and /checked.\n",
+                head.asked
+            );
             ("404 Not Found", TEXT, body)
         }
         Page::Who { .. } | Page::Slow(_) | Page::Bytes(_) => ("200 OK", TEXT, page::words(&facts)),
@@ -176,22 +176,36 @@ async fn refuse(stream: &mut TcpStream, shared: &Shared, refusal: Refusal) -> io
     stream.shutdown().await
 }
 
-/// Takes a request's head and body out of `input`, and the rest of the body from the stream. `false`: the client went away.
-async fn drop_body(stream: &mut TcpStream, input: &mut Vec<u8>, head: usize, body: u64) -> io::Result<bool> {
-    let here = (input.len() - head) as u64;
-    let taken = here.min(body);
-    input.drain(..head + taken as usize);
-    let mut missing = body - taken;
+/// Takes a request's head and body out of `input`, and the rest of the body from the stream: whether that was what
+/// [`filler`] says, if it matters. `None`: the client went away.
+async fn take_body(
+    stream: &mut TcpStream,
+    input: &mut Vec<u8>,
+    length: usize,
+    head: &Head,
+) -> io::Result<Option<bool>> {
+    let here = (input.len() - length) as u64;
+    let taken = here.min(head.body_bytes);
+    let is_checked = head.page == Page::Checked;
+    let is_filler =
+        |from: u64, bytes: &[u8]| (from as usize..).zip(bytes).all(|(at, byte)| *byte == filler(at));
+    let mut is_right = !is_checked || is_filler(0, &input[length..length + taken as usize]);
+    input.drain(..length + taken as usize);
+    let mut missing = head.body_bytes - taken;
     let mut scratch = Vec::with_capacity(if missing > 0 { HEAD_MAX } else { 0 });
     while missing > 0 {
         scratch.clear();
         let mut piece = (&mut *stream).take(missing);
         match tokio::time::timeout(IDLE, piece.read_buf(&mut scratch)).await {
-            Ok(Ok(0)) | Err(_) => return Ok(false),
-            Ok(read) => missing -= read? as u64,
+            Ok(Ok(0)) | Err(_) => return Ok(None),
+            Ok(read) => {
+                let read = read? as u64;
+                is_right &= !is_checked || is_filler(head.body_bytes - missing, &scratch);
+                missing -= read;
+            }
         }
     }
-    Ok(true)
+    Ok(Some(is_right))
 }
 
 async fn write_filler(stream: &mut TcpStream, shared: &Shared, mut bytes: usize) -> io::Result<()> {

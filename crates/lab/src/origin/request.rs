@@ -21,6 +21,8 @@ pub(super) enum Page {
     Bytes(usize),
     /// An answer that takes this long.
     Slow(Duration),
+    /// Whether the request's body is what the origin's own bodies are.
+    Checked,
     /// Nothing of ours.
     Unknown,
 }
@@ -40,7 +42,7 @@ pub(super) struct Head {
     pub(super) html: bool,
     /// `X-Forwarded-For`, as it came.
     pub(super) forwarded_for: Option<String>,
-    /// Bytes of body to be thrown away.
+    /// Bytes of body; looked at for [`Page::Checked`], thrown away else.
     pub(super) body_bytes: u64,
 }
 
@@ -123,6 +125,9 @@ fn page(path: &str) -> Page {
     if path == "/healthz" {
         return Page::Health;
     }
+    if path == "/checked" {
+        return Page::Checked;
+    }
     let number = |text: &str| text.parse::<u64>().ok();
     if let Some(bytes) = path.strip_prefix("/bytes/").and_then(number) {
         return usize::try_from(bytes)
@@ -157,6 +162,7 @@ mod tests {
             ("/bytes/-1", Page::Unknown),
             ("/slow/250", Page::Slow(Duration::from_millis(250))),
             ("/slow/60001", Page::Unknown),
+            ("/checked", Page::Checked),
             ("/index.html", Page::Unknown),
         ];
         for (path, expected) in table {

@@ -35,10 +35,14 @@ pub struct Limits {
     /// From the undoing of the fault to the first good answer, in any run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_ms: Option<u64>,
-    /// Connections that were there for long and were lost, or whose content was wrong, in any run.
+    /// Of a thousand connections that were there for long, to servers that lived: those that were lost, or whose content was
+    /// wrong, in all runs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flows_lost: Option<u64>,
+    pub flows_lost_per_mille: Option<u64>,
     /// Longest that one of them waited for the next bytes, in any run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall_ms: Option<u64>,
+    /// Longest that one of them waited beyond the takeover of its run and the retransmission that is due then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stall_after_takeover_ms: Option<u64>,
 }

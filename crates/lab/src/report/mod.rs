@@ -21,4 +21,4 @@ pub use limits::Limits;
 pub use measure::{Run, measure};
 pub use timeline::timeline;
 pub use verdict::{DrillReport, Finding, Gap, Summary, median};
-pub use words::{render, render_summary};
+pub use words::{long_connections, render, render_summary};

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::limits::Limits;
 use super::measure::Run;
+use crate::probe::Part;
 
 /// From how many runs on the median has to keep its limit.
 const MEDIAN_RUNS_MIN: usize = 3;
@@ -126,13 +127,7 @@ fn judge(limits: &Limits, runs: &[Run]) -> Vec<Finding> {
         run.undo_gap_ms.unwrap_or_default()
     });
     worst(limits.undo_moves, "moves of the address after the repair", "", &|run| run.undo_moves);
-    let flows = |run: &Run| run.flows.clone().unwrap_or_default();
-    let count = runs.iter().map(flows).map(|flows| flows.downloads + flows.kept).max().unwrap_or_default();
-    worst(limits.flows_lost, &format!("of {count} long connections lost"), "", &|run| {
-        let flows = flows(run);
-        u64::from(flows.lost) + u64::from(flows.wrong)
-    });
-    worst(limits.stall_ms, "longest stall of them", " ms", &|run| flows(run).longest_ms);
+    long_connections(limits, runs, &mut findings);
     // A figure that is not there is as bad as one over its limit.
     let mut needed = |limit: Option<u64>, what: &str, never: &str, value: &dyn Fn(&Run) -> Option<u64>| {
         let Some(limit) = limit else { return };
@@ -150,9 +145,44 @@ fn judge(limits: &Limits, runs: &[Run]) -> Vec<Finding> {
     findings
 }
 
+/// Connections that were there for long, but for those to servers that died.
+fn long_connections(limits: &Limits, runs: &[Run], findings: &mut Vec<Finding>) {
+    let parts: Vec<(Part, u64)> = runs
+        .iter()
+        .filter_map(|run| Some((run.flows.as_ref()?.living(), run.takeover_ms.unwrap_or_default())))
+        .collect();
+    let sum =
+        |figure: &dyn Fn(&Part) -> u32| parts.iter().map(|(part, _)| u64::from(figure(part))).sum::<u64>();
+    let (count, lost) = (sum(&|part| part.flows), sum(&|part| part.lost));
+    if let Some(limit) = limits.flows_lost_per_mille {
+        let text =
+            format!("of {count} long connections to living servers {lost} lost (limit {limit} of 1000)");
+        findings.push(Finding { kept: count > 0 && lost * 1000 <= limit * count, text });
+    }
+    if let (Some(limit), Some(longest)) =
+        (limits.stall_ms, parts.iter().map(|(part, _)| part.longest_ms).max())
+    {
+        let text = format!("longest stall of them {longest} ms (limit {limit} ms)");
+        findings.push(Finding { kept: longest <= limit, text });
+    }
+    // Whoever sends again at doubling distances and is too early at time T has its next turn before 2 T and the first distance.
+    let own = |limit: u64, takeover: u64| 2 * takeover + limit;
+    if let Some(limit) = limits.stall_after_takeover_ms
+        && let Some((part, takeover)) =
+            parts.iter().max_by_key(|(part, takeover)| part.longest_ms.saturating_sub(own(0, *takeover)))
+    {
+        let (longest, limit) = (part.longest_ms, own(limit, *takeover));
+        let text = format!(
+            "longest stall of them {longest} ms (limit {limit} ms: takeover after {takeover} ms, and one retransmission)"
+        );
+        findings.push(Finding { kept: longest <= limit, text });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::Flows;
 
     fn run(gap_ms: u64) -> Run {
         Run { gap_ms, takeover_ms: Some(361), answers: 500, ..Run::default() }
@@ -169,8 +199,9 @@ mod tests {
         undo_gap_ms: None,
         undo_moves: None,
         back_ms: None,
-        flows_lost: None,
+        flows_lost_per_mille: None,
         stall_ms: None,
+        stall_after_takeover_ms: None,
     };
 
     #[test]
@@ -220,6 +251,28 @@ mod tests {
         let stayed = Run { takeover_ms: None, ..run(20) };
         assert!(!DrillReport::new("switchover", limits, vec![run(20), stayed]).passed);
         assert!(DrillReport::new("switchover", limits, vec![run(20)]).passed);
+    }
+
+    fn with_flows(lost: u32, longest_ms: u64, dead: &[&str]) -> Run {
+        let servers = [
+            ("serv1".to_owned(), Part { flows: 40, lost: 40, longest_ms: 0 }),
+            ("serv2".to_owned(), Part { flows: 600, lost, longest_ms }),
+        ];
+        let dead = dead.iter().map(ToString::to_string).collect();
+        Run { flows: Some(Flows { servers: servers.into(), dead, ..Flows::default() }), ..run(20) }
+    }
+
+    #[test]
+    fn connections_to_dead_servers_do_not_count() {
+        let limits =
+            Limits { flows_lost_per_mille: Some(1), stall_after_takeover_ms: Some(300), ..Limits::default() };
+        let passes = |runs| DrillReport::new("flows-survive", limits, runs).passed;
+        assert!(passes(vec![with_flows(0, 1022, &["serv1"])]));
+        assert!(!passes(vec![with_flows(0, 1023, &["serv1"])]), "361 ms twice, and 300");
+        assert!(!passes(vec![with_flows(0, 20, &[])]), "40 of 640");
+        assert!(!passes(vec![with_flows(1, 20, &["serv1"])]), "1 of 600");
+        assert!(passes(vec![with_flows(1, 20, &["serv1"]), with_flows(0, 20, &["serv1"])]), "1 of 1200");
+        assert!(!passes(vec![run(20)]), "nobody was there");
     }
 
     #[test]

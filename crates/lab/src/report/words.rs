@@ -2,6 +2,7 @@
 
 use super::measure::Run;
 use super::verdict::{DrillReport, Summary};
+use crate::probe::Flows;
 
 /// One drill's report as text: heading, table of the runs, verdict. Ends in a newline.
 pub fn render(report: &DrillReport) -> String {
@@ -12,6 +13,9 @@ pub fn render(report: &DrillReport) -> String {
     }
     text.push_str(&table(&report.runs));
     for (index, run) in report.runs.iter().enumerate() {
+        if let Some(flows) = &run.flows {
+            text.push_str(&format!("    run {}: {}\n", index + 1, long_connections(flows)));
+        }
         for note in &run.notes {
             text.push_str(&format!("    run {}: {note}\n", index + 1));
         }
@@ -19,6 +23,30 @@ pub fn render(report: &DrillReport) -> String {
     text.push_str(&format!("  {}\n", verdict(report)));
     for finding in report.findings.iter().filter(|finding| !finding.kept) {
         text.push_str(&format!("    not kept: {}\n", finding.text));
+    }
+    text
+}
+
+/// How connections fared that were there for long, in a line.
+pub fn long_connections(flows: &Flows) -> String {
+    let living = flows.living();
+    let mut text = format!(
+        "{} downloads, {} uploads, {} kept: lost {} of {}, reset {}, wrong {}, longest stall {} ms",
+        flows.downloads,
+        flows.uploads,
+        flows.kept,
+        living.lost,
+        living.flows,
+        flows.reset,
+        flows.wrong,
+        living.longest_ms
+    );
+    if !flows.dead.is_empty() {
+        let of_dead = flows.count().saturating_sub(living.flows);
+        text.push_str(&format!("; {of_dead} more were those of {}", flows.dead.join(", ")));
+    }
+    for why in &flows.why {
+        text.push_str(&format!("; {why}"));
     }
     text
 }

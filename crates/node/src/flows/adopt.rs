@@ -71,8 +71,7 @@ mod tests {
         let table = format!(
             "  sl  local_address rem_address   st tx_queue rx_queue\n   0: {local} 00000000:0000 0A 0\n   1: {local} {peer} 01 0\n   2: {local} {peer} 06 0\n   3: {peer} {local} 01 0\n   4: junk\n"
         );
-        let wanted =
-            "add element inet relevo_flows pin_shop { 192.0.2.7 . 40000 timeout 3600s : 192.0.2.1 }\n";
+        let wanted = "add element ip relevo_flows pin_shop { 192.0.2.7 . 40000 timeout 3600s : 192.0.2.1 }\n";
         assert_eq!(pins(&front, &table), wanted);
     }
 }

@@ -74,7 +74,9 @@ fn words(front: &Front) -> String {
     let (family, name) = (front.family(), &front.name);
     let mut text = format!("flush map {family} {TABLE} pin_{name}\n");
     if !front.udp && front.form != Form::Direct {
-        let _ = writeln!(text, "flush set inet {TABLE} tried_{name}");
+        for set in ["tried", "asked"] {
+            let _ = writeln!(text, "flush set {family} {TABLE} {set}_{name}");
+        }
     }
     text
 }

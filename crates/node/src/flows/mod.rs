@@ -60,6 +60,8 @@ struct State {
     groups: BTreeMap<String, GroupName>,
     /// Groups that are not active here any more, and when what is remembered of them is forgotten.
     left: BTreeMap<GroupName, Instant>,
+    /// Whether the kernel makes copies of packets; `None`: it has not been asked.
+    copies: Option<bool>,
     /// Why the kernel does not take the rules.
     problem: Option<String>,
     paths: BTreeMap<ServiceName, ServicePath>,
@@ -203,7 +205,10 @@ impl Flows {
         for front in &all {
             pools.entry(front.pool.clone()).or_default();
         }
-        let rules = Rules::new(&all, &pools);
+        let rules = match *state.copies.get_or_insert_with(|| tables::makes_copies(&self.nft)) {
+            true => Rules::new(&all, &pools),
+            false => Rules::without_copies(&all, &pools),
+        };
         let is_new = |front: &&Front| !former.iter().any(|before| before.name == front.name);
         let new: Vec<&Front> = fronts.iter().filter(is_new).collect();
         let done = self.put(&mut state, rules, all.is_empty(), &new);

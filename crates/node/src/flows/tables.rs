@@ -1,10 +1,9 @@
-//! The tables of the kernel's path: one of the family `inet`, and one of `ip` and `ip6` each where services are forwarded
-//! directly.
+//! The tables of the kernel's path: one of the family `ip` and one of `ip6`.
 
 use relevo_net::nft::{Nft, NftError};
-use relevo_proto::flows::{Existing, Front, TABLE};
+use relevo_proto::flows::{Existing, Front, Rules, TABLE};
 
-const FAMILIES: [&str; 3] = ["inet", "ip", "ip6"];
+const FAMILIES: [&str; 2] = ["ip", "ip6"];
 
 /// What they have, without elements; `None`: none of them is there.
 pub(super) fn list(nft: &Nft) -> Result<Option<String>, NftError> {
@@ -13,6 +12,20 @@ pub(super) fn list(nft: &Nft) -> Result<Option<String>, NftError> {
         text.push_str(&nft.list_names(family, TABLE)?.unwrap_or_default());
     }
     Ok((!text.is_empty()).then_some(text))
+}
+
+/// Whether the kernel sends copies of packets to other servers.
+pub(super) fn makes_copies(nft: &Nft) -> bool {
+    match nft.check(&Rules::with_copies_alone()) {
+        Err(NftError::Refused(why)) => {
+            tracing::warn!(
+                why,
+                "the kernel makes no copies of packets: flows are found one server after the other"
+            );
+            false
+        }
+        Ok(()) | Err(_) => true,
+    }
 }
 
 /// Removes them all, in one transaction.
@@ -30,9 +43,5 @@ pub(super) fn is_missing(nft: &Nft, fronts: &[Front]) -> bool {
 
 /// Whether a map is in the table of a service.
 pub(super) fn has(existing: &Existing, front: &Front, map: &str) -> bool {
-    let tables = match front.family() {
-        "inet" => Some(existing),
-        other => existing.others.get(other),
-    };
-    tables.is_some_and(|table| table.maps.contains(map))
+    existing.of(front.family()).is_some_and(|table| table.maps.contains(map))
 }

@@ -124,6 +124,12 @@ impl Field {
         self.enter(director, move || Nft::new().run(&text)).unwrap();
     }
 
+    /// Puts these rules in, where there are none.
+    pub(crate) fn install_text(&self, director: &str, rules: &Rules) {
+        let text = rules.install(&Existing::default());
+        self.enter(director, move || Nft::new().run(&text)).unwrap();
+    }
+
     /// Puts rules in and forgets all pins.
     pub(crate) fn install_anew(&self, director: &str, fronts: &[Front], slots: &Slots) {
         self.remove(director);
@@ -132,7 +138,8 @@ impl Field {
 
     pub(crate) fn remove(&self, director: &str) {
         self.rules.lock().unwrap().remove(director);
-        self.enter(director, || Nft::new().remove_table("inet", TABLE)).unwrap();
+        let all = || ["ip", "ip6"].iter().try_for_each(|family| Nft::new().remove_table(family, TABLE));
+        self.enter(director, all).unwrap();
     }
 
     /// Moves the addresses as a takeover does.
@@ -164,8 +171,17 @@ impl Field {
 
     /// Packets of a counter.
     pub(crate) fn counter(&self, director: &str, name: &str) -> u64 {
-        let text = self.inside(director, &format!("nft list counters table inet {TABLE}"));
+        let text = self.inside(director, "nft list counters");
         Listing::read(&text).counters.get(name).map_or(0, |counted| counted.packets)
+    }
+
+    /// The server that a client's flow is pinned to at a director.
+    pub(crate) fn pin(&self, director: &str, client: SocketAddr) -> Option<String> {
+        let text = self.inside(director, &format!("nft list map ip {TABLE} pin_shop"));
+        let key = format!("{} . {} ", client.ip(), client.port());
+        let (_, rest) = text.split_once(&key)?;
+        let (_, server) = rest.split_once(" : ")?;
+        Some(server.split([',', ' ', '\n']).next()?.to_owned())
     }
 
     pub(crate) fn inside(&self, space: &str, line: &str) -> String {

@@ -38,6 +38,7 @@ fn work(mut stream: TcpStream, at: SocketAddr) {
     }
     let _ = match letter[0] {
         b'w' => stream.write_all(at.ip().to_string().as_bytes()),
+        b's' => std::io::copy(&mut stream, &mut std::io::sink()).map(drop),
         b'r' => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
         b'd' => (0_u64..).try_for_each(|number| {
             std::thread::sleep(Duration::from_millis(20));
@@ -84,6 +85,28 @@ pub(crate) fn ask(from: SocketAddr, to: SocketAddr) -> std::io::Result<IpAddr> {
     stream.read_to_string(&mut text)?;
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     text.parse().map_err(std::io::Error::other)
+}
+
+/// The same, but the connection ends in good order: the server, which ends it first, remembers it for a minute.
+pub(crate) fn visit(from: SocketAddr, to: SocketAddr) -> std::io::Result<IpAddr> {
+    let mut stream = connect(Some(from), to)?;
+    stream.write_all(b"w")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    text.parse().map_err(std::io::Error::other)
+}
+
+/// A connection on which the server never says anything.
+pub(crate) fn tell(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    let mut stream = connect(Some(from), to).unwrap();
+    stream.write_all(b"s1").unwrap();
+    stream
+}
+
+/// Whether a kept connection answers within a time.
+pub(crate) fn answers(stream: &mut TcpStream, within: Duration) -> bool {
+    stream.set_read_timeout(Some(within)).unwrap();
+    stream.write_all(b"x").and_then(|()| stream.read_exact(&mut [0])).is_ok()
 }
 
 /// The same by a datagram.

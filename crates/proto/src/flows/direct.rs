@@ -13,28 +13,23 @@
 //!
 //! The director sees no answer. So a pin is made of what clients send, and a flow that a server does not know is reset
 //! by that server: here nobody can find the right one.
-//!
-//! `dup` is not in the family `inet`: these are tables of the families `ip` and `ip6`.
 
 use std::collections::BTreeMap;
 
 use super::errors;
-use super::rules::{BEFORE, Chains, Form, Front, LOCAL, Words};
+use super::rules::{BEFORE, Chains, Front, LOCAL, Words};
 use super::script::{Chain, Script, Set, SlotMaps, TableFamily, slot_maps};
 use super::slots::Slots;
 
-/// The tables of IPv4 and of IPv6.
-pub(super) fn scripts(fronts: &[Front], pools: &BTreeMap<String, Slots>) -> [Script; 2] {
-    [(true, TableFamily::Ip), (false, TableFamily::Ip6)].map(|(v4, family)| {
-        let mut script = Script { family, ..Script::default() };
-        let own = |front: &&Front| front.form == Form::Direct && front.at.is_ipv4() == v4;
-        let fronts: Vec<(&Front, &Slots)> =
-            fronts.iter().filter(own).filter_map(|front| Some((front, pools.get(&front.pool)?))).collect();
-        if !fronts.is_empty() {
-            whole(&mut script, &Words::of(v4), &fronts);
-        }
-        script
-    })
+/// What a family's table has of it.
+pub(super) fn script(family: TableFamily, fronts: &[&Front], pools: &BTreeMap<String, Slots>) -> Script {
+    let mut script = Script { family, ..Script::default() };
+    let fronts: Vec<(&Front, &Slots)> =
+        fronts.iter().filter_map(|front| Some((*front, pools.get(&front.pool)?))).collect();
+    if !fronts.is_empty() {
+        whole(&mut script, &Words::of(family == TableFamily::Ip), &fronts);
+    }
+    script
 }
 
 fn whole(script: &mut Script, words: &Words, fronts: &[(&Front, &Slots)]) {
@@ -89,7 +84,7 @@ fn whole(script: &mut Script, words: &Words, fronts: &[(&Front, &Slots)]) {
 fn service(script: &mut Script, front: &Front, slots: u32) {
     let words = Words::of(front.at.is_ipv4());
     let (proto, idle) = (front.proto(), front.idle.as_secs().max(1));
-    let chains = Chains { front, words, proto, idle, slots, maps: slot_maps(&front.pool) };
+    let chains = Chains { front, words, proto, idle, slots, copies: false, maps: slot_maps(&front.pool) };
     let Words { ip, address, .. } = &chains.words;
     let Front { name, .. } = front;
     let servers = front.servers.iter().enumerate();

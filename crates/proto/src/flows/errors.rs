@@ -141,7 +141,8 @@ fn to_servers(front: &Front, slots: u32) -> Vec<(String, Vec<String>)> {
     let Front { name, .. } = front;
     let inside = Inside::of(v4);
     let words = Words::of(v4);
-    let chains = Chains { front, words, proto: "th", idle: 0, slots, maps: slot_maps(&front.pool) };
+    let maps = slot_maps(&front.pool);
+    let chains = Chains { front, words, proto: "th", idle: 0, slots, copies: false, maps };
     let ip = chains.words.ip;
     let (client, port) = (format!("@th,{},{}", inside.target, inside.width), inside.target_port);
     let [first, second, _] = &chains.maps;

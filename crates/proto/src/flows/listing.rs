@@ -2,9 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names of what is in the table, from `nft -t list table`.
+/// What is in the tables, from `nft -t list table`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Existing {
+    /// By family.
+    tables: BTreeMap<String, Names>,
+}
+
+/// Names of what is in a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
     /// Sets.
     pub sets: BTreeSet<String>,
     /// Maps.
@@ -13,43 +20,37 @@ pub struct Existing {
     pub chains: BTreeSet<String>,
     /// Counters.
     pub counters: BTreeSet<String>,
-    /// What is in the tables of the same name of other families than `inet`, by family.
-    pub others: BTreeMap<String, Self>,
 }
 
 impl Existing {
     /// Reads a listing, or several after each other.
     pub fn read(text: &str) -> Self {
         let mut all = Self::default();
-        let mut other = None;
+        let mut here = "";
         for line in text.lines() {
-            if let ["table", family, _, "{"] = *line.split_whitespace().collect::<Vec<_>>() {
-                other = (family != "inet").then(|| family.to_owned());
-                if let Some(family) = &other {
-                    all.others.entry(family.clone()).or_default();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match *words {
+                ["table", family, _, "{"] => here = family,
+                [kind, name, "{"] => {
+                    let names = all.tables.entry(here.to_owned()).or_default();
+                    let names = match kind {
+                        "set" => &mut names.sets,
+                        "map" => &mut names.maps,
+                        "chain" => &mut names.chains,
+                        "counter" => &mut names.counters,
+                        _ => continue,
+                    };
+                    names.insert(name.to_owned());
                 }
-                continue;
+                _ => {}
             }
-            let existing = match &other {
-                Some(family) => all.others.entry(family.clone()).or_default(),
-                None => &mut all,
-            };
-            let mut words = line.split_whitespace();
-            let (Some(kind), Some(name), Some("{"), None) =
-                (words.next(), words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let names = match kind {
-                "set" => &mut existing.sets,
-                "map" => &mut existing.maps,
-                "chain" => &mut existing.chains,
-                "counter" => &mut existing.counters,
-                _ => continue,
-            };
-            names.insert(name.to_owned());
         }
         all
+    }
+
+    /// What is in the table of a family; `None`: there is none, or nothing in it.
+    pub fn of(&self, family: &str) -> Option<&Names> {
+        self.tables.get(family)
     }
 }
 

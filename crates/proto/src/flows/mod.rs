@@ -6,9 +6,9 @@
 //!   services (front, pool, idle) ──────────────┘
 //! ```
 //! A director remembers the flows that it has seen (pins). One that takes an address over has seen none: it finds the
-//! slot of each packet by the kernel's hash of the client, and guesses the slot's first server. A server that does not
-//! know the flow resets it; that reset is dropped, the next packet goes to the slot's next server, and the first answer
-//! that is no reset makes a pin. All directors make the same table, so the first guess is nearly always right.
+//! slot of each packet by the kernel's hash of the client, and sends it to the slot's servers, all at once. A server that
+//! does not know the flow resets it; that reset is dropped, and the answer of the one that does makes a pin. Where the
+//! kernel makes no copies they are asked in turn; all directors make the same table, so the first is nearly always right.
 //!
 //! Pure: it makes tables and texts. Which servers are well comes in; what is done with the texts is the caller's.
 
@@ -24,6 +24,6 @@ mod source;
 mod tests;
 
 pub use jhash::{Key, SEED, jhash, slot_of};
-pub use listing::{Counted, Existing, Listing};
+pub use listing::{Counted, Existing, Listing, Names};
 pub use rules::{Form, Front, Rules, TABLE};
 pub use slots::{CANDIDATES, Member, Slots};

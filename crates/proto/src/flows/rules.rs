@@ -1,34 +1,40 @@
-//! The rules that lead flows to servers and their answers back, as a table of nftables.
+//! The rules that lead flows to servers and their answers back, as tables of nftables, one for each family.
 //!
 //! ```text
 //!   prerouting ─ to a front ──► in ─ SYN ───► new ──► first server of the slot ──► go
 //!       │                       ├─ a pin ───────────────────────────────────────► go
-//!       │                       └─ neither ─► guess ► first server that has not reset it ► go
-//!       └─ from a server ─────► reply ─ RST ─► rst: of its owner, or of the last server: on; else dropped and noted
-//!                               └─ else: pin
+//!       │                       └─ neither ─► guess ► the servers of the slot that have not reset it, a copy for each ► go
+//!       └─ from a server ─────► reply ─ RST ─► rst: of its owner, or when all have reset it: on; else dropped and noted
+//!                               └─ of the owner for certain: pin
 //!   postrouting ─ from a server ► back: under the front's address
 //! ```
-//! Nothing depends on connection tracking; both directions go without it.
+//! Nothing depends on connection tracking; both directions go without it. Where the kernel makes no copies, servers are
+//! asked one after the other, one more for each time that the client sends its packet again.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::script::{Chain, Script, Set, SlotMaps, slot_maps};
+use super::listing::Names;
+use super::script::{Chain, Script, Set, SlotMaps, TableFamily, slot_maps};
 use super::{Existing, Key, SEED, Slots, direct, errors, source};
 
-/// The name of the table; its family is `inet`.
+/// The name of the tables; their families are `ip` and `ip6`: only there the kernel makes copies of packets.
 pub const TABLE: &str = "relevo_flows";
 
 /// Most pins of a service. When there are more, new flows go by their slots alone.
 pub(super) const PINS: u32 = 262_144;
 /// Most resets of a service that are remembered. When there are more, resets are dropped and nothing is noted.
-const TRIED: u32 = 16_384;
+const TRIED: u32 = 65_536;
 /// How long a reset is remembered, seconds.
 const TRIED_FOR: u32 = 30;
+/// Most packets of a service that wait for an answer, and how long, seconds.
+const ASKED: u32 = 65_536;
+const ASKED_FOR: u32 = 10;
+/// Most copies of packets for a service's servers in a second. What is above that goes to one server.
+const COPIES: u32 = 20_000;
 /// How long a flow of the userspace engine is remembered after its last packet, seconds.
 pub(super) const LOCAL: u32 = 3600;
 /// Before connection tracking (-200) and what users do before that (-300).
@@ -74,11 +80,10 @@ pub struct Front {
     pub closing: bool,
 }
 
-/// A table that carries the flows of services.
+/// Tables that carry the flows of services, of IPv4 and of IPv6.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    script: Script,
-    direct: [Script; 2],
+    tables: [Script; 2],
 }
 
 /// The words of an address family.
@@ -87,71 +92,78 @@ pub(super) struct Words {
     pub(super) address: &'static str,
     pub(super) digit: char,
     none: &'static str,
+    /// Lengths in the IP header of segments without content: with all options, and with the usual ones.
+    bare: [u8; 2],
 }
 
 impl Rules {
     /// The rules of these services. A service whose pool has no slots here is left out.
     pub fn new(fronts: &[Front], pools: &BTreeMap<String, Slots>) -> Self {
-        let direct = direct::scripts(fronts, pools);
-        let fronts: Vec<&Front> = fronts.iter().filter(|front| front.form != Form::Direct).collect();
-        let mut script = Script::default();
-        let families =
-            [true, false].into_iter().filter(|v4| fronts.iter().any(|front| front.at.is_ipv4() == *v4));
-        let mut before = vec!["iif \"lo\" accept".to_owned()];
-        let mut after = Vec::new();
-        for words in families.map(Words::of) {
-            family(&mut script, &words, &mut before, &mut after);
-        }
-        if !fronts.is_empty() {
-            script.chains.insert("prerouting".to_owned(), Chain { hook: BEFORE.to_owned(), rules: before });
-            script.chains.insert("postrouting".to_owned(), Chain { hook: AFTER.to_owned(), rules: after });
-            script.counters.insert("fragments".to_owned());
-        }
-        source::add(&mut script, &fronts);
-        for front in &fronts {
-            let Some(slots) = pools.get(&front.pool) else { continue };
-            let v4 = front.at.is_ipv4();
-            script.slots.insert(front.pool.clone(), SlotMaps { v4, slots: slots.clone() });
-            service(&mut script, front, slots.len());
-        }
-        errors::add(&mut script, &fronts, pools);
-        Self { script, direct }
+        Self { tables: FAMILIES.map(|family| table(family, fronts, pools, true)) }
+    }
+
+    /// The same for a kernel that makes no copies of packets.
+    pub fn without_copies(fronts: &[Front], pools: &BTreeMap<String, Slots>) -> Self {
+        Self { tables: FAMILIES.map(|family| table(family, fronts, pools, false)) }
+    }
+
+    /// A text that a kernel refuses that makes no copies of packets; it is for looking alone, not for leaving there.
+    pub fn with_copies_alone() -> String {
+        let table = |(family, to): (TableFamily, &str)| {
+            let family = family.word();
+            format!(
+                "add table {family} {TABLE}_look\nadd chain {family} {TABLE}_look look {{ {BEFORE} }}\nadd rule {family} {TABLE}_look look dup to {to}\n"
+            )
+        };
+        FAMILIES.into_iter().zip(["127.0.0.1", "::1"]).map(table).collect()
     }
 
     /// The text for `nft -f -` that makes these rules out of what is there. Pins stay.
     pub fn install(&self, existing: &Existing) -> String {
-        let mut text = self.script.install(existing);
-        let none = Existing::default();
-        for script in &self.direct {
-            let existing = existing.others.get(script.family.word());
-            if existing.is_some() || !script.chains.is_empty() {
-                text.push_str(&script.install(existing.unwrap_or(&none)));
-            }
-        }
-        text
+        let none = Names::default();
+        let of = |script: &Script| script.install(existing.of(script.family.word()).unwrap_or(&none));
+        self.tables.iter().map(of).collect()
     }
 
     /// The text that makes these rules out of former ones; empty: nothing has changed. Pins stay.
     pub fn follow(&self, former: &Self) -> String {
-        let mut text = self.script.follow(&former.script);
-        for (script, former) in self.direct.iter().zip(&former.direct) {
-            if former.chains.is_empty() && !script.chains.is_empty() {
-                let _ = writeln!(text, "add table {} {TABLE}", script.family.word());
-            }
-            text.push_str(&script.follow(former));
-        }
-        text
+        self.tables.iter().zip(&former.tables).map(|(script, former)| script.follow(former)).collect()
     }
+}
+
+/// The families of the tables.
+const FAMILIES: [TableFamily; 2] = [TableFamily::Ip, TableFamily::Ip6];
+
+/// The table of a family.
+fn table(family: TableFamily, fronts: &[Front], pools: &BTreeMap<String, Slots>, copies: bool) -> Script {
+    let v4 = family == TableFamily::Ip;
+    let own: Vec<&Front> = fronts.iter().filter(|front| front.at.is_ipv4() == v4).collect();
+    let (direct, own): (Vec<&Front>, Vec<&Front>) =
+        own.into_iter().partition(|front| front.form == Form::Direct);
+    let mut script = Script { family, ..Script::default() };
+    if !own.is_empty() {
+        let mut before = vec!["iif \"lo\" accept".to_owned()];
+        let mut after = Vec::new();
+        common(&mut script, &Words::of(v4), &mut before, &mut after);
+        script.chains.insert("prerouting".to_owned(), Chain { hook: BEFORE.to_owned(), rules: before });
+        script.chains.insert("postrouting".to_owned(), Chain { hook: AFTER.to_owned(), rules: after });
+        script.counters.insert("fragments".to_owned());
+        source::add(&mut script, &own);
+        for front in &own {
+            let Some(slots) = pools.get(&front.pool) else { continue };
+            script.slots.insert(front.pool.clone(), SlotMaps { v4, slots: slots.clone() });
+            service(&mut script, front, slots.len(), copies && !front.is_tracked());
+        }
+        errors::add(&mut script, &own, pools);
+    }
+    script.merge(direct::script(family, &direct, pools));
+    script
 }
 
 impl Front {
     /// The family of the table that it has a part in, in nft's words.
-    pub fn family(&self) -> &'static str {
-        match (self.form, self.at) {
-            (Form::Nat | Form::Source(_), _) => "inet",
-            (Form::Direct, SocketAddr::V4(_)) => "ip",
-            (Form::Direct, SocketAddr::V6(_)) => "ip6",
-        }
+    pub const fn family(&self) -> &'static str {
+        if self.at.is_ipv4() { TableFamily::Ip.word() } else { TableFamily::Ip6.word() }
     }
 
     /// Whether connection tracking has a part in it.
@@ -182,14 +194,14 @@ impl Front {
 impl Words {
     pub(super) const fn of(v4: bool) -> Self {
         match v4 {
-            true => Self { ip: "ip", address: "ipv4_addr", digit: '4', none: "0.0.0.0" },
-            false => Self { ip: "ip6", address: "ipv6_addr", digit: '6', none: "::" },
+            true => Self { ip: "ip", address: "ipv4_addr", digit: '4', none: "0.0.0.0", bare: [80, 52] },
+            false => Self { ip: "ip6", address: "ipv6_addr", digit: '6', none: "::", bare: [60, 32] },
         }
     }
 }
 
 /// What a family needs once.
-fn family(script: &mut Script, words: &Words, before: &mut Vec<String>, after: &mut Vec<String>) {
+fn common(script: &mut Script, words: &Words, before: &mut Vec<String>, after: &mut Vec<String>) {
     let Words { ip, address, digit, .. } = words;
     let place = format!("{address} . inet_proto . inet_service");
     for (name, kind, declaration) in [
@@ -216,9 +228,9 @@ fn family(script: &mut Script, words: &Words, before: &mut Vec<String>, after: &
 }
 
 /// The chains, maps and counters of a service.
-fn service(script: &mut Script, front: &Front, slots: u32) {
+fn service(script: &mut Script, front: &Front, slots: u32, copies: bool) {
     let words = Words::of(front.at.is_ipv4());
-    let Words { address, digit, .. } = words;
+    let Words { ip, address, digit, .. } = words;
     let Front { name, pool, .. } = front;
     let proto = front.proto();
     let flow = format!("{address} . inet_service");
@@ -232,6 +244,14 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
             format!("tried_{name}"),
             "set",
             format!("type {flow} . {address}; flags dynamic,timeout; size {TRIED}; timeout {TRIED_FOR}s;"),
+            None,
+        );
+        declare(
+            format!("asked_{name}"),
+            "set",
+            format!(
+                "typeof {ip} saddr . tcp sport . tcp ackseq; flags dynamic,timeout; size {ASKED}; timeout {ASKED_FOR}s;"
+            ),
             None,
         );
     }
@@ -254,9 +274,10 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
         enter(format!("ends{digit}"), place(*server), String::new());
     }
 
-    let chains = Chains { front, words, proto, idle, slots, maps: slot_maps(pool) };
+    let chains = Chains { front, words, proto, idle, slots, copies, maps: slot_maps(pool) };
     let all = if front.udp { chains.udp() } else { chains.tcp() };
-    let counted: &[&str] = if front.udp { &["guesses"] } else { &["guesses", "heals", "stale", "refused"] };
+    let counted: &[&str] =
+        if front.udp { &["guesses"] } else { &["guesses", "copies", "heals", "stale", "refused"] };
     script.counters.extend(counted.iter().map(|what| format!("{what}_{name}")));
     for (kind, rules) in all {
         script.chains.insert(format!("{kind}_{name}"), Chain { rules, ..Chain::default() });
@@ -270,6 +291,7 @@ pub(super) struct Chains<'a> {
     pub(super) proto: &'static str,
     pub(super) idle: u64,
     pub(super) slots: u32,
+    pub(super) copies: bool,
     pub(super) maps: [String; 3],
 }
 
@@ -277,8 +299,8 @@ impl Chains<'_> {
     fn tcp(&self) -> Vec<(String, Vec<String>)> {
         let Self { front, words: Words { ip, .. }, .. } = self;
         let (name, at) = (&front.name, front.at.ip());
-        let [first, second, third] = &self.maps;
-        let (flow, hash) = (self.flow("saddr", "sport"), self.hash("saddr", "sport"));
+        let first = &self.maps[0];
+        let hash = self.hash("saddr", "sport");
         let pin = self.pin("saddr", "sport");
         let pinned = format!("{ip} daddr set {pin} map @pin_{name} goto go_{name}");
         let local = format!("update @pin_{name} {{ {pin} timeout {LOCAL}s : {ip} daddr }} accept");
@@ -291,15 +313,6 @@ impl Chains<'_> {
             new.push(format!("{ip} daddr set {hash} map @{first} goto go_{name}"));
         }
         new.extend([local.clone(), "accept".to_owned()]);
-        let untried = format!("{flow} . {ip} daddr != @tried_{name} goto go_{name}");
-        let guess = vec![
-            format!("counter name guesses_{name}"),
-            format!("{ip} daddr set {hash} map @{first} {untried}"),
-            format!("{ip} daddr set {hash} map @{second} {untried}"),
-            format!("{ip} daddr set {hash} map @{third} goto go_{name}"),
-            // Nobody may have it now. The client asks again.
-            format!("counter name refused_{name} drop"),
-        ];
         let go = vec![
             format!("tcp dport set {ip} daddr map @port_{name} {}accept", front.untracked()),
             // A server that is gone.
@@ -312,20 +325,62 @@ impl Chains<'_> {
             self.pin("daddr", "dport"),
             self.idle
         );
-        // More than the headers. A bare acknowledgement is no proof: a server that has just ended another connection of the
-        // same client address and port (TIME_WAIT) sends one for whatever it gets.
-        let content = if front.at.is_ipv4() { "ip length > 52" } else { "ip6 length > 32" };
+        let [long, usual] = self.words.bare;
+        let length = if front.at.is_ipv4() { "ip length" } else { "ip6 length" };
         let mut reply = self.inside("daddr");
         reply.extend([
             format!("tcp flags & rst == rst goto rst_{name}"),
             "notrack".to_owned(),
-            format!("tcp flags & syn == syn {remember}"),
-            format!("{content} {remember}"),
+            format!("tcp flags & syn == syn {remember} accept"),
+            // More than the headers. A bare acknowledgement alone is no proof: a server that has just ended another
+            // connection of the same client address and port (TIME_WAIT) sends one for whatever it gets.
+            format!("tcp doff <= 8 {length} > {usual} {remember} accept"),
+            format!("{length} > {long} {remember} accept"),
+            // One that goes on where the client is: no other server could know that number.
+            format!("{ip} daddr . tcp dport . tcp sequence @asked_{name} {remember}"),
         ]);
-        let mut all = vec![("in", into), ("new", new), ("guess", guess), ("go", go), ("reply", reply)];
+        let mut all = vec![("in", into), ("new", new), ("go", go), ("reply", reply)];
         all.push(("back", self.back()));
         let mut all: Vec<_> = all.into_iter().map(|(kind, rules)| (kind.to_owned(), rules)).collect();
+        all.extend(self.guesses());
         all.extend(self.resets());
+        all
+    }
+
+    /// A packet of a flow that is not known here. Whoever does not have it resets it: the packet goes to all servers of the
+    /// slot at once, or where there are no copies to the first one that has not yet.
+    fn guesses(&self) -> Vec<(String, Vec<String>)> {
+        let Self { front, words: Words { ip, .. }, .. } = self;
+        let name = &front.name;
+        let (flow, hash) = (self.flow("saddr", "sport"), self.hash("saddr", "sport"));
+        let [first, second, third] =
+            self.maps.each_ref().map(|map| format!("{ip} daddr set {hash} map @{map}"));
+        let tried = format!("{flow} . {ip} daddr @tried_{name}");
+        let copy = |server: &String| {
+            self.copies.then(|| format!("{server} {flow} . {ip} daddr != @tried_{name} jump copy_{name}"))
+        };
+        let mut guess = vec![
+            format!("counter name guesses_{name}"),
+            format!("update @asked_{name} {{ {flow} . tcp ackseq timeout {ASKED_FOR}s }}"),
+            format!("{first} {tried} goto guess2_{name}"),
+        ];
+        guess.extend([&second, &third].into_iter().filter_map(copy));
+        // Where nobody gets new flows there is no first one.
+        guess.extend([format!("{first} goto go_{name}"), format!("goto guess2_{name}")]);
+        let mut next = vec![format!("{second} {tried} goto guess3_{name}")];
+        next.extend(copy(&third));
+        next.extend([format!("{second} goto go_{name}"), format!("goto guess3_{name}")]);
+        let mut last = [third, second, first].map(|server| format!("{server} goto go_{name}")).to_vec();
+        // Nobody may have it now. The client asks again.
+        last.push(format!("counter name refused_{name} drop"));
+        let mut all =
+            vec![("guess".to_owned(), guess), ("guess2".to_owned(), next), ("guess3".to_owned(), last)];
+        if self.copies {
+            let copy = format!(
+                "tcp dport set {ip} daddr map @port_{name} limit rate {COPIES}/second burst {COPIES} packets counter name copies_{name} dup to {ip} daddr"
+            );
+            all.push(("copy".to_owned(), vec![copy]));
+        }
         all
     }
 
@@ -356,12 +411,12 @@ impl Chains<'_> {
         all.into_iter().map(|(kind, rules)| (kind.to_owned(), rules)).collect()
     }
 
-    /// A reset of a server: of the flow's owner it is true; of one that was guessed it says that it is not the owner.
+    /// A reset of a server: of the flow's owner it is true; of one that was asked it says that it is not the owner. When all
+    /// that may have the flow have said so it is true as well.
     fn resets(&self) -> Vec<(String, Vec<String>)> {
         let Self { front, words: Words { ip, none, .. }, .. } = self;
         let name = &front.name;
         let (flow, hash) = (self.flow("daddr", "dport"), self.hash("daddr", "dport"));
-        let third = &self.maps[2];
         let servers: Vec<String> = front.servers.iter().map(|server| server.ip().to_string()).collect();
         let goes =
             servers.iter().enumerate().map(|(place, server)| format!("{server} : goto rst{place}_{name}"));
@@ -374,18 +429,20 @@ impl Chains<'_> {
         all.push(("rst".to_owned(), lead));
         for (place, server) in servers.iter().enumerate() {
             // nft compares no two looked up values: the packet's own address holds one of them for a moment.
-            let rules = vec![
+            let mut rules = vec![
                 format!("{ip} saddr set {none}"),
                 format!("{ip} saddr set {} map @pin_{name}", self.pin("daddr", "dport")),
                 format!("{ip} saddr {server} notrack accept"),
                 format!("{ip} saddr != {none} counter name stale_{name} drop"),
-                format!("{ip} saddr set {hash} map @{third}"),
-                format!("{ip} saddr {server} notrack accept"),
-                format!("{ip} saddr set {server}"),
                 format!("counter name heals_{name}"),
+                format!("{ip} saddr set {server}"),
                 format!("update @tried_{name} {{ {flow} . {ip} saddr timeout {TRIED_FOR}s }}"),
-                "drop".to_owned(),
             ];
+            let others = self.maps.iter().map(|map| {
+                format!("{ip} saddr set {hash} map @{map} {flow} . {ip} saddr != @tried_{name} drop")
+            });
+            rules.extend(others);
+            rules.push(format!("{ip} saddr set {server} notrack accept"));
             all.push((format!("rst{place}"), rules));
         }
         all

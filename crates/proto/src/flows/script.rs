@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::Existing;
+use super::listing::Names;
 use super::rules::TABLE;
 use super::slots::{CANDIDATES, Slots};
 
@@ -37,10 +37,8 @@ pub(super) struct SlotMaps {
 /// The family of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum TableFamily {
-    /// Both of IPv4 and IPv6.
-    #[default]
-    Inet,
     /// IPv4.
+    #[default]
     Ip,
     /// IPv6.
     Ip6,
@@ -50,7 +48,6 @@ impl TableFamily {
     /// nft's word.
     pub(super) const fn word(self) -> &'static str {
         match self {
-            Self::Inet => "inet",
             Self::Ip => "ip",
             Self::Ip6 => "ip6",
         }
@@ -73,7 +70,7 @@ const LINE: usize = 512;
 
 impl Script {
     /// The text that makes it out of what is there. What packets have made stays.
-    pub(super) fn install(&self, existing: &Existing) -> String {
+    pub(super) fn install(&self, existing: &Names) -> String {
         let family = self.family.word();
         let mut text = String::new();
         let mut former = Self { family: self.family, ..Self::default() };
@@ -99,13 +96,38 @@ impl Script {
             former.chains.insert(name.clone(), Chain::default());
         }
         former.counters.extend(existing.counters.iter().cloned());
-        format!("add table {family} {TABLE}\n{text}{}", self.follow(&former))
+        text + &self.follow(&former)
+    }
+
+    /// Adds another one of the same family: what is in both does what both do.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (name, set) in other.sets {
+            match self.sets.get_mut(&name) {
+                Some(own) => own.elements.get_or_insert_default().extend(set.elements.unwrap_or_default()),
+                None => drop(self.sets.insert(name, set)),
+            }
+        }
+        for (name, chain) in other.chains {
+            match self.chains.get_mut(&name) {
+                Some(own) => {
+                    let new: Vec<String> =
+                        chain.rules.into_iter().filter(|rule| !own.rules.contains(rule)).collect();
+                    own.rules.extend(new);
+                }
+                None => drop(self.chains.insert(name, chain)),
+            }
+        }
+        self.counters.extend(other.counters);
+        self.slots.extend(other.slots);
     }
 
     /// The text that makes it out of a former one.
     pub(super) fn follow(&self, former: &Self) -> String {
         let family = self.family.word();
         let mut text = String::new();
+        if former.chains.is_empty() && !self.chains.is_empty() {
+            let _ = writeln!(text, "add table {family} {TABLE}");
+        }
         self.declare(former, &mut text);
         for (name, chain) in &self.chains {
             if former.chains.get(name) == Some(chain) {

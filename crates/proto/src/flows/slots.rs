@@ -76,11 +76,12 @@ impl Slots {
         places.unwrap_or_default().map(server)
     }
 
-    /// What a column is from slot to slot.
+    /// What a column is from slot to slot. Nobody stands in two columns of a slot.
     pub(super) fn column(&self, column: usize) -> impl Iterator<Item = Option<SocketAddr>> {
         self.ranks.iter().map(move |places| {
             let place = places.get(column).copied().flatten()?;
-            self.servers.get(usize::from(place)).copied()
+            let is_new = !places.iter().take(column).any(|before| *before == Some(place));
+            is_new.then(|| self.servers.get(usize::from(place)).copied()).flatten()
         })
     }
 }

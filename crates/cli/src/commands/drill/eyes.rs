@@ -67,6 +67,9 @@ pub(super) struct FlowsArgs {
     /// Downloads.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1000))]
     downloads: u32,
+    /// Uploads.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    uploads: u32,
     /// Connections that ask now and then.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1000))]
     kept: u32,
@@ -130,7 +133,8 @@ pub(super) fn flows(args: FlowsArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::Failed)?;
     let (ended, end) = tokio::sync::oneshot::channel();
     at_end_of_input(move || drop(ended));
-    runtime.block_on(probe::flows(args.target, args.downloads, args.kept, print, async {
+    let counts = probe::Counts { downloads: args.downloads, uploads: args.uploads, kept: args.kept };
+    runtime.block_on(probe::flows(args.target, counts, print, async {
         let _: Result<(), _> = end.await;
     }));
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, anyhow};
 use relevo_lab::drill::{self, Drill, Outcome, RunOptions, Stop, catalogue};
-use relevo_lab::report::{DrillReport, Run, Summary, render, render_summary, timeline};
+use relevo_lab::report::{DrillReport, Run, Summary, long_connections, render, render_summary, timeline};
 use relevo_lab::{Lab, LabError, UpOptions};
 
 use crate::commands::{check, example};
@@ -34,7 +34,8 @@ pub(super) struct Args {
     /// for two seconds.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
     rate: u32,
-    /// Connections that `flows-survive` keeps open, half of them downloads.
+    /// Connections that drills with `flows` in their name keep open: a quarter downloads, a quarter uploads, half that ask
+    /// now and then.
     #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(2..=2000))]
     flows: u32,
     /// The service that is asked. Without it: the first in clear at a virtual address for which a drill means something, one with
@@ -146,6 +147,9 @@ fn in_short(run: &Run) -> String {
     let mut words = format!("gap {} ms, lost {}, cut {}", run.gap_ms, run.lost, run.cut);
     if let Some(takeover) = run.takeover_ms {
         words.push_str(&format!(", takeover {takeover} ms"));
+    }
+    if let Some(flows) = &run.flows {
+        words.push_str(&format!("; {}", long_connections(flows)));
     }
     if let Some(problem) = &run.problem {
         words.push_str(&format!(": {}", paint(BAD, problem)));

@@ -34,14 +34,17 @@ impl Stage<'_> {
     /// The client cannot be started, or not all connections come about.
     pub fn flows_begin(&mut self) -> Result<(), Stop> {
         let client = self.facts.clients.first().map_or("", |client| client.name.as_str());
-        let (target, downloads) = (self.facts.target.to_string(), self.flows_wanted / 2);
-        let (downloads, kept) = (downloads.to_string(), (self.flows_wanted - downloads).to_string());
+        let (target, bulk) = (self.facts.target.to_string(), self.flows_wanted / 4);
+        let kept = (self.flows_wanted - 2 * bulk).to_string();
+        let bulk = bulk.to_string();
         let program = self.program.to_string_lossy().into_owned();
         let argv =
-            [&program, "drill", "flows", "--target", &target, "--downloads", &downloads, "--kept", &kept];
+            [&program, "drill", "flows", "--target", &target, "--downloads", &bulk, "--uploads", &bulk];
+        let argv = [&argv[..], &["--kept", &kept]].concat();
         let problem =
             |error: std::io::Error| Stop::Problem(format!("the client with long connections: {error}"));
-        let mut command = self.lab.command(client, &argv.map(str::to_owned))?;
+        let mut command =
+            self.lab.command(client, &argv.into_iter().map(str::to_owned).collect::<Vec<_>>())?;
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -82,7 +85,10 @@ impl Stage<'_> {
         drop(client.stdin.take());
         match client.events.recv_timeout(WITHIN) {
             Ok(FlowEvent::End(flows)) => {
-                self.flows_seen = Some(flows);
+                let names =
+                    flows.servers.keys().filter(|name| self.dead.iter().any(|node| is_of(name, node)));
+                let dead = names.cloned().collect();
+                self.flows_seen = Some(Flows { dead, ..flows });
                 Ok(())
             }
             Ok(FlowEvent::Ready) | Err(_) => {
@@ -91,8 +97,20 @@ impl Stage<'_> {
         }
     }
 
+    /// Says that a server node will not live through it.
+    pub fn flows_dead(&mut self, node: &str) {
+        self.dead.push(node.to_owned());
+    }
+
     /// How they fared; `None`: there were none.
     pub fn flows_seen(&self) -> Option<Flows> {
         self.flows_seen.clone()
     }
+}
+
+/// A server is called like its node, with its port where the node has several.
+fn is_of(server: &str, node: &str) -> bool {
+    server
+        .strip_prefix(node)
+        .is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_ascii_alphanumeric()))
 }
