@@ -19,6 +19,7 @@
 //! | [`gateway`], [`firewall`], [`accept`] | texts for it, and nothing else |
 //! | [`conntrack`] | `ctnetlink`: connections that shall be forgotten |
 //! | [`forwarding`] | `net.ipv4.conf.*.forwarding` |
+//! | [`loopback`] | `net.ipv4.conf.all.arp_ignore` and `arp_announce` |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
 //! | [`virtual_mac`] | rtnetlink and `/proc/sys`: macvlans with a virtual router's hardware address |
 //! | [`realtime`] | `SCHED_FIFO` for the one thread that must not wait |
@@ -39,6 +40,7 @@ pub mod gateway;
 pub mod icmp;
 pub mod layer2;
 pub mod link;
+pub mod loopback;
 pub mod monitor;
 pub mod neighbour;
 pub mod nft;

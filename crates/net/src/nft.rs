@@ -97,6 +97,14 @@ impl Nft {
         self.list(&["-t", "list", "table", family, table])
     }
 
+    /// All rules of this network namespace, without the elements of sets.
+    ///
+    /// # Errors
+    /// See [`NftError`].
+    pub fn list_ruleset(&self) -> Result<String, NftError> {
+        self.feed(&["-t", "list", "ruleset"], "")
+    }
+
     /// A map of a table with its elements; `None`: there is none.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ mod panics;
 mod peers;
 mod process;
 mod reload;
+pub mod server;
 mod state;
 mod stats;
 mod track;

@@ -48,6 +48,9 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let (belongings, voice) = heir.map_or((None, None), |heir| (Some(heir.belongings), Some(heir.voice)));
     let (loaded, warnings) = read_cluster(options)?;
     let cluster = &*loaded.cluster;
+    if let Some(name) = crate::server::who_answers(cluster, options.name.as_deref()) {
+        return crate::server::run(options, cluster, &name);
+    }
     let name = director_of(cluster, options.name.as_deref())?;
     // Before any thread, the log's too: all of them inherit it, so that only our own waits for signals.
     let signals = waited_signals();
@@ -415,7 +418,7 @@ fn folder_of(file: &Path) -> PathBuf {
 }
 
 /// The cluster, and what its operator should know.
-fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError> {
+pub(crate) fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError> {
     let text = crate::file::read(&options.file)?;
     let reading = relevo_model::read(&text);
     match reading.cluster {
@@ -444,17 +447,17 @@ fn raise_open_files(cluster: &ClusterFile) -> Option<(u64, u64)> {
     (allowed < needed).then_some((allowed, needed))
 }
 
-fn waited_signals() -> SigSet {
+pub(crate) fn waited_signals() -> SigSet {
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
 }
 
-fn block(signals: &SigSet) -> Result<(), RunError> {
+pub(crate) fn block(signals: &SigSet) -> Result<(), RunError> {
     signals
         .thread_block()
         .map_err(|error| RunError::System { what: "waiting for signals", source: error.into() })
 }
 
-fn wait_for_signals(signals: SigSet, events: Sender<Event>) -> Result<(), RunError> {
+pub(crate) fn wait_for_signals(signals: SigSet, events: Sender<Event>) -> Result<(), RunError> {
     let wait = move || {
         while let Ok(signal) = signals.wait() {
             if events.send(Event::Signal(signal)).is_err() {

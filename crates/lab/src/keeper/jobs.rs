@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,14 @@ impl Jobs {
                     Role::Director if node.is(role) => {
                         vec![(None, director_arguments(&program, node, &settings.folder))]
                     }
-                    Role::Server if node.is(role) => server_works(&program, cluster, node),
+                    Role::Server if node.is(role) => {
+                        let mut works = server_works(&program, cluster, node);
+                        // It sees to the addresses of services that the node answers clients for by itself.
+                        if !node.is(Role::Director) && !cluster.answered_by(&node.name).is_empty() {
+                            works.push((None, director_arguments(&program, node, &settings.folder)));
+                        }
+                        works
+                    }
                     Role::Director | Role::Server => Vec::new(),
                 };
                 let several = works.len() > 1;
@@ -219,9 +227,16 @@ fn server_works(program: &str, cluster: &ClusterFile, node: &Node) -> Vec<(Optio
     let on_node =
         servers.map(|server| server.at).filter(|at| node.addresses.iter().any(|own| own.has(at.ip())));
     let mut listen: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    let answered = cluster.answered_by(&node.name);
+    let v6 = answered.iter().any(IpAddr::is_ipv6);
     for at in on_node {
         let same = listen.entry(at.port()).or_default();
-        let at = at.to_string();
+        // The addresses of direct services come to the loopback later.
+        let at = match (answered.is_empty(), v6) {
+            (true, _) => at.to_string(),
+            (false, true) => format!("[::]:{}", at.port()),
+            (false, false) => format!("0.0.0.0:{}", at.port()),
+        };
         if !same.contains(&at) {
             same.push(at);
         }

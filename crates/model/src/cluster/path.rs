@@ -75,6 +75,20 @@ impl ClusterFile {
         self.services.iter().map(one).collect()
     }
 
+    /// The addresses of services that a node answers clients for by itself (`forward = "direct"`): a server has them on its
+    /// loopback.
+    pub fn answered_by(&self, node: &str) -> BTreeSet<IpAddr> {
+        let runs_on = |service: &Service| {
+            let own = self.node(node).map_or(&[][..], |node| &node.addresses);
+            let servers = self.pool_of(service).map_or(&[][..], |pool| &pool.servers);
+            servers.iter().any(|server| own.iter().any(|address| address.has(server.at.ip())))
+        };
+        let paths = self.services.iter().zip(self.kernel_paths());
+        let direct = paths.filter(|(service, path)| service.forward == Forward::Direct && path.is_ok());
+        let there = direct.map(|(service, _)| service).filter(|service| runs_on(service));
+        there.flat_map(|service| &service.listen).map(|listen| listen.at.ip()).collect()
+    }
+
     /// What of a service the kernel cannot do.
     fn obstacle(&self, service: &Service, pool: &Pool) -> Option<String> {
         self.obstacle_of_service(service)

@@ -3,7 +3,7 @@
 use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit};
-use relevo_model::cluster::Address;
+use relevo_model::cluster::{Address, Role};
 use relevo_net::nft::Nft;
 use relevo_net::route::Route;
 
@@ -17,7 +17,9 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
     if patient.groups().next().is_some() {
         permissions(findings);
     }
-    open_files(patient, findings);
+    if patient.cluster.node(patient.node).is_some_and(|node| node.is(Role::Director)) {
+        open_files(patient, findings);
+    }
     programs(patient, findings);
     sysctls(patient, findings);
 }

@@ -5,6 +5,7 @@
 //!        ├── machine   permissions, limits, sysctls, programs
 //!        ├── files     keys, certificates
 //!        ├── ports     who listens where a service wants to
+//!        ├── paths     which way services take, and what is in it
 //!        ├── network   interfaces, neighbours, MTU end to end, clocks
 //!        └── wire      VRRP adverts that are heard, strangers with our router ids, who answers for the addresses
 //! ```
@@ -13,13 +14,14 @@
 mod files;
 mod machine;
 mod network;
+mod paths;
 mod ports;
 mod wire;
 
 use std::time::Duration;
 
 use relevo_api::types::Status;
-use relevo_model::cluster::{Group, NodeAddress};
+use relevo_model::cluster::{Group, NodeAddress, Role};
 use relevo_model::{ClusterFile, NodeName};
 use serde::Serialize;
 
@@ -70,8 +72,13 @@ pub fn examine(patient: Patient<'_>, progress: &mut dyn FnMut(&str)) -> Vec<Find
     machine::look(patient, &mut findings);
     progress("files");
     files::look(patient, &mut findings);
-    progress("ports");
-    ports::look(patient, &mut findings);
+    let is_director = patient.cluster.node(patient.node).is_some_and(|node| node.is(Role::Director));
+    if is_director {
+        progress("ports");
+        ports::look(patient, &mut findings);
+    }
+    progress("the kernel's path");
+    paths::look(patient, &mut findings);
     progress("the neighbours");
     network::look(patient, &mut findings);
     progress("adverts on the wire");

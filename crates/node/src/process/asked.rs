@@ -63,7 +63,7 @@ pub enum RunError {
     Name(String),
     /// The node has nothing to run.
     #[error(
-        "{node} has the role server alone: in this version only directors run `relevo node run`; run the web server itself on {node} (or, to try things, `relevo origin`)"
+        "{node} has the role server alone: only directors, and servers of services with forward = \"direct\", run `relevo node run`; run the web server itself on {node} (or, to try things, `relevo origin`)"
     )]
     NotADirector {
         /// The node.
@@ -87,6 +87,9 @@ pub enum RunError {
     /// The rules of the gateway or the firewall cannot be set up.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// The addresses of direct services cannot be put on the loopback.
+    #[error(transparent)]
+    Server(#[from] crate::server::ServerError),
     /// The director cannot start.
     #[error(transparent)]
     Director(#[from] director::StartError),

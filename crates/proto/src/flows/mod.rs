@@ -14,6 +14,7 @@
 
 mod direct;
 mod errors;
+mod filters;
 mod jhash;
 mod listing;
 mod rules;
@@ -23,6 +24,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use filters::strict_filters;
 pub use jhash::{Key, SEED, jhash, slot_of};
 pub use listing::{Counted, Existing, Listing, Names};
 pub use rules::{Form, Front, Rules, TABLE};

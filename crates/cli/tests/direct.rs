@@ -1,0 +1,105 @@
+//! Services with `forward = "direct"` in a lab: servers have the addresses on their loopback while their node runs, nobody
+//! but a director answers for them, and downloads go on when the director is killed.
+//!
+//! Needs root.
+
+#[path = "support/apache_lab.rs"]
+mod apache_lab;
+#[path = "../../lab/tests/support/caretaker.rs"]
+mod caretaker;
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use apache_lab::Lab;
+use serde_json::Value;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/direct/cluster.toml");
+const FRONTS: [&str; 2] = ["192.168.173.200", "[fd00:173::200]"];
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !done() {
+        assert!(Instant::now() < deadline, "not within 40 s: {what}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What a command on a machine of the lab prints; nothing if it fails.
+fn on(lab: &Lab, node: &str, line: &str) -> String {
+    let mut arguments = vec!["lab", "exec", node, "--"];
+    arguments.extend(line.split_whitespace());
+    let output = lab.command(&arguments).output().expect("relevo starts");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn page(lab: &Lab, front: &str) -> String {
+    on(lab, "client", &format!("curl --silent --fail --max-time 5 http://{front}/"))
+}
+
+/// What the doctor says at a node: verdict, check, and what was seen.
+fn doctor(lab: &Lab, node: &str) -> Vec<(String, String, String)> {
+    let program = env!("CARGO_BIN_EXE_relevo");
+    let said = on(lab, node, &format!("{program} --json doctor --file {FILE}"));
+    let value: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let word = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    let all = value["findings"].as_array().expect("findings").iter();
+    all.map(|one| (word(one, "verdict"), word(one, "check"), word(one, "seen"))).collect()
+}
+
+#[test]
+fn lab_servers_answer_by_themselves() {
+    let lab = Lab::up(FILE);
+    for front in FRONTS {
+        wait_until("both servers answer", || {
+            let seen: BTreeSet<String> = (0..16).map(|_| page(&lab, front)).collect();
+            seen.iter().any(|page| page.contains("web1")) && seen.iter().any(|page| page.contains("web2"))
+        });
+    }
+    let flows: Value =
+        serde_json::from_str(&on(&lab, "lb1", &format!("{} --json flows", env!("CARGO_BIN_EXE_relevo"))))
+            .expect("relevo flows says JSON");
+    for service in flows["services"].as_array().expect("services") {
+        assert_eq!(service["form"], "direct", "{flows}");
+        assert!(service["pins"].as_u64().unwrap_or(0) > 0, "{flows}");
+    }
+    assert_eq!(flows["services"].as_array().map(Vec::len), Some(2), "{flows}");
+
+    for node in ["web1", "web2"] {
+        let findings = doctor(&lab, node);
+        let own: Vec<_> = findings.iter().filter(|(_, check, _)| check == "loopback").collect();
+        assert!(own.iter().all(|(verdict, ..)| verdict == "good") && own.len() == 1, "{node}: {findings:#?}");
+    }
+    let findings = doctor(&lab, "lb2");
+    let answered = "front (192.168.173.200) is answered for by lb1";
+    assert!(
+        findings.iter().any(|(verdict, _, seen)| verdict == "good"
+            && seen.starts_with("front (192.168.173.200) is answered for by")),
+        "nobody but the director answers ({answered}): {findings:#?}"
+    );
+    assert!(
+        findings.iter().any(|(_, check, seen)| check == "paths" && seen == "web: the kernel's path, direct"),
+        "{findings:#?}"
+    );
+
+    let settings = "sysctl -n net.ipv4.conf.all.arp_ignore net.ipv4.conf.all.arp_announce";
+    let loopback = || on(&lab, "web1", "ip -o address show dev lo");
+    assert!(
+        loopback().contains("192.168.173.200/32") && loopback().contains("fd00:173::200/128"),
+        "{}",
+        loopback()
+    );
+    assert_eq!(on(&lab, "web1", settings).split_whitespace().collect::<Vec<_>>(), ["1", "2"]);
+
+    // Somebody takes it away by hand.
+    on(&lab, "web1", "ip address del 192.168.173.200/32 dev lo");
+    wait_until("it is set up again", || loopback().contains("192.168.173.200/32"));
+
+    lab.relevo(&["lab", "fault", "stop", "web1"]);
+    wait_until("the loopback is as it was", || {
+        !loopback().contains("192.168.173.200") && !loopback().contains("fd00:173")
+    });
+    assert_eq!(on(&lab, "web1", settings).split_whitespace().collect::<Vec<_>>(), ["0", "0"]);
+    wait_until("the other one has all", || (0..8).all(|_| page(&lab, FRONTS[0]).contains("web2")));
+}
