@@ -138,6 +138,31 @@ fn a_cluster_file_is_shown_in_haproxys_words() {
 }
 
 #[test]
+fn lab_the_kernels_path_is_measured_beside_route_and_programs() {
+    let folder = Folder::new("kernel");
+    let path = folder.0.display().to_string();
+    let quick = ["bench", "compare", "--quick", "--duration", "300ms", "--folder", &path];
+    let chosen = ["--workload", "kernel-connection-per-request", "--workload", "kernel-keepalive-1m"];
+    let output = relevo(&[&quick[..], &chosen].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = std::fs::read_to_string(folder.0.join("summary.json")).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let lines = summary["kernel"].as_array().expect("a list");
+    let ways = |workload: &str| -> Vec<&str> {
+        let own = lines.iter().filter(|line| line["workload"] == workload);
+        own.filter_map(|line| line["way"].as_str()).collect()
+    };
+    for workload in ["kernel-connection-per-request", "kernel-keepalive-1m"] {
+        assert_eq!(
+            ways(workload),
+            ["route", "relevo-kernel", "relevo-userspace", "haproxy-tcp"],
+            "{summary:#}"
+        );
+    }
+    assert!(lines.iter().all(|line| line["requests_per_second"].as_f64() > Some(0.0)), "{summary:#}");
+}
+
+#[test]
 fn lab_both_balancers_are_measured() {
     let folder = Folder::new("compare");
     let path = folder.0.display().to_string();

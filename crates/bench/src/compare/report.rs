@@ -270,7 +270,8 @@ impl Report {
             let _ = write!(out, "{gap}{}", aligned(&kernel::TITLES, &kernel.rows()));
             let _ = writeln!(
                 out,
-                "\nbusy: all CPUs of this machine, client and servers included. route: no balancing, the limit."
+                "\nbusy: all CPUs of this machine, client and servers included. tasks: of it, what was counted for load, servers and program.\n\
+                 route: no balancing, the limit."
             );
             for note in kernel.notes() {
                 let _ = writeln!(out, "{note}");

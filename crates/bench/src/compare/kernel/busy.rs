@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_gettime};
 
 /// The unit of `/proc/stat`: `USER_HZ` is 100 everywhere (proc_stat(5)).
 const TICK: Duration = Duration::from_millis(10);
@@ -58,6 +59,11 @@ impl Passed {
     }
 }
 
+/// CPU time of all threads of this process, also of those that have ended.
+pub(super) fn own() -> Result<Duration> {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).context("the clock of this process")
+}
+
 /// Busy and stolen ticks: `cpu user nice system idle iowait irq softirq steal ...`.
 fn times(text: &str) -> Option<(u32, u32)> {
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
@@ -78,6 +84,7 @@ mod tests {
         assert_eq!(times("cpu  1 2 3 4\n"), None);
         assert_eq!(times(""), None);
         Reading::now().unwrap().until_now().unwrap();
+        assert!(own().unwrap() > Duration::ZERO);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Round;
 use super::contestant::Kind;
+use super::{NOISY, Round};
 use crate::stats::{Ratio, median, rounded};
 
 /// All workloads with all contestants.
@@ -26,6 +26,12 @@ pub struct Line {
     pub invalid: usize,
     /// Busy time of the machine for each request, microseconds: the median.
     pub busy_us: f64,
+    /// CPU time of load, servers and program for each request, microseconds: the median.
+    pub tasks_us: f64,
+    /// The same beside a director that only forwards.
+    pub tasks_to_route: Option<Ratio>,
+    /// The same beside HAProxy.
+    pub tasks_to_haproxy: Option<Ratio>,
     /// CPU time of the contestant's own program for each request, microseconds: the median.
     pub program_us: f64,
     /// Requests in a second: the median.
@@ -47,10 +53,10 @@ pub(super) fn lines(workload: &str, rounds: &[Round], invalid: usize) -> Vec<Lin
         let of = |what: fn(&super::Run) -> f64| {
             median(rounds.iter().filter_map(|round| round.runs.get(own)).map(what))
         };
-        let ratio_to = |other: Kind| {
+        let ratio_to = |other: Kind, what: fn(&super::Run) -> f64| {
             let other = place(other).filter(|other| *other != own)?;
-            let busy = |round: &Round, place: usize| round.runs.get(place).map(|run| run.busy_us);
-            Ratio::of(rounds.iter().filter_map(|round| Some((busy(round, own)?, busy(round, other)?))))
+            let of = |round: &Round, place: usize| round.runs.get(place).map(what);
+            Ratio::of(rounds.iter().filter_map(|round| Some((of(round, own)?, of(round, other)?))))
         };
         let most = |of: fn(&Round) -> f64| rounds.iter().map(of).fold(0.0, f64::max);
         Line {
@@ -59,10 +65,13 @@ pub(super) fn lines(workload: &str, rounds: &[Round], invalid: usize) -> Vec<Lin
             rounds: rounds.len(),
             invalid,
             busy_us: of(|run| run.busy_us),
+            tasks_us: of(|run| run.tasks_us),
+            tasks_to_route: ratio_to(Kind::Route, |run| run.tasks_us),
+            tasks_to_haproxy: ratio_to(Kind::Haproxy, |run| run.tasks_us),
             program_us: of(|run| run.program_us),
             per_second: of(|run| run.per_second),
-            to_route: ratio_to(Kind::Route),
-            to_haproxy: ratio_to(Kind::Haproxy),
+            to_route: ratio_to(Kind::Route, |run| run.busy_us),
+            to_haproxy: ratio_to(Kind::Haproxy, |run| run.busy_us),
             idle: (median(rounds.iter().map(|round| round.idle)), most(|round| round.idle)),
             stolen: most(|round| round.stolen),
         }
@@ -71,8 +80,19 @@ pub(super) fn lines(workload: &str, rounds: &[Round], invalid: usize) -> Vec<Lin
 }
 
 /// Titles of the table's columns.
-pub(in crate::compare) const TITLES: [&str; 8] =
-    ["workload", "way", "busy us/request", "/ route", "min - max", "/ haproxy", "min - max", "requests/s"];
+pub(in crate::compare) const TITLES: [&str; 11] = [
+    "workload",
+    "way",
+    "busy us/request",
+    "/ route",
+    "min - max",
+    "/ haproxy",
+    "min - max",
+    "tasks us/request",
+    "/ route",
+    "/ haproxy",
+    "requests/s",
+];
 
 impl KernelReport {
     /// The cells of the table.
@@ -91,6 +111,9 @@ impl KernelReport {
                 ends(line.to_route),
                 middle(line.to_haproxy),
                 ends(line.to_haproxy),
+                format!("{:.2}", line.tasks_us),
+                middle(line.tasks_to_route),
+                middle(line.tasks_to_haproxy),
                 format!("{:.0}", line.per_second),
             ]
         };
@@ -113,6 +136,11 @@ impl KernelReport {
                     line.idle.1,
                     line.stolen * 100.0
                 ));
+                if line.idle.1 > NOISY {
+                    notes.push(format!(
+                        "{before}: others use this machine: busy time says little or nothing; look at `tasks`"
+                    ));
+                }
             }
         }
         notes
@@ -137,6 +165,9 @@ impl KernelReport {
                 "rounds": line.rounds,
                 "invalid_rounds": line.invalid,
                 "busy_us_per_request": rounded(line.busy_us),
+                "tasks_us_per_request": rounded(line.tasks_us),
+                "tasks_to_route": ratio(line.tasks_to_route),
+                "tasks_to_haproxy": ratio(line.tasks_to_haproxy),
                 "program_cpu_us_per_request": rounded(line.program_us),
                 "requests_per_second": rounded(line.per_second),
                 "to_route": ratio(line.to_route),
@@ -157,7 +188,7 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_rounds() {
-        let run = |busy_us| Run { busy_us, per_second: 1000.0, program_us: 0.0 };
+        let run = |busy_us| Run { busy_us, tasks_us: busy_us / 2.0, per_second: 1000.0, program_us: 0.0 };
         let round = |factor: f64| Round {
             idle: 0.01,
             stolen: 0.002,
