@@ -14,7 +14,8 @@ use tokio::net::UnixStream;
 
 use crate::socket::LONGEST_PATH;
 use crate::types::{
-    Changed, FlowStatus, LeaseStatus, Problem, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+    AffinityStatus, Bonds, Changed, FlowStatus, Forgotten, LeaseStatus, Problem, Reloaded, SetServer, Status,
+    Switched, Switchover, Upgraded,
 };
 
 /// Time for an answer that needs no waiting.
@@ -114,6 +115,22 @@ impl Client {
     /// When it does not answer in time.
     pub fn leases(&self) -> Result<Vec<LeaseStatus>, ClientError> {
         self.call(Method::GET, "/v1/leases", None::<&()>, DEADLINE)
+    }
+
+    /// The tables of clients and their servers.
+    ///
+    /// # Errors
+    /// When the node does not answer in time, or says no.
+    pub fn affinity(&self, which: &Bonds) -> Result<Vec<AffinityStatus>, ClientError> {
+        self.call(Method::POST, "/v1/affinity", Some(which), DEADLINE)
+    }
+
+    /// Makes the node forget clients' servers.
+    ///
+    /// # Errors
+    /// When the node does not answer in time, or says no.
+    pub fn forget(&self, which: &Bonds) -> Result<Forgotten, ClientError> {
+        self.call(Method::POST, "/v1/affinity/clear", Some(which), DEADLINE)
     }
 
     /// What the kernel's path has counted.

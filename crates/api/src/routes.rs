@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::server::{Control, Refusal};
-use crate::types::{Problem, SetServer, Switchover};
+use crate::types::{Bonds, Problem, SetServer, Switchover};
 
 /// Largest body of a request, bytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -29,6 +29,8 @@ pub(crate) fn router(control: Arc<dyn Control>) -> Router {
         .route("/v1/groups/{group}/switchover", post(switchover))
         .route("/v1/servers/{server}", post(set_server))
         .route("/v1/leases", get(leases))
+        .route("/v1/affinity", post(affinity))
+        .route("/v1/affinity/clear", post(forget))
         .route("/v1/reload", post(reload))
         .route("/v1/upgrade", post(upgrade))
         .fallback(no_such_route)
@@ -75,6 +77,20 @@ async fn leases(State(control): State<Arc<dyn Control>>) -> Response {
     answer(move || Ok::<_, Refusal>(control.leases())).await
 }
 
+async fn affinity(State(control): State<Arc<dyn Control>>, body: Result<Bytes, BytesRejection>) -> Response {
+    match parse::<Bonds>(body, Some(Bonds::default())) {
+        Ok(which) => answer(move || control.affinity(&which)).await,
+        Err(problem) => problem,
+    }
+}
+
+async fn forget(State(control): State<Arc<dyn Control>>, body: Result<Bytes, BytesRejection>) -> Response {
+    match parse::<Bonds>(body, None) {
+        Ok(which) => answer(move || control.forget(&which)).await,
+        Err(problem) => problem,
+    }
+}
+
 async fn reload(State(control): State<Arc<dyn Control>>) -> Response {
     answer(move || control.reload()).await
 }
@@ -85,7 +101,7 @@ async fn upgrade(State(control): State<Arc<dyn Control>>) -> Response {
 
 async fn no_such_route(request: Request) -> Response {
     let text = format!(
-        "there is no {} here; the routes are GET /v1/status, GET /v1/flows, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, GET /v1/leases, POST /v1/reload and POST /v1/upgrade",
+        "there is no {} here; the routes are GET /v1/status, GET /v1/flows, POST /v1/groups/GROUP/switchover, POST /v1/servers/SERVER, GET /v1/leases, POST /v1/affinity, POST /v1/affinity/clear, POST /v1/reload and POST /v1/upgrade",
         request.uri().path()
     );
     problem(StatusCode::NOT_FOUND, text)

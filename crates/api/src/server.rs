@@ -19,7 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::routes::router;
 use crate::socket::ControlSocket;
 use crate::types::{
-    Changed, FlowStatus, LeaseStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+    AffinityStatus, Bonds, Changed, FlowStatus, Forgotten, LeaseStatus, Reloaded, SetServer, Status,
+    Switched, Switchover, Upgraded,
 };
 
 /// Connections at a time; more wait.
@@ -61,6 +62,22 @@ pub trait Control: Send + Sync + 'static {
     /// The addresses that DHCP gave, as far as this node knows.
     fn leases(&self) -> Vec<LeaseStatus> {
         Vec::new()
+    }
+
+    /// The tables of clients and their servers.
+    ///
+    /// # Errors
+    /// When what is meant is not there.
+    fn affinity(&self, _which: &Bonds) -> Result<Vec<AffinityStatus>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    /// Forgets clients: they get a server anew when they come again.
+    ///
+    /// # Errors
+    /// When what is meant is not there.
+    fn forget(&self, _which: &Bonds) -> Result<Forgotten, Refusal> {
+        Ok(Forgotten { pools: Vec::new() })
     }
 
     /// Reads the cluster file again and follows it.

@@ -9,10 +9,12 @@ use relevo_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod affinity;
 mod flows;
 mod leases;
 
 pub use crate::network::{BridgeStatus, GatewayStatus};
+pub use affinity::{AffinityStatus, BondStatus, Bonds, Forgotten};
 pub use flows::{FlowStatus, Passed, ServerFlows, ServiceFlows};
 pub use leases::{DhcpStatus, DnsStatus, LeaseKind, LeaseStatus};
 

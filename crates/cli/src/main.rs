@@ -55,6 +55,7 @@ enum Command {
     Doctor(commands::doctor::Args),
     Switchover(commands::switchover::Args),
     Server(commands::server::Args),
+    Affinity(commands::affinity::Args),
     Leases(commands::leases::Args),
     Reload(commands::reload::Args),
     Upgrade(commands::upgrade::Args),
@@ -88,6 +89,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Incidents(args) => commands::incidents::run(args, json),
         Command::Doctor(args) => commands::doctor::run(args, json),
         Command::Switchover(args) => commands::switchover::run(args, json),
+        Command::Affinity(args) => commands::affinity::run(args, json),
         Command::Leases(args) => commands::leases::run(args, json),
         Command::Reload(args) => commands::reload::run(args, json),
         Command::Upgrade(args) => commands::upgrade::run(args, json),
@@ -111,6 +113,7 @@ fn command() -> clap::Command {
 
 fn main() -> ExitCode {
     end_quietly_without_a_reader();
+    commands::completions::answer();
     let arguments = Arguments::parse();
     let json = arguments.json;
     match run(arguments) {

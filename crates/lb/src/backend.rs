@@ -136,6 +136,8 @@ impl Backend {
             making: Mutex::new(()),
         };
         backend.table.store(backend.make(now).into());
+        let servers = &backend.servers;
+        backend.queue.keep_only(|id| servers.iter().any(|server| server.id == id));
         backend
     }
 
@@ -377,6 +379,12 @@ impl Backend {
         share.collect()
     }
 
+    /// How many wait for this server alone, because they are bound to it, or for whoever is free; and the most at a time.
+    fn waits(&self, only: Option<u64>) -> (u64, u64) {
+        let waits = self.queue.waits(only);
+        (waits.now as u64, waits.most as u64)
+    }
+
     pub(crate) fn snapshot(&self) -> PoolSnapshot {
         let now = crate::clock::now();
         let mut figures = Figures::default();
@@ -385,7 +393,7 @@ impl Backend {
         }
         let times = self.servers.iter().flat_map(|server| server.counters.iter().map(|one| &one.times));
         figures.averages = Times::averages(times);
-        (figures.queue, figures.queue_most) = (self.queue.len() as u64, self.queue.most() as u64);
+        (figures.queue, figures.queue_most) = self.waits(None);
         figures.most =
             u64::from(self.running.iter().map(|one| one.0.most()).max().unwrap_or(0)).max(figures.current);
         // Whoever reads that a server is up may rely on its getting work.
@@ -417,7 +425,11 @@ impl Backend {
                         State::Down => now.since(state.since),
                         State::Up | State::Unknown => Duration::ZERO,
                     },
-                figures: ServerCounters::figures(&server.counters),
+                figures: {
+                    let mut figures = ServerCounters::figures(&server.counters);
+                    (figures.queue, figures.queue_most) = self.waits(Some(server.id));
+                    figures
+                },
             }
         });
         PoolSnapshot {

@@ -267,6 +267,11 @@ impl Engine {
         generation.backends.iter().map(|backend| (backend.config.name.clone(), backend.shares())).collect()
     }
 
+    /// The configuration that new requests follow.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.current().generation)
+    }
+
     /// Everything as it is now, in the file's order.
     pub fn snapshot(&self) -> Snapshot {
         let generation = Arc::clone(&self.current().generation);

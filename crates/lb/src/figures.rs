@@ -36,7 +36,7 @@ pub struct Figures {
     pub redispatches: u64,
     /// Answers by status: 1xx to 5xx, then others.
     pub statuses: [u64; 6],
-    /// Requests that wait for a place now.
+    /// Requests that wait for a place now: of a server, those that are bound to it; of a pool, those for whoever is free.
     pub queue: u64,
     /// The most of them at a time.
     pub queue_most: u64,

@@ -17,6 +17,7 @@
 mod accept;
 mod backend;
 mod bell;
+mod bonds;
 mod cache;
 mod check;
 mod clock;
@@ -60,6 +61,7 @@ mod udp;
 mod worker;
 
 pub use bell::Bell;
+pub use bonds::{BondSnapshot, TableSnapshot, Which};
 pub use crew::WorkerSnapshot;
 pub use engine::{Applied, Engine, Settings, StartError};
 pub use figures::{Averages, Figures, RESPONSE_BOUNDS};

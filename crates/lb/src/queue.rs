@@ -3,7 +3,7 @@
 //! First come, first served, over all workers. A place that becomes free is given to the first who waits, and never seen
 //! by who comes later. The lock is taken only while somebody waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -14,8 +14,44 @@ use crate::server::Server;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     length: AtomicUsize,
-    most: AtomicUsize,
-    waiting: Mutex<VecDeque<Arc<Waiter>>>,
+    waiting: Mutex<Line>,
+}
+
+/// Those who wait, in their order.
+#[derive(Debug, Default)]
+struct Line {
+    waiters: VecDeque<Arc<Waiter>>,
+    /// How many wait for one server alone, by its id, and how many for whoever is free (`None`); and the most at a time.
+    counts: BTreeMap<Option<u64>, Waits>,
+}
+
+/// How many wait for the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) now: usize,
+    /// The most at a time.
+    pub(crate) most: usize,
+}
+
+impl Line {
+    fn enter(&mut self, waiter: Arc<Waiter>) {
+        let waits = self.counts.entry(waiter.only).or_default();
+        waits.now += 1;
+        waits.most = waits.most.max(waits.now);
+        self.waiters.push_back(waiter);
+    }
+
+    fn left(&mut self, waiter: &Waiter) {
+        if let Some(waits) = self.counts.get_mut(&waiter.only) {
+            waits.now -= 1;
+        }
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Arc<Waiter>> {
+        let waiter = self.waiters.remove(place)?;
+        self.left(&waiter);
+        Some(waiter)
+    }
 }
 
 /// One who waits.
@@ -52,23 +88,27 @@ impl Queue {
         self.length.load(Ordering::SeqCst)
     }
 
-    /// The most that waited at a time.
-    pub(crate) fn most(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
+    /// How many wait for the server with this id alone; `None`: for whoever is free.
+    pub(crate) fn waits(&self, only: Option<u64>) -> Waits {
+        self.lock().counts.get(&only).copied().unwrap_or_default()
+    }
+
+    /// Forgets servers that are not there any more.
+    pub(crate) fn keep_only(&self, is_there: impl Fn(u64) -> bool) {
+        self.lock().counts.retain(|only, waits| waits.now > 0 || only.is_none_or(&is_there));
     }
 
     /// Stands in line; `None`: `most` do already. Who stands must offer the servers again ([`Self::offer`]): a place may
     /// have become free before.
     pub(crate) fn enter(self: &Arc<Self>, only: Option<u64>, most: Option<u32>) -> Option<Waiting> {
         let mut waiting = self.lock();
-        if most.is_some_and(|most| waiting.len() >= usize::try_from(most).unwrap_or(usize::MAX)) {
+        if most.is_some_and(|most| waiting.waiters.len() >= usize::try_from(most).unwrap_or(usize::MAX)) {
             return None;
         }
         let waiter = Arc::new(Waiter { only, state: Mutex::new(State::Waiting(None)) });
-        let before = waiting.len();
-        waiting.push_back(Arc::clone(&waiter));
-        self.length.store(waiting.len(), Ordering::SeqCst);
-        self.most.fetch_max(waiting.len(), Ordering::Relaxed);
+        let before = waiting.waiters.len();
+        waiting.enter(Arc::clone(&waiter));
+        self.length.store(waiting.waiters.len(), Ordering::SeqCst);
         Some(Waiting { queue: Arc::clone(self), waiter, before })
     }
 
@@ -81,12 +121,12 @@ impl Queue {
         let suits = |waiter: &Arc<Waiter>| {
             waiter.only.is_none_or(|only| only == server.id) && server.is_open(waiter.only.is_some())
         };
-        while let Some(place) = waiting.iter().position(suits)
+        while let Some(place) = waiting.waiters.iter().position(suits)
             && server.take()
         {
             let given =
                 waiting.remove(place).is_some_and(|waiter| waiter.end(State::Given(Arc::clone(server))));
-            self.length.store(waiting.len(), Ordering::SeqCst);
+            self.length.store(waiting.waiters.len(), Ordering::SeqCst);
             if !given {
                 server.untake();
             }
@@ -112,12 +152,19 @@ impl Queue {
     fn dissolve_if(&self, is: impl Fn(&Waiter) -> bool) {
         if self.len() > 0 {
             let mut waiting = self.lock();
-            waiting.retain(|waiter| !(is(waiter) && waiter.end(State::Again)));
-            self.length.store(waiting.len(), Ordering::SeqCst);
+            let Line { waiters, counts } = &mut *waiting;
+            waiters.retain(|waiter| {
+                let goes = is(waiter) && waiter.end(State::Again);
+                if goes && let Some(waits) = counts.get_mut(&waiter.only) {
+                    waits.now -= 1;
+                }
+                !goes
+            });
+            self.length.store(waiting.waiters.len(), Ordering::SeqCst);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Waiter>>> {
+    fn lock(&self) -> MutexGuard<'_, Line> {
         // Only whole entries are put in and taken out: a panic elsewhere leaves nothing half done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,9 +223,10 @@ impl Drop for Waiting {
         match before {
             State::Waiting(_) => {
                 let mut waiting = self.queue.lock();
-                if let Some(place) = waiting.iter().position(|other| Arc::ptr_eq(other, &self.waiter)) {
+                let place = waiting.waiters.iter().position(|other| Arc::ptr_eq(other, &self.waiter));
+                if let Some(place) = place {
                     waiting.remove(place);
-                    self.queue.length.store(waiting.len(), Ordering::SeqCst);
+                    self.queue.length.store(waiting.waiters.len(), Ordering::SeqCst);
                 }
             }
             // It came too late.
@@ -229,6 +277,10 @@ mod tests {
         queue.dissolve();
         assert_eq!(turn(&second), Some(0));
         assert_eq!(queue.len(), 0);
+        assert_eq!(queue.waits(Some(2)), Waits { now: 0, most: 1 });
+        assert_eq!(queue.waits(None), Waits { now: 0, most: 2 });
+        queue.keep_only(|_| false);
+        assert_eq!(queue.waits(Some(2)), Waits::default());
     }
 
     #[test]

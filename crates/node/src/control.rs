@@ -8,13 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, 
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    Changed, FlowStatus, GroupState, GroupStatus, LeaseStatus, PoolStatus, Reloaded, ServiceStatus,
-    SetServer, Status, Switched, Switchover, Upgraded,
+    AffinityStatus, Bonds, Changed, FlowStatus, Forgotten, GroupState, GroupStatus, LeaseStatus, PoolStatus,
+    Reloaded, ServiceStatus, SetServer, Status, Switched, Switchover, Upgraded,
 };
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, GroupName, NodeName};
 
 use crate::bfd::Bfd;
+use crate::bonds;
 use crate::dhcp::Dhcp;
 use crate::director::{Director, SwitchoverError};
 use crate::dns::Dns;
@@ -136,6 +137,20 @@ impl Control for Node {
 
     fn leases(&self) -> Vec<LeaseStatus> {
         self.dhcp.leases()
+    }
+
+    fn affinity(&self, which: &Bonds) -> Result<Vec<AffinityStatus>, Refusal> {
+        match &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
+            Balancer::Running(engine) => bonds::tables(engine, &self.loaded().cluster, which),
+            Balancer::Stopped(..) => Err(Refusal::Conflict("this node is being stopped".to_owned())),
+        }
+    }
+
+    fn forget(&self, which: &Bonds) -> Result<Forgotten, Refusal> {
+        match &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
+            Balancer::Running(engine) => bonds::forget(engine, &self.loaded().cluster, which),
+            Balancer::Stopped(..) => Err(Refusal::Conflict("this node is being stopped".to_owned())),
+        }
     }
 
     fn reload(&self) -> Result<Reloaded, Refusal> {

@@ -12,6 +12,7 @@
 
 mod acme;
 mod bfd;
+mod bonds;
 mod changes;
 mod control;
 mod dhcp;

@@ -4,16 +4,24 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap_complete::Shell;
+use clap_complete::env::Shells;
+use clap_complete::{CompleteEnv, Shell};
 
 use crate::failure::Failure;
 
-/// Print what a shell needs to complete relevo's words.
+/// The variable by which a shell's function asks.
+const VARIABLE: &str = "RELEVO_COMPLETE";
+
+/// Print what a shell needs to complete relevo's words and the names of the running cluster.
+///
+/// What is printed asks relevo itself at each TAB, so that names are those of this moment. Load it when the shell starts rather than
+/// from a file, so that it fits the program that is installed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  relevo completions bash > /etc/bash_completion.d/relevo
-  source <(relevo completions zsh)")]
+  echo 'source <(relevo completions bash)' >> ~/.bashrc
+  echo 'source <(relevo completions zsh)' >> ~/.zshrc
+  echo 'relevo completions fish | source' > ~/.config/fish/completions/relevo.fish")]
 pub(crate) struct Args {
     /// The shell.
     shell: Shell,
@@ -21,25 +29,25 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    let shell = args.shell.to_string();
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut visible(&crate::command()), "relevo", &mut script);
+    let shells = Shells::builtins();
+    let completer = shells.completer(&shell).with_context(|| format!("{shell} cannot be taught"))?;
+    completer
+        .write_registration(VARIABLE, "relevo", "relevo", "relevo", &mut script)
+        .context("cannot write")?;
     if json {
         let text = String::from_utf8_lossy(&script);
-        println!("{}", serde_json::json!({ "shell": args.shell.to_string(), "script": text }));
+        println!("{}", serde_json::json!({ "shell": shell, "script": text }));
     } else {
         crate::printer::finish(std::io::stdout().write_all(&script)).context("cannot print")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command without its hidden subcommands, which relevo starts itself: the generators offer those too.
-fn visible(command: &clap::Command) -> clap::Command {
-    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(visible);
-    // clap takes only names that live as long as the process, which ends soon.
-    let name: &'static str = command.get_name().to_owned().leak();
-    clap::Command::new(name)
-        .about(command.get_about().cloned().unwrap_or_default())
-        .version(env!("CARGO_PKG_VERSION"))
-        .args(command.get_arguments().cloned())
-        .subcommands(shown)
+/// Answers a shell's function, and ends the process, if it is one that asks.
+pub(crate) fn answer() {
+    if std::env::var_os(VARIABLE).is_some() {
+        CompleteEnv::with_factory(crate::command).var(VARIABLE).bin("relevo").complete();
+    }
 }

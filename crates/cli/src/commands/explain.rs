@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use relevo_node::explain::{self, Ask, Explained};
 
+use crate::commands::names::{self, Kind};
 use crate::commands::{ask, check};
 use crate::failure::Failure;
 use crate::printer::{BAD, DOUBT, FAINT, GOOD, TITLE, cell, paint, styled, table};
@@ -37,7 +38,7 @@ pub(crate) struct Request {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The service that gets it; needed if there are several.
-    #[arg(long, short)]
+    #[arg(long, short, add = names::of(Kind::Service))]
     service: Option<String>,
     /// A header of the request, as in 'Name: value'.
     #[arg(long = "header", short = 'H', value_name = "LINE")]

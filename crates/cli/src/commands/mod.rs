@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub(crate) mod affinity;
 pub(crate) mod ask;
 pub(crate) mod bench;
 pub(crate) mod check;
@@ -16,6 +17,7 @@ pub(crate) mod key;
 pub(crate) mod lab;
 pub(crate) mod leases;
 pub(crate) mod man;
+pub(crate) mod names;
 pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod origin;

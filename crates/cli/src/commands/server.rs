@@ -9,6 +9,7 @@ use relevo_model::PoolName;
 use relevo_model::quantity::{format_duration, parse_duration};
 
 use crate::commands::ask;
+use crate::commands::names::{self, Kind};
 use crate::failure::Failure;
 
 /// Take a server behind the balancer out of work and back, or change its share.
@@ -49,9 +50,10 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The server, as `relevo status` shows it; or POOL/SERVER.
+    #[arg(add = names::of(Kind::Server))]
     server: String,
     /// Only in this pool, or in the service that has its servers to itself; in every pool that has it unless said.
-    #[arg(long, value_name = "POOL")]
+    #[arg(long, value_name = "POOL", add = names::of(Kind::Pool))]
     pool: Option<String>,
     #[command(flatten)]
     node: ask::Node,

@@ -6,6 +6,7 @@ use relevo_api::types::Switchover;
 use relevo_model::NodeName;
 
 use crate::commands::ask;
+use crate::commands::names::{self, Kind};
 use crate::failure::Failure;
 
 /// Move a group of virtual addresses to another director.
@@ -23,9 +24,10 @@ Examples:
   relevo switchover web --to lb2")]
 pub(crate) struct Args {
     /// The group, as `relevo status` shows it.
+    #[arg(add = names::of(Kind::Group))]
     group: String,
     /// Who shall become active; whoever is next unless said.
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", add = names::of(Kind::Director))]
     to: Option<String>,
     #[command(flatten)]
     node: ask::Node,

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test says so by panicking")]
 
 mod acme;
+mod affinity;
 mod check;
+mod completing;
 mod explain;
 mod harness;
 mod import;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use relevo_model::Time;
 use relevo_model::cluster;
-use relevo_proto::persistence::{Affinity, Key};
+use relevo_proto::persistence::{Affinity, Entry, Key};
 
 /// Parts of a large table, so that workers seldom meet.
 const PARTS: u32 = 16;
@@ -45,6 +45,21 @@ impl AffinityTable {
     /// connection; who it has now.
     pub(crate) fn settle(&self, key: Key, server: u64, former: Option<u64>, now: Time) -> u64 {
         self.part(&key).map_or(server, |mut part| part.settle(key, server, former, now))
+    }
+
+    /// All clients, part by part, those of a part who came last first.
+    pub(crate) fn entries(&self, now: Time) -> Vec<Entry> {
+        self.parts.iter().flat_map(|part| lock(part).entries(now).collect::<Vec<_>>()).collect()
+    }
+
+    /// Forgets those who are meant; how many. Parts are looked at one after the other.
+    pub(crate) fn forget(&self, now: Time, is_meant: impl Fn(&Entry) -> bool) -> usize {
+        let each = self.parts.iter().map(|part| {
+            let mut part = lock(part);
+            let keys: Vec<Key> = part.entries(now).filter(&is_meant).map(|entry| entry.key).collect();
+            keys.iter().filter(|key| part.forget(key)).count()
+        });
+        each.sum()
     }
 
     fn part(&self, key: &Key) -> Option<MutexGuard<'_, Affinity>> {

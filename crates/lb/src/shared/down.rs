@@ -1,11 +1,9 @@
 //! The way down: HEADERS and DATA of an answer become the bytes that the engine reads from a server.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use h2::client::ResponseFuture;
@@ -13,9 +11,6 @@ use h2::{Reason, RecvStream};
 
 use super::head::{self, Shape};
 use crate::http::body::Body;
-
-/// Longest wait for the end of a stream whose answer is complete. To reset it at once would look like an attack (CVE-2023-44487).
-const LINGER: Duration = Duration::from_secs(1);
 
 /// An answer.
 #[derive(Debug)]
@@ -51,6 +46,14 @@ impl Down {
     /// Whether nothing has come yet.
     pub(super) fn is_silent(&self) -> bool {
         !self.heard
+    }
+
+    /// The stream of an answer that is complete, though its end has not come.
+    pub(super) fn into_unended(self) -> Option<RecvStream> {
+        match self.stage {
+            Stage::Data(body, Body::Length(0)) if !body.is_end_stream() => Some(body),
+            Stage::Head(_) | Stage::Data(..) | Stage::Trailers(_) | Stage::Done => None,
+        }
     }
 
     /// Reads; 0: the answer has ended.
@@ -161,18 +164,5 @@ impl Down {
         // The crate tells this only of streams behind the last one that the server has processed.
         self.unprocessed = error.is_remote() && (refused || error.is_go_away());
         io::ErrorKind::ConnectionReset.into()
-    }
-}
-
-impl Drop for Down {
-    fn drop(&mut self) {
-        if let Stage::Data(body, Body::Length(0)) = &mut self.stage
-            && !body.is_end_stream()
-        {
-            let Stage::Data(mut body, _) = std::mem::replace(&mut self.stage, Stage::Done) else { return };
-            tokio::task::spawn_local(async move {
-                let _ = tokio::time::timeout(LINGER, poll_fn(|cx| body.poll_data(cx))).await;
-            });
-        }
     }
 }

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
 use http::Request;
 use tokio::time::Sleep;
 
@@ -24,6 +24,9 @@ use crate::tls::Origination;
 
 /// Longest time for the last words on a connection that nobody uses any more.
 const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Most answers at a time whose streams' ends are waited for; more are reset.
+const MOST_LINGERING: usize = 64;
 
 /// A connection. When nobody has it any more it says good-bye and is closed.
 #[derive(Debug)]
@@ -42,6 +45,10 @@ pub(crate) struct Link {
     /// Those who wait for the server's first words.
     listeners: RefCell<Vec<Waker>>,
     heard: Cell<bool>,
+    /// Answers that are complete, but for the end of their streams. To reset these would look like an attack (CVE-2023-44487).
+    lingering: RefCell<Vec<RecvStream>>,
+    /// The task.
+    waker: RefCell<Option<Waker>>,
     /// Until the server has said how many streams it allows, only who has made it uses it.
     making: RefCell<Option<Making>>,
 }
@@ -77,6 +84,8 @@ impl Link {
             retired: Cell::new(false),
             listeners: RefCell::default(),
             heard: Cell::new(false),
+            lingering: RefCell::default(),
+            waker: RefCell::default(),
             making: RefCell::new(making),
         });
         tokio::task::spawn_local(drive(connection, wire, Rc::downgrade(&link)));
@@ -93,6 +102,42 @@ impl Link {
         !self.retired.get()
             && self.heard.get()
             && self.streams.get() < self.send.current_max_send_streams().clamp(1, MOST_STREAMS)
+    }
+
+    /// Whether the server has not said good-bye; then it is retired.
+    pub(super) fn is_open(&self) -> bool {
+        let open = matches!(
+            self.send.clone().poll_ready(&mut Context::from_waker(Waker::noop())),
+            Poll::Ready(Ok(()))
+        );
+        if !open {
+            self.retire();
+        }
+        open
+    }
+
+    /// Waits for the end of a stream whose answer is complete.
+    pub(super) fn linger(&self, body: RecvStream) {
+        let mut lingering = self.lingering.borrow_mut();
+        if lingering.len() < MOST_LINGERING {
+            lingering.push(body);
+            drop(lingering);
+            if let Some(waker) = &*self.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// Looks at streams whose ends are waited for.
+    fn poll_lingering(&self, cx: &mut Context<'_>) {
+        {
+            let mut waker = self.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
+            }
+        }
+        // Nothing but the end may come: any news is that, or an error.
+        self.lingering.borrow_mut().retain_mut(|body| body.poll_data(cx).is_pending());
     }
 
     /// Whether it was made as connections are made now.
@@ -200,6 +245,7 @@ async fn drive(
     poll_fn(|cx| {
         ended = ended || Pin::new(&mut connection).poll(cx).is_ready();
         if let Some(link) = link.upgrade() {
+            link.poll_lingering(cx);
             // The server's first frame is its SETTINGS (RFC 9113 section 3.4).
             if wire.has_read() && !link.heard.replace(true) {
                 link.tell();

@@ -40,7 +40,7 @@ impl Links {
     pub(super) fn with_room(&self, tls: Option<&Arc<Origination>>) -> Option<Rc<Link>> {
         let mut list = self.list.borrow_mut();
         list.retain(|link| !link.is_retired() && link.is_made_by(tls));
-        list.iter().find(|link| link.has_room()).map(Rc::clone)
+        list.iter().find(|link| link.has_room() && link.is_open()).map(Rc::clone)
     }
 
     pub(crate) fn add(&self, link: &Rc<Link>) {

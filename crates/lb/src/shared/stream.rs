@@ -94,7 +94,11 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         // What is not complete is reset.
-        self.both = None;
+        if let Some((_, down)) = self.both.take()
+            && let Some(body) = down.into_unended()
+        {
+            self.link.linger(body);
+        }
         self.link.leave();
     }
 }

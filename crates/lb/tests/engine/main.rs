@@ -13,6 +13,7 @@ mod framing;
 mod hostile;
 mod http;
 mod http2;
+mod http2_peers;
 mod http2_rig;
 mod http2_servers;
 mod keep_alive;
@@ -63,4 +64,10 @@ fn lab_cookies_behave_as_haproxys() {
 #[test]
 fn lab_curl_expands_what_was_compressed() {
     mixed::curl_expands_every_coding();
+}
+
+/// Needs Debian's nginx, apache2, nghttp2-server, nghttp2-client and curl.
+#[test]
+fn lab_servers_of_http2_are_understood() {
+    http2_peers::servers_are_understood();
 }

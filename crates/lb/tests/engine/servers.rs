@@ -158,6 +158,29 @@ fn who_waits_while_the_last_server_goes_is_answered_at_once() {
 }
 
 #[test]
+fn those_who_are_bound_wait_for_their_server_and_others_for_anybody() {
+    let (origin, lines, gate) = gated();
+    let mut front = service(&[origin.at]);
+    front.pool.servers[0].max_connections = Some(1);
+    front.pool.cookie = Some(crate::persistence::insert());
+    let rig = Rig::start(front);
+    let _first = ask(&rig, "/first");
+    lines.recv().unwrap();
+    let _anybody = ask(&rig, "/anybody");
+    let mut bound = rig.client();
+    bound.send("GET /bound HTTP/1.1\r\nHost: test\r\nCookie: SRV=server1\r\n\r\n");
+    wait_until("both wait", || queued(&rig) == 2);
+    let pool = rig.engine.snapshot().pools[0].clone();
+    let [of_pool, of_server] = [&pool.figures, &pool.servers[0].figures];
+    assert_eq!([of_pool.queue, of_pool.queue_most, of_server.queue, of_server.queue_most], [1; 4]);
+    for _ in 0..3 {
+        gate.send(()).unwrap();
+    }
+    wait_until("nobody waits", || queued(&rig) == 0);
+    assert_eq!(rig.server(1).figures.queue, 0);
+}
+
+#[test]
 fn connections_wait_too() {
     let echo = Origin::with(|peer| {
         let mut bytes = [0; 64];
