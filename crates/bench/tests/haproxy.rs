@@ -183,6 +183,7 @@ fn everything() -> ClusterFile {
     first.servers[1].weight = 2;
     first.servers[2].backup = true;
     first.servers[2].max_connections = Some(100);
+    first.protocols = vec![relevo_model::cluster::Protocol::H2, relevo_model::cluster::Protocol::Http1];
     first.tls = Some(ClientTls {
         verify: Verify::None,
         ca: None,

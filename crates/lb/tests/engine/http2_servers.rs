@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use relevo_lb::Health;
+use relevo_lb::{Admin, Health};
 use relevo_model::cluster::{CheckKind, ClientTls, HttpCheck, Protocol, Verify};
 
 use crate::http2::{connect, get, request, run};
@@ -312,4 +312,82 @@ fn a_reload_keeps_the_connections_and_changes_what_is_spoken() {
     next.pool.protocols = vec![Protocol::Http1];
     rig.engine.apply(&crate::rig::cluster([next.clone()])).unwrap();
     assert_ne!(client.get("/").map_or(0, |answer| answer.status), 200);
+}
+
+#[test]
+fn what_a_stopped_server_has_is_cut_and_a_drained_one_finishes() {
+    let (stopped, other) = (Http2Origin::start(Manner::default()), Http2Origin::start(Manner::default()));
+    let rig = Rig::start(front(&[&stopped, &other]));
+    rig.engine.set_admin(None, "server2", Admin::Drain, false);
+    run(async {
+        let (mut client, _) = connect(rig.at).await;
+        let (answer, _) = client.send_request(request("GET", "/never"), true).unwrap();
+        while stopped.seen.requests.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        rig.engine.set_admin(None, "server2", Admin::Ready, false);
+        rig.engine.set_admin(None, "server1", Admin::Maint, true);
+        assert_eq!(answer.await.unwrap().status(), 503);
+        let (slow, _) = client.send_request(request("GET", "/slow"), true).unwrap();
+        while other.seen.requests.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        rig.engine.set_admin(None, "server2", Admin::Drain, false);
+        assert_eq!(slow.await.unwrap().status(), 200, "what runs may finish");
+    });
+}
+
+#[test]
+fn stopping_lets_requests_finish() {
+    let origin = Http2Origin::start(Manner::default());
+    let Rig { engine, at } = Rig::start(front(&[&origin]));
+    run(async {
+        let (mut client, _) = connect(at).await;
+        let (answer, _) = client.send_request(request("GET", "/slow"), true).unwrap();
+        while origin.seen.requests.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let stopping = std::thread::spawn(move || engine.shutdown(Duration::from_secs(10)));
+        assert_eq!(answer.await.unwrap().status(), 200);
+        drop(client);
+        stopping.join().unwrap();
+    });
+}
+
+#[test]
+fn whoever_introduces_clients_has_a_connection_for_each() {
+    let origin = Http2Origin::start(Manner::default());
+    // Between the two: reads the header of the PROXY protocol, and forwards the rest.
+    let at = origin.at;
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let lines = std::sync::Arc::clone(&seen);
+    let between = Origin::with(move |peer| {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\r\n") && matches!(peer.read(&mut byte), Ok(1)) {
+            line.push(byte[0]);
+        }
+        lines.lock().unwrap().push(String::from_utf8(line).unwrap());
+        let mut server = std::net::TcpStream::connect(at).unwrap();
+        let (mut back, mut client) = (server.try_clone().unwrap(), peer.stream().try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut back, &mut client));
+        let mut buffer = vec![0; 65536];
+        while let Ok(count @ 1..) = peer.read(&mut buffer) {
+            if std::io::Write::write_all(&mut server, &buffer[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = server.shutdown(std::net::Shutdown::Both);
+    });
+    let mut front = front(&[&origin]);
+    front.pool.servers[0].at = between.at.into();
+    front.pool.proxy_protocol = Some(relevo_model::cluster::ProxyVersion::V1);
+    let rig = Rig::start(front);
+    let mut client = rig.client();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").unwrap().status, 200);
+    }
+    let lines = seen.lock().unwrap();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.starts_with("PROXY TCP4 127.0.0.1 ")), "{lines:?}");
 }
