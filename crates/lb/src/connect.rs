@@ -1,35 +1,51 @@
 //! Making a connection to a server.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
+use nix::errno::Errno;
+use nix::libc::MSG_NOSIGNAL;
 use relevo_model::cluster::Mode;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use socket2::SockRef;
-use tokio::net::TcpSocket;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 use crate::backend::Backend;
 use crate::local::Presence;
 use crate::proxied;
 use crate::slot::Signal;
-use crate::stream::ServerStream;
+use crate::stream::{Late, ServerStream, Stream};
 use crate::tls::Offer;
 
-/// Connects as the pool's connections are made, within its time. With `send_proxy`, the connection begins with the
-/// client's name and is used for this client's request alone. `speaks`: there is something to send at once, and the
-/// handshake's last packet waits for it.
+/// What is known of the first bytes to a server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening<'a> {
+    /// The server may be the one that speaks first.
+    Silent,
+    /// Something follows at once.
+    Follows,
+    /// These. They are sent with the connection, and stay the caller's as long as there is none.
+    Bytes(&'a [u8]),
+}
+
+/// Connects as the pool's connections are made, within its time. With a PROXY header, the connection begins with the
+/// client's name and is used for this client's request alone. Where something is sent at once, the handshake's last packet
+/// waits for it.
 ///
 /// # Errors
-/// What the kernel said, or TLS; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile.
+/// What the kernel said, or TLS; `TimedOut`; `ConnectionAborted` when the server was stopped or went down meanwhile. The
+/// server has had nothing of the opening then.
 pub(crate) async fn connect(
     presence: &Presence,
     at: SocketAddr,
     backend: &Backend,
-    speaks: bool,
+    opening: Opening<'_>,
 ) -> io::Result<ServerStream> {
-    connect_offering(presence, at, backend, speaks, Offer::All).await
+    connect_offering(presence, at, backend, opening, Offer::All).await
 }
 
 /// The same; `offer`: what the server may choose from.
@@ -40,42 +56,97 @@ pub(crate) async fn connect_offering(
     presence: &Presence,
     at: SocketAddr,
     backend: &Backend,
-    speaks: bool,
+    opening: Opening<'_>,
     offer: Offer,
 ) -> io::Result<ServerStream> {
     presence.set_deadline(backend.config.timeouts.connect);
-    let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_nodelay(true)?;
-    if speaks || backend.config.proxy_protocol.is_some() || backend.tls.traffic.is_some() {
-        // tcp(7): one packet less. Without it all is as right.
-        let _ = SockRef::from(&socket).set_tcp_quickack(false);
-    }
-    let mut connecting = pin!(socket.connect(at));
-    let stream = wait(presence, |cx| connecting.as_mut().poll(cx)).await?;
     let version = backend.config.proxy_protocol;
+    let traffic = backend.tls.traffic.as_ref();
+    let is_first = version.is_none() && traffic.is_none();
+    let (stream, sent) = reach(presence, at, if is_first { opening } else { Opening::Follows }).await?;
     if let Some(version) = version {
         // What follows of ours takes it along; a server of mode `tcp` may be waited for.
-        let more = backend.tls.traffic.is_some() || presence.local.frontend.config.mode == Mode::Http;
-        proxied::introduce(&stream, version, presence.ends(), more)?;
+        let more = traffic.is_some()
+            || presence.local.frontend.config.mode == Mode::Http
+            || matches!(opening, Opening::Bytes(_));
+        proxied::introduce(stream.socket()?, version, presence.ends(), more)?;
     }
-    let traffic = backend.tls.traffic.as_ref();
-    let Some((origination, connection)) = traffic.and_then(|tls| Some((tls, tls.connection(at, offer)?)))
-    else {
-        let mut stream = ServerStream::plain(stream);
-        if version.is_some() {
-            stream.set_of_one_client();
+    let mut stream = match traffic.and_then(|tls| Some((tls, tls.connection(at, offer)?))) {
+        None => ServerStream::plain(stream),
+        Some((origination, connection)) => {
+            let mut stream = ServerStream::tls(stream.into_ready()?, connection?, origination)?;
+            let greeted = wait(presence, |cx| stream.poll_handshake(cx)).await;
+            greeted.inspect_err(
+                |error| tracing::debug!(pool = %backend.config.name, %at, %error, "no TLS with a server"),
+            )?;
+            stream
         }
-        return Ok(stream);
     };
-    let mut stream = ServerStream::tls(stream, connection?, origination)?;
     if version.is_some() {
         stream.set_of_one_client();
     }
-    let greeted = wait(presence, |cx| stream.poll_handshake(cx)).await;
-    greeted.inspect_err(
-        |error| tracing::debug!(pool = %backend.config.name, %at, %error, "no TLS with a server"),
-    )?;
+    if let Opening::Bytes(bytes) = opening {
+        match bytes.get(sent..).unwrap_or_default() {
+            [] => {}
+            // The server has a part of it: nobody else may get it now, whatever becomes of the rest.
+            rest if sent > 0 => stream.keep(rest),
+            rest => stream.send([rest, &[]], false)?,
+        }
+    }
     Ok(stream)
+}
+
+/// Makes the TCP connection, and sends the first bytes with it as far as they are taken: how many were.
+///
+/// A server on this machine has accepted before connect(2) returns: what would be done after the event loop's word is tried
+/// at once.
+async fn reach(presence: &Presence, at: SocketAddr, opening: Opening<'_>) -> io::Result<(Late, usize)> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)).map(StdStream::from)?;
+    socket.set_nodelay(true)?;
+    if !matches!(opening, Opening::Silent) {
+        // tcp(7): one packet less. Without it all is as right.
+        let _ = SockRef::from(&socket).set_tcp_quickack(false);
+    }
+    let begun = rustix::net::connect(&socket, &at);
+    match begun {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS | rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(sent) = try_open(&socket, at, opening)? {
+        let mut stream = Late::Early(socket);
+        stream.watch()?;
+        return Ok((stream, sent));
+    }
+    let stream = TcpStream::from_std(socket)?;
+    loop {
+        wait(presence, |cx| stream.poll_write_ready(cx)).await?;
+        if let Some(sent) = try_open(&stream, at, opening)? {
+            return Ok((Late::Ready(stream), sent));
+        }
+        let none = || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) };
+        let _ = stream.try_io(Interest::WRITABLE, none);
+    }
+}
+
+/// Sends the first bytes, or asks whether the connection is there; `None`: it is not yet.
+fn try_open(socket: &impl AsFd, at: SocketAddr, opening: Opening<'_>) -> io::Result<Option<usize>> {
+    let done = match opening {
+        Opening::Bytes(bytes) => SockRef::from(socket).send_with_flags(bytes, MSG_NOSIGNAL),
+        // connect(2): how a connection that was begun has gone.
+        Opening::Silent | Opening::Follows => {
+            rustix::net::connect(socket, &at).map(|()| 0).map_err(io::Error::from)
+        }
+    };
+    match done {
+        Ok(sent) => Ok(Some(sent)),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EISCONN) => Ok(Some(0)),
+            Some(Errno::EINPROGRESS | Errno::EALREADY | Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Waits for something, as long as the deadline and the server let it.

@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::io::{self, Read};
 use std::net::TcpStream as StdStream;
+use std::os::fd::BorrowedFd;
 use std::task::Poll;
 
 use relevo_model::cluster::ProxyVersion;
@@ -102,7 +103,7 @@ fn look(presence: &Presence, stream: &StdStream, taken: &mut Vec<u8>) -> io::Res
 
 /// Begins a connection to a server with the header. `more`: bytes of ours follow at once.
 pub(crate) fn introduce(
-    stream: &TcpStream,
+    stream: BorrowedFd<'_>,
     version: ProxyVersion,
     ends: Option<Ends>,
     more: bool,
@@ -112,7 +113,7 @@ pub(crate) fn introduce(
     proxy_protocol::write(version, ends, &mut header);
     let flags = if more { MSG_NOSIGNAL | MSG_MORE } else { MSG_NOSIGNAL };
     // The buffer of a new connection has room for it.
-    match SockRef::from(stream).send_with_flags(&header, flags)? {
+    match SockRef::from(&stream).send_with_flags(&header, flags)? {
         count if count == header.len() => Ok(()),
         _ => Err(io::ErrorKind::WriteZero.into()),
     }

@@ -111,7 +111,7 @@ impl Way {
             }
             if self.state == State::Ending {
                 // With the other way over as well, closing the connection comes next and says the same.
-                if back != State::Ended || to.tcp().is_none() {
+                if back != State::Ended || !to.is_plain() {
                     to.end();
                 }
                 self.state = State::Ended;

@@ -13,7 +13,7 @@ use relevo_model::cluster::Observe;
 use relevo_proto::hello::{self, Hello};
 use relevo_proto::rule::{Allowed, Course, NoHeaders, Request, Step, Verdict};
 
-use crate::connect::connect;
+use crate::connect::{Opening, connect};
 use crate::http::exchange::not_connected;
 use crate::local::{LocalPool, Presence};
 use crate::log::{Cause, Phase};
@@ -52,6 +52,7 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
         // Most clients speak first, and have done so by now.
         client.read_early(&mut local.worker.scratch.borrow_mut(), &mut first);
     }
+    presence.slot.count_received(first.len());
     let pick = Pick::new(&pool.backend, peer.ip(), None, local.worker.slots.time());
     let mut search = Search::new(pool, pick);
     trace.ends(Cause::Server, Phase::Connect);
@@ -66,15 +67,13 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
                 break;
             }
         };
-        match connect(presence, work.server.server.at, &work.pool.backend, !first.is_empty()).await {
+        let opening = if first.is_empty() { Opening::Silent } else { Opening::Bytes(&first) };
+        match connect(presence, work.server.server.at, &work.pool.backend, opening).await {
             Ok(mut stream) => {
                 trace.connected(false);
                 work.server.observe(&work.pool.backend, Observe::Layer4, true);
-                let sent = if first.is_empty() { Ok(()) } else { stream.send([&first, &[]], false) };
-                let ended = match sent {
-                    Err(_) => relay::Ended::Broken(Cause::Server),
-                    Ok(()) => relay::run(presence, local.tunnel(&work.pool), &mut client, &mut stream).await,
-                };
+                let silence = local.tunnel(&work.pool);
+                let ended = relay::run(presence, silence, &mut client, &mut stream).await;
                 if let relay::Ended::Broken(cause) = ended {
                     stream.reset();
                     trace.ends(cause, Phase::Data);

@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::refusal::{Refusal, Status};
 use super::request::Request;
 use super::talk::{End, Talk};
-use crate::connect::connect;
+use crate::connect::{Opening, connect};
 use crate::local::{LocalPool, LocalServer};
 use crate::log::{Cause, Phase};
 use crate::persist::Pick;
@@ -176,7 +176,7 @@ async fn attempt(
             }
         }
     }
-    match connect(&connection.presence, server.server.at, &pool.backend, true).await {
+    match connect(&connection.presence, server.server.at, &pool.backend, Opening::Follows).await {
         Ok(stream) => {
             connection.trace.connected(false);
             talk(connection, request, stream, pool, server).await
@@ -231,12 +231,11 @@ async fn talk(
     let most = connection.presence.local.frontend.config.limits.body;
     let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server, most);
     if let Err(error) = talk.start(connection) {
-        return match error.kind() {
-            shared::UNSPEAKABLE => {
-                Attempt::Finished(Finish::Refuse { refusal: UNSPEAKABLE, close: !talk.is_uploaded() })
-            }
-            _ => Attempt::NotConnected,
-        };
+        if error.kind() == shared::UNSPEAKABLE {
+            let close = !talk.is_uploaded();
+            return Attempt::Finished(Finish::Refuse { refusal: UNSPEAKABLE, close });
+        }
+        return Attempt::NotConnected;
     }
     let end = poll_fn(|cx| talk.poll(connection, cx)).await;
     if pool.backend.config.observe.is_some() {

@@ -62,12 +62,9 @@ impl Target {
             LogTarget::Stdout => Ok(Self::Stdout),
             LogTarget::File(path) => Ok(Self::File { path: path.clone(), file: open_file(path)? }),
             LogTarget::Syslog(path) => {
-                let socket = UnixDatagram::unbound().and_then(|socket| {
-                    socket.set_write_timeout(Some(PATIENCE))?;
-                    Ok(socket)
-                });
                 let source = |source| TargetError::System { target: path.display().to_string(), source };
-                Ok(Self::Syslog(Syslog::new(Way::Local(socket.map_err(source)?, path.clone()))))
+                let local = Local::new(path.clone()).map_err(source)?;
+                Ok(Self::Syslog(Syslog::new(Way::Local(local))))
             }
             LogTarget::SyslogUdp(at) => {
                 let source = |source| TargetError::System { target: format!("udp:{at}"), source };
@@ -103,7 +100,7 @@ impl std::fmt::Display for Target {
             Self::Nowhere => f.write_str("none"),
             Self::Stdout => f.write_str("stdout"),
             Self::File { path, .. } => write!(f, "{}", path.display()),
-            Self::Syslog(Syslog { way: Way::Local(_, path), .. }) => write!(f, "{}", path.display()),
+            Self::Syslog(Syslog { way: Way::Local(local), .. }) => write!(f, "{}", local.path.display()),
             Self::Syslog(Syslog { way: Way::Udp(_, at), .. }) => write!(f, "udp:{at}"),
         }
     }
@@ -133,8 +130,44 @@ pub(super) struct Syslog {
 
 #[derive(Debug)]
 enum Way {
-    Local(UnixDatagram, PathBuf),
+    Local(Local),
     Udp(UdpSocket, std::net::SocketAddrV4),
+}
+
+/// A daemon on this machine. It is looked up once: finding it by its path costs a third of sending a line.
+#[derive(Debug)]
+struct Local {
+    path: PathBuf,
+    socket: UnixDatagram,
+    /// The daemon that was found; it may have ended since.
+    connected: bool,
+}
+
+impl Local {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { path, socket, connected: false })
+    }
+
+    /// Sends a datagram; to a daemon that was started anew as well.
+    fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
+        if self.connected {
+            match self.socket.send(datagram) {
+                Ok(_) => return Ok(()),
+                // One that reads nothing is looked for again too, but with the next line: its time is over for this one.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.connected = false;
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+        self.connected = false;
+        self.socket.connect(&self.path)?;
+        self.connected = true;
+        self.socket.send(datagram).map(drop)
+    }
 }
 
 impl Syslog {
@@ -169,16 +202,15 @@ impl Syslog {
         why.map_or(Ok(()), |error| Err((lost, error)))
     }
 
-    /// Each datagram says where it goes: a daemon that was started anew is found by that.
     fn send(&mut self) -> io::Result<()> {
         if self.away_until.is_some_and(|until| Instant::now() < until) {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        let sent = match &self.way {
-            Way::Local(socket, path) => socket.send_to(&self.datagram, path),
-            Way::Udp(socket, at) => socket.send_to(&self.datagram, at),
+        let sent = match &mut self.way {
+            Way::Local(local) => local.send(&self.datagram),
+            Way::Udp(socket, at) => socket.send_to(&self.datagram, *at).map(drop),
         };
         self.away_until = sent.is_err().then(|| Instant::now() + AGAIN);
-        sent.map(drop)
+        sent
     }
 }

@@ -228,7 +228,16 @@ fn syslog_gets_one_datagram_for_each_line() {
         assert!(rest.starts_with(&format!(" relevo[{}]: 10.0.1.2:33317 [", std::process::id())), "{rest}");
         assert!(rest.ends_with("\"GET / HTTP/1.1\""), "{rest}");
     }
-    // The daemon is started anew.
+    // The daemon is started anew: at once, ...
+    drop(daemon);
+    std::fs::remove_file(&path).unwrap();
+    let daemon = UnixDatagram::bind(&path).unwrap();
+    daemon.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    journal.write(&request(&[], b"", b"GET /new HTTP/1.1"));
+    journal.hand_over();
+    assert!(receive(&daemon).ends_with("\"GET /new HTTP/1.1\""));
+    assert_eq!(log.lost(), 0);
+    // ... and later.
     drop(daemon);
     std::fs::remove_file(&path).unwrap();
     journal.write(&request(&[], b"", b"GET / HTTP/1.1"));

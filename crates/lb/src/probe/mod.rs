@@ -9,6 +9,7 @@ mod script;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub use ping::run as ping;
 use crate::backend::Backend;
 use crate::proxied;
 use crate::shared::Link;
-use crate::stream::{ServerStream, Stream};
+use crate::stream::{Late, ServerStream, Stream};
 use crate::tls::{Offer, Origination};
 use http::Http;
 
@@ -99,11 +100,13 @@ impl Target<'_> {
     async fn connect(&self, offer: Offer) -> io::Result<ServerStream> {
         let stream = TcpStream::connect(self.asked_at()).await?;
         if let Some(version) = self.proxy_protocol {
-            proxied::introduce(&stream, version, None, false)?;
+            proxied::introduce(stream.as_fd(), version, None, false)?;
         }
         // A server's name and keys are known by where it listens.
         let tls = self.tls.and_then(|tls| Some((tls, tls.connection(self.at, offer)?)));
-        let Some((origination, connection)) = tls else { return Ok(ServerStream::plain(stream)) };
+        let Some((origination, connection)) = tls else {
+            return Ok(ServerStream::plain(Late::Ready(stream)));
+        };
         let mut stream = ServerStream::tls(stream, connection?, origination)?;
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)

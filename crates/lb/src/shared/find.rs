@@ -8,7 +8,7 @@ use relevo_model::cluster::Protocol;
 
 use super::NO_WEBSOCKETS;
 use super::link::Link;
-use crate::connect::{connect_offering, wait};
+use crate::connect::{Opening, connect_offering, wait};
 use crate::http::request::Request;
 use crate::local::{LocalPool, LocalServer, Presence};
 use crate::stream::ServerStream;
@@ -62,7 +62,7 @@ pub(crate) async fn find(
             continue;
         }
         let making = links.begin();
-        let stream = connect_offering(presence, server.server.at, backend, true, offer).await?;
+        let stream = connect_offering(presence, server.server.at, backend, Opening::Follows, offer).await?;
         if offer == Offer::Http1 || may_http1 && !stream.is_http2_agreed() {
             if offer == Offer::All {
                 links.set_http1();

@@ -77,14 +77,6 @@ impl Client {
         self
     }
 
-    /// Whether it is a connection of its own, in clear.
-    pub(crate) const fn is_plain(&self) -> bool {
-        match self {
-            Self::Plain(_) => true,
-            Self::Tls(_) | Self::Pipe(_) => false,
-        }
-    }
-
     /// Whether it is one of several streams of a connection.
     pub(crate) const fn is_pipe(&self) -> bool {
         match self {
@@ -189,6 +181,13 @@ impl Stream for Client {
                 tls.secure.socket().end();
             }
             Self::Pipe(pipe) => pipe.end(),
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(_) | Self::Pipe(_) => false,
         }
     }
 

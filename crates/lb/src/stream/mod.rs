@@ -2,7 +2,8 @@
 //!
 //! Data is tried first and waited for second: right after `accept` and `connect` the kernel is asked directly,
 //! before the event loop has said anything. Writes go straight to the kernel; only what it does not take waits.
-//! A client that asks once, at once, and is answered at once never meets the event loop at all: [`Late`].
+//! A client that asks once, at once, and is answered at once never meets the event loop at all; and who takes what it is
+//! given is never watched for writing: [`Late`].
 
 mod client;
 mod late;
@@ -41,6 +42,9 @@ pub(crate) trait Stream {
     /// Ends this side; the peer may still send.
     fn end(&mut self);
 
-    /// The TCP connection itself, if there is nothing around it: then bytes may go past this process.
+    /// Whether it is a TCP connection of its own with nothing around it: then bytes may go past this process.
+    fn is_plain(&self) -> bool;
+
+    /// This TCP connection itself, registered with the event loop for all.
     fn tcp(&mut self) -> Option<&TcpStream>;
 }

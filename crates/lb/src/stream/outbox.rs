@@ -51,6 +51,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Keeps what the kernel has not taken.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Goes on sending; ready when all is sent.
     pub(super) fn poll_flush(
         &mut self,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::outbox::Outbox;
 use super::secure::Secure;
-use super::{Stream, socket};
+use super::{Late, Stream, socket};
 use crate::shared;
 use crate::tls::Origination;
 
@@ -30,7 +30,7 @@ pub(crate) enum ServerStream {
 /// A TCP connection without anything around it.
 #[derive(Debug)]
 pub(crate) struct Plain {
-    socket: TcpStream,
+    socket: Late,
     /// Bytes that the kernel has not taken yet.
     out: Outbox,
     of_one_client: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Tls {
 
 impl ServerStream {
     /// A connection that was just made.
-    pub(crate) fn plain(socket: TcpStream) -> Self {
+    pub(crate) fn plain(socket: Late) -> Self {
         Self::Plain(Plain { socket, out: Outbox::default(), of_one_client: false })
     }
 
@@ -95,11 +95,12 @@ impl ServerStream {
     /// Whether the server has closed it, by asking the kernel, which costs a system call. What was sent before stays.
     pub(crate) fn has_ended(&mut self) -> bool {
         let socket = match self {
-            Self::Plain(plain) => &plain.socket,
-            Self::Tls(tls) => tls.secure.socket(),
+            Self::Plain(plain) => plain.socket.socket(),
+            Self::Tls(tls) => Ok(tls.secure.socket().as_fd()),
             Self::Shared(_) => return false,
         };
-        let peeked = SockRef::from(socket).peek(&mut [MaybeUninit::uninit()]);
+        let Ok(socket) = socket else { return true };
+        let peeked = SockRef::from(&socket).peek(&mut [MaybeUninit::uninit()]);
         !matches!(peeked, Ok(1..))
             && !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
@@ -143,10 +144,7 @@ impl ServerStream {
     /// the event loop has seen nothing.
     pub(crate) fn is_stale(&mut self) -> bool {
         match self {
-            Self::Plain(plain) => {
-                let read = plain.socket.try_read(&mut [0]);
-                !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-            }
+            Self::Plain(plain) => !matches!(plain.socket.read_seen(&mut [0]), Ok(None)),
             Self::Tls(tls) => !tls.secure.is_fresh(|socket, space| match socket.try_read(space) {
                 Ok(count) => Ok(Some(count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -159,9 +157,20 @@ impl ServerStream {
     /// The contrary, by asking the kernel, which costs a system call.
     pub(crate) fn is_alive(&mut self) -> bool {
         match self {
-            Self::Plain(plain) => matches!(socket::read_now(&plain.socket, &mut [0]), Ok(None)),
+            Self::Plain(plain) => {
+                let read = plain.socket.socket().and_then(|socket| socket::read_now(&socket, &mut [0]));
+                matches!(read, Ok(None))
+            }
             Self::Tls(tls) => tls.secure.is_fresh(|socket, space| socket::read_now(socket, space)),
             Self::Shared(_) => true,
+        }
+    }
+
+    /// Keeps bytes to be sent with the next flush; for a connection without TLS.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Plain(plain) => plain.out.keep(bytes),
+            Self::Tls(_) | Self::Shared(_) => {}
         }
     }
 
@@ -177,7 +186,7 @@ impl ServerStream {
     /// Closes so that the server sees a reset.
     pub(crate) fn reset(self) {
         match self {
-            Self::Plain(plain) => socket::reset(plain.socket),
+            Self::Plain(plain) => plain.socket.reset(),
             Self::Tls(tls) => socket::reset(tls.secure.into_socket()),
             // What is not complete is reset.
             Self::Shared(stream) => drop(stream),
@@ -188,7 +197,7 @@ impl ServerStream {
 impl Stream for ServerStream {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(plain) => socket::poll_read(&mut plain.socket, cx, buffer),
+            Self::Plain(plain) => plain.socket.poll_read(cx, buffer),
             Self::Tls(tls) => tls.secure.poll_read(cx, buffer),
             Self::Shared(stream) => stream.poll_read(cx, buffer),
         }
@@ -196,7 +205,7 @@ impl Stream for ServerStream {
 
     fn send(&mut self, parts: [&[u8]; 2], last: bool) -> io::Result<()> {
         match self {
-            Self::Plain(plain) => plain.out.send(plain.socket.as_fd(), parts, last),
+            Self::Plain(plain) => plain.out.send(plain.socket.socket()?, parts, last),
             Self::Tls(tls) => tls.secure.send(parts, last),
             Self::Shared(stream) => stream.send(parts),
         }
@@ -212,7 +221,8 @@ impl Stream for ServerStream {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(plain) => plain.out.poll_flush(&mut plain.socket, cx),
+            Self::Plain(plain) if plain.out.is_empty() => Poll::Ready(Ok(())),
+            Self::Plain(plain) => plain.out.poll_flush(plain.socket.ready()?, cx),
             Self::Tls(tls) => tls.secure.poll_flush(cx),
             Self::Shared(stream) => stream.poll_flush(cx),
         }
@@ -220,7 +230,7 @@ impl Stream for ServerStream {
 
     fn end(&mut self) {
         match self {
-            Self::Plain(plain) => socket::end(&plain.socket),
+            Self::Plain(plain) => plain.socket.end(),
             Self::Tls(tls) => {
                 tls.secure.say_end();
                 socket::end(tls.secure.socket());
@@ -229,9 +239,16 @@ impl Stream for ServerStream {
         }
     }
 
+    fn is_plain(&self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Tls(_) | Self::Shared(_) => false,
+        }
+    }
+
     fn tcp(&mut self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(plain) => Some(&plain.socket),
+            Self::Plain(plain) => plain.socket.ready().ok().map(|stream| &*stream),
             Self::Tls(_) | Self::Shared(_) => None,
         }
     }

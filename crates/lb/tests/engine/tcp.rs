@@ -74,6 +74,67 @@ fn a_server_that_does_not_accept_costs_no_connection() {
 }
 
 #[test]
+fn what_a_client_said_at_once_reaches_the_server_that_accepts_once() {
+    let alive = echo("alive ");
+    let dead = Origin::named("dead");
+    let dead_at = dead.at;
+    dead.kill();
+    let mut service = service(&[dead_at, alive.at]);
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service);
+    for _ in 0..8 {
+        assert_eq!(talk(&rig, b"hello "), b"alive hello bye");
+    }
+    wait_until("what came first is counted too", || {
+        let figures = &rig.engine.snapshot().services[0].figures;
+        (figures.received, figures.sent) == (8 * 6, 8 * 15)
+    });
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_by_a_client_that_says_nothing() {
+    let server = echo("220 ready ");
+    let mut service = service(&[server.at]);
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service);
+    let mut stream = connect(&rig);
+    let mut banner = [0; 10];
+    stream.read_exact(&mut banner).unwrap();
+    assert_eq!(&banner, b"220 ready ");
+    stream.write_all(b"quit ").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "quit bye");
+}
+
+#[test]
+fn a_client_that_is_slow_to_read_may_go_on_sending() {
+    // The way back is full long before the way there has ended.
+    let server = Origin::with(|peer| {
+        let mut reader = peer.stream().try_clone().unwrap();
+        let counted = std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()).unwrap());
+        let _ = peer.write(&vec![b'y'; 20_000_000]);
+        let count = counted.join().unwrap();
+        let _ = peer.write(format!(" {count}").as_bytes());
+    });
+    let mut service = service(&[server.at]);
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service);
+    let mut stream = connect(&rig);
+    let mut reader = stream.try_clone().unwrap();
+    reader.read_exact(&mut [0]).unwrap();
+    for _ in 0..50 {
+        stream.write_all(&[b'x'; 100_000]).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut heard = Vec::new();
+    reader.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard.len(), 20_000_000 - 1 + " 5000000".len());
+    assert!(heard.ends_with(b"y 5000000"));
+}
+
+#[test]
 fn with_no_server_left_the_fallback_answers_or_the_connection_is_reset() {
     let dead = Origin::named("dead");
     let mut service = service(&[dead.at]);

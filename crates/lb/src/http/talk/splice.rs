@@ -13,8 +13,8 @@ pub(super) const HEAD_READ: usize = 32 * 1024;
 
 impl Talk {
     /// Whether a large body of this answer could go past this process.
-    pub(super) fn may_splice(&mut self, client: &Client) -> bool {
-        matches!(client, Client::Plain(_)) && self.server.tcp().is_some()
+    pub(super) fn may_splice(&self, client: &Client) -> bool {
+        client.is_plain() && self.server.is_plain()
     }
 
     /// Carries a large body. `None`: there is none, or not so; read it. `Some(None)`: wait.
