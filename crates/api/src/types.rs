@@ -129,6 +129,36 @@ pub struct GroupStatus {
     /// Why this director does not take over though it hears no adverts, in words.
     #[serde(default)]
     pub held_back: Option<String>,
+    /// What becomes of connections when the group moves on purpose; `None`: it has no service of the userspace engine.
+    #[serde(default)]
+    pub moves: Option<MoveStatus>,
+}
+
+/// What becomes of the userspace engine's connections when a group moves on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum MoveStatus {
+    /// They will go on.
+    Ready,
+    /// They will be cut.
+    Unavailable {
+        /// Why.
+        why: String,
+    },
+    /// This node gave the group away and goes on with its connections.
+    Draining {
+        /// How many are left; `None`: unknown.
+        left: Option<u64>,
+        /// For how long at most, seconds.
+        seconds: u64,
+    },
+    /// This node has the group and forwards the packets of connections that another one has.
+    Forwarding {
+        /// Which one.
+        to: NodeName,
+        /// For how long at most, seconds.
+        seconds: u64,
+    },
 }
 
 /// What another director says of a group.

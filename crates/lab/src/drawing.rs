@@ -218,6 +218,7 @@ mod tests {
             dropped: 0,
             opinions: Vec::new(),
             held_back: None,
+            moves: None,
             addresses: Vec::new(),
         };
         Some(Status {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use relevo_api::client::Client;
-use relevo_api::types::Status;
+use relevo_api::types::{GroupState, MoveStatus, Status};
 use relevo_model::cluster::{Role, Switch};
 
 use crate::keeper::{Inventory, MainReport};
@@ -90,6 +90,10 @@ fn machine(lab: &Lab, inventory: &Inventory, name: &str, kind: NodeKind) -> Node
     let holder = lab.spaces.get(name).copied().unwrap_or_default();
     let virtual_addresses: BTreeSet<IpAddr> = lab.cluster().addresses.iter().map(|one| one.ip).collect();
     let held = held_addresses(&proc.join(holder.to_string()));
+    let api = match kind {
+        NodeKind::Director => node_status(lab, name).ok(),
+        NodeKind::Server | NodeKind::Client => None,
+    };
     let plugs = lab.cluster().lab.plugs.iter().filter(|plug| plug.node.as_str() == name);
     let plug_status = |plug: &relevo_model::cluster::Plug| PlugStatus {
         network: plug.network.to_string(),
@@ -103,14 +107,19 @@ fn machine(lab: &Lab, inventory: &Inventory, name: &str, kind: NodeKind) -> Node
         processes: processes_of(&proc, holder),
         addresses: held
             .into_iter()
+            .filter(|ip| !api.as_ref().is_some_and(|api| is_silent(api, *ip)))
             .map(|ip| HeldAddress { ip, is_virtual: virtual_addresses.contains(&ip) })
             .collect(),
         plugs: plugs.map(plug_status).collect(),
-        api: match kind {
-            NodeKind::Director => node_status(lab, name).ok(),
-            NodeKind::Server | NodeKind::Client => None,
-        },
+        api,
     }
+}
+
+/// Whether an address is only there for connections that a director goes on with, where no neighbour sees it.
+fn is_silent(api: &Status, ip: IpAddr) -> bool {
+    api.groups.iter().filter(|group| group.addresses.iter().any(|address| address.ip == ip)).any(|group| {
+        matches!(group.moves, Some(MoveStatus::Draining { .. })) && group.state != GroupState::Active
+    })
 }
 
 /// The worst of what a node runs: it may be director and server at the same time.

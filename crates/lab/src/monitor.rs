@@ -71,6 +71,10 @@ pub fn watch(
     Ok(())
 }
 
+/// The loopback interface is the first of each namespace. What is there is not held: a director that has given an address away goes
+/// on with its connections under it, and no neighbour sees that.
+const LOOPBACK: u32 = 1;
+
 /// On which interfaces each address of interest is.
 struct Holders<'a> {
     options: &'a Options,
@@ -83,6 +87,9 @@ impl<'a> Holders<'a> {
     }
 
     fn add(&mut self, ip: IpAddr, interface: u32) -> Option<Holding> {
+        if interface == LOOPBACK {
+            return None;
+        }
         let interfaces = self.interfaces.get_mut(&ip)?;
         let first = interfaces.is_empty();
         interfaces.insert(interface);
@@ -115,6 +122,7 @@ mod tests {
         let options = options(vec![VIP]);
         let mut holders = Holders::new(&options);
         assert!(holders.add(IpAddr::V4(std::net::Ipv4Addr::new(172, 16, 1, 250)), 2).is_none());
+        assert!(holders.add(VIP, LOOPBACK).is_none(), "nobody sees it");
         assert!(holders.add(VIP, 2).is_some_and(|event| event.held && event.ip == VIP));
         assert!(holders.add(VIP, 2).is_none());
         assert!(holders.remove(VIP, 2).is_some_and(|event| !event.held));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::CpuSet;
 use relevo_model::cluster::LogTarget;
-use relevo_model::{ClusterFile, PoolName, ServerName};
+use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName};
 use tokio::runtime::{Builder as RuntimeBuilder, LocalOptions};
 use tokio::sync::mpsc;
 
@@ -314,6 +314,25 @@ impl Engine {
         for_each(&self.current().generation, pool, server, |backend, server| {
             backend.set_weight(server, weight, now);
         })
+    }
+
+    /// Asks the clients of these services, in the answers to them, not to use their connections again, or ends it. Nothing is
+    /// closed by it, and new connections are served.
+    pub fn ask_to_leave(&self, services: &[ServiceName], leaving: bool) {
+        let generation = Arc::clone(&self.current().generation);
+        for frontend in generation.frontends.iter().filter(|one| services.contains(&one.config.name)) {
+            frontend.gate.set_leaving(leaving);
+        }
+    }
+
+    /// Cuts the connections that clients have to these services.
+    pub fn cut(&self, services: &[ServiceName]) {
+        for (worker, service) in
+            self.workers.iter().flat_map(|worker| services.iter().map(move |it| (worker, it)))
+        {
+            // A thread that has ended has none.
+            let _ = worker.send(Command::Cut(service.clone()));
+        }
     }
 
     /// Opens the access log's file again: it was moved away.

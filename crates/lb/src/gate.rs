@@ -1,6 +1,6 @@
 //! How many clients a service has, and how many it may have. It outlives changes of the configuration.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -11,6 +11,8 @@ pub(crate) struct Gate {
     most: AtomicUsize,
     peak: AtomicUsize,
     freed: Notify,
+    /// Clients shall come anew elsewhere.
+    leaving: AtomicBool,
 }
 
 impl Gate {
@@ -21,7 +23,18 @@ impl Gate {
             most: AtomicUsize::new(most),
             peak: AtomicUsize::new(0),
             freed: Notify::new(),
+            leaving: AtomicBool::new(false),
         }
+    }
+
+    /// Whether clients are asked, in the answers to them, not to use their connections again.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Begins to ask them, or ends it.
+    pub(crate) fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Relaxed);
     }
 
     /// Client connections now.

@@ -110,6 +110,13 @@ impl House {
         }
     }
 
+    /// Cuts the connections of a service's clients.
+    pub(crate) fn cut(&self, service: &ServiceName) {
+        if let Some(handle) = self.services.get(service) {
+            self.worker.slots.signal_service(handle.id, Signal::Cut);
+        }
+    }
+
     fn adopt_pools(&mut self, backends: &[Arc<Backend>]) -> Rc<[Rc<LocalPool>]> {
         let mut former = std::mem::take(&mut *self.servers.borrow_mut());
         let mut servers = BTreeMap::new();

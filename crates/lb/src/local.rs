@@ -346,6 +346,11 @@ impl Presence {
         self.local.worker.closing.get() || self.handle.life() != Life::Open
     }
 
+    /// Whether an answer shall say that it is the connection's last one.
+    pub(crate) fn says_goodbye(&self) -> bool {
+        self.is_closing() || self.handle.gate.is_leaving()
+    }
+
     /// Whether its service is gone, and the time to finish is over.
     pub(crate) fn is_over(&self) -> bool {
         self.handle.life() == Life::Over

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use relevo_model::Time;
+use relevo_model::{ServiceName, Time};
 use relevo_proto::cache::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -42,6 +42,8 @@ pub(crate) enum Command {
         /// To whom uses it.
         signal: Signal,
     },
+    /// Cut the connections of a service's clients.
+    Cut(ServiceName),
     /// Serve a connection that another worker has accepted.
     Take(Box<Visitor>),
     /// Give copies of all listening sockets.
@@ -189,6 +191,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
                     server.let_go();
                 }
             }
+            Some(Command::Cut(service)) => house.cut(&service),
             Some(Command::Take(visitor)) => house.take(*visitor),
             Some(Command::Copies(to)) => {
                 let _ = to.send(house.copies());

@@ -18,6 +18,8 @@
 //! | [`layer2`] | rtnetlink: bridges, VXLANs, bonds, VLANs and macvlans, wanted, planned, made and read back |
 //! | [`gateway`], [`firewall`], [`accept`] | texts for it, and nothing else |
 //! | [`conntrack`] | `ctnetlink`: connections that shall be forgotten |
+//! | [`sockets`] | `NETLINK_SOCK_DIAG`: TCP connections of this machine |
+//! | [`raw_socket`] | raw sockets that only send whole packets |
 //! | [`forwarding`] | `net.ipv4.conf.*.forwarding` |
 //! | [`loopback`] | `net.ipv4.conf.all.arp_ignore` and `arp_announce` |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
@@ -45,8 +47,10 @@ pub mod monitor;
 pub mod neighbour;
 pub mod nft;
 pub mod paths;
+pub mod raw_socket;
 pub mod realtime;
 pub mod route;
+pub mod sockets;
 pub mod virtual_mac;
 pub mod vrrp_frame;
 pub mod vrrp_socket;

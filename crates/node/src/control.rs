@@ -22,6 +22,7 @@ use crate::dns::Dns;
 use crate::duty::Duties;
 use crate::flows::Flows;
 use crate::gateway::Rules;
+use crate::moves::Moves;
 use crate::ownership::Truth;
 use crate::peers::Peers;
 use crate::process::{Event, wall_ms};
@@ -60,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) dns: Dns,
     /// The kernel's path.
     pub(crate) flows: Arc<Flows>,
+    /// Connections of groups that move on purpose.
+    pub(crate) moves: Moves,
     /// The rules that stand in the kernel.
     pub(crate) rules: Arc<Rules>,
     pub(crate) balancer: RwLock<Balancer>,
@@ -125,7 +128,14 @@ impl Control for Node {
         tracing::info!(%group, "the operator asks: switch {group} over to {to}");
         let stays = wish.to.as_ref() == Some(&self.name);
         let _aside = (!stays).then(|| self.duties.aside(&GroupName::new(group)));
+        let from = director.status().into_iter().find(|status| status.name.as_str() == group);
+        if let Some(from) = from.and_then(|status| status.active).filter(|from| stays && *from != self.name) {
+            self.moves.prepare(group, &from);
+        }
         director.switchover(group, wish.to.as_ref()).map_err(|error| {
+            if stays {
+                self.moves.withdraw(group);
+            }
             tracing::warn!(%group, "not switched over: {error}");
             refusal(error)
         })
@@ -182,6 +192,7 @@ impl Node {
             }
         }
         drop(tracking);
+        groups.iter_mut().for_each(|group| group.moves = self.moves.of(&group.name));
         if let Some(truth) = &*self.truth() {
             groups.iter_mut().for_each(|group| truth.add_to(group));
         }
@@ -223,6 +234,7 @@ impl Node {
             dropped: 0,
             opinions: Vec::new(),
             held_back: None,
+            moves: None,
             addresses: cluster.addresses_of(&group.name).map(words::address).collect(),
         })
         .collect()

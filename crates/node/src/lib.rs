@@ -28,6 +28,7 @@ mod gateway;
 pub mod incidents;
 pub mod layer2;
 pub mod logging;
+mod moves;
 mod notify;
 mod ownership;
 mod panics;

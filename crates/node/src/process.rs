@@ -26,6 +26,7 @@ use crate::flows::{Flows, Forgetful};
 use crate::folder::Folder;
 use crate::gateway::{Forgetting, Rules};
 use crate::logging::Log;
+use crate::moves::Moves;
 use crate::ownership::Truth;
 use crate::peers::{Peers, PeersError};
 use crate::reload::Loaded;
@@ -66,11 +67,15 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let peers = Peers::prepare(cluster, &name, state_folder.path(), options.peers_key.as_deref())?;
     let (node, director) = start(loaded.clone(), name, state, options, remains, voice.is_some())?;
     let handed = voice.as_ref().map_or_else(|| Ok(Vec::new()), |voice| voice.ready())?;
+    let active = handed.iter().filter(|(_, handed)| handed.active.is_some()).map(|(group, _)| group.clone());
+    let active = voice.is_some().then(|| active.collect());
+    Moves::begin(&node, active).map_err(|source| RunError::System { what: "the thread of moves", source })?;
     // Addresses come when all else is there.
     if let Some(director) = director {
         let tracked = track::Prepared::new(cluster, &node.name, voice.is_some());
         let director = director.go_on(&handed, &tracked.stands())?;
         node.duties.watch(&director);
+        node.moves.watch(&director, &node);
         *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
         let tracking = tracked.start(&node);
         let tracking =
@@ -83,6 +88,9 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         let peers = node.peers.get_or_init(|| peers);
         let truth = Truth::start(&node, peers);
         *node.truth() = Some(truth.map_err(PeersError::Thread)?);
+        node.moves
+            .connect(peers)
+            .map_err(|source| RunError::System { what: "the channel of moves", source })?;
         node.dhcp.connect(peers).map_err(|source| RunError::System { what: "DHCP", source })?;
     }
     let former = voice.as_ref().map(|voice| voice.pid);
@@ -174,6 +182,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     *node.events.lock().unwrap_or_else(PoisonError::into_inner) = None;
     if is_left {
         node.flows.end(false);
+        node.moves.end(false);
         run_folder.leave();
         state_folder.leave();
         server.leave();
@@ -214,6 +223,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             }
         }
     }
+    node.moves.end(true);
     server.stop();
     node.dhcp.stop();
     node.dns.stop();
@@ -341,6 +351,7 @@ fn start(
         dns: Dns::new(dhcp.names()),
         dhcp,
         flows,
+        moves: Moves::new(),
         rules: Arc::clone(&rules),
         balancer: RwLock::new(Balancer::Running(balancer)),
         stats: Mutex::new(None),
@@ -392,11 +403,20 @@ fn stop(node: &Node, grace: Duration) {
     drop(node.bfd().take());
     drop(node.truth().take());
     drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
+    node.moves.wait_for_strays();
+    let left = node.moves.left();
+    if let Some(balancer) = node.take_balancer() {
+        match left {
+            // The new owner leads their packets here: clients that are idle have time to ask once more.
+            Some(left) => balancer.leave(left.max(grace)),
+            None => balancer.shutdown(grace),
+        }
+    }
+    // What was sent has not arrived yet.
+    node.moves.wait_for_the_last();
+    node.moves.end(true);
     if let Some(peers) = node.peers.get() {
         peers.stop();
-    }
-    if let Some(balancer) = node.take_balancer() {
-        balancer.shutdown(grace);
     }
     // Never before the addresses: what is not translated would be answered by this machine itself.
     node.flows.end(true);

@@ -104,6 +104,7 @@ impl Node {
         }
         drop(state);
         self.flows.follow();
+        self.moves.follow();
         tracing::info!(file = %path, hash = file.hash, "reloaded: {}", words(&changes));
         Ok(Reloaded { changes, details, file })
     }

@@ -17,6 +17,7 @@ pub(crate) mod key;
 pub(crate) mod lab;
 pub(crate) mod leases;
 pub(crate) mod man;
+pub(crate) mod moves;
 pub(crate) mod names;
 pub(crate) mod net;
 pub(crate) mod node;

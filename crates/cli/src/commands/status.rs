@@ -104,6 +104,7 @@ fn words(status: &Status, now: u64) -> String {
         text.push_str(&format!("\n{}", table(0, &titles, &rows)));
     }
     text.push_str(&ownership::words(status));
+    text.push_str(&super::moves::words(status));
     text.push_str(&trackers(&status.groups, now));
     text.push_str(&leases::words(status));
     text.push_str(&surroundings::words(status));

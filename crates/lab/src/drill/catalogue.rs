@@ -8,6 +8,7 @@ use relevo_model::cluster::Mode;
 use super::each;
 use super::facts::Facts;
 use super::layers;
+use super::moving;
 use super::observation::KEPT;
 use super::scripts;
 use super::serving;
@@ -76,6 +77,13 @@ const CATALOGUE: &[Drill] = &[
         limits: planned,
         applies: two_directors,
         script: scripts::switchover,
+    },
+    Drill {
+        name: "switchover-flows",
+        about: "the operator moves the address while slow downloads and kept connections run",
+        limits: moving::limits,
+        applies: moving::applies,
+        script: moving::switchover_flows,
     },
     Drill {
         name: "director-stop",
@@ -293,6 +301,7 @@ fn unplanned(facts: &Facts) -> Limits {
     Limits {
         gap_ms: Some((needed * 5 / 2).max(1000)),
         gap_median_ms: Some((needed * 4 / 3).max(500)),
+        dark_ms: moving::dark(facts),
         two_holders_ms: Some(LEASE_MS),
         ..Limits::default()
     }

@@ -30,6 +30,10 @@ pub struct Facts {
     pub servers: Vec<NodeName>,
     /// Clients on the asked network, in the file's order; at least one.
     pub clients: Vec<Client>,
+    /// The directors have a channel to each other.
+    pub peers: bool,
+    /// All servers are the lab's own, which have downloads.
+    pub downloads: bool,
 }
 
 impl Facts {
@@ -88,6 +92,9 @@ impl Facts {
                 address.network, address.ip
             ));
         }
+        let runs =
+            |name: &NodeName| cluster.lab.runs.iter().any(|run| run.node == *name && run.command.is_some());
+        let nodes: Vec<_> = pool.servers.iter().map(|server| server.node.as_ref()).collect();
         let is_server = |name: &&NodeName| cluster.node(name).is_some_and(|node| node.is(Role::Server));
         let number = cluster.services.iter().position(|one| one.name == service.name);
         let kernel = number.and_then(|number| cluster.kernel_paths().into_iter().nth(number));
@@ -102,6 +109,8 @@ impl Facts {
             service: service.clone(),
             pool: pool.clone(),
             clients,
+            peers: cluster.peers.is_some(),
+            downloads: nodes.iter().all(|node| node.is_some_and(|node| !runs(node))),
         })
     }
 

@@ -13,6 +13,7 @@ mod catalogue;
 mod each;
 mod facts;
 mod layers;
+mod moving;
 mod observation;
 mod runner;
 mod scripts;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::moving;
 use super::serving::{noticed_by_kernel, told_by_kernel};
 use super::stage::{Stage, Stop};
 use crate::{Fault, LabStatus, PortState};
@@ -21,7 +22,10 @@ const LOOK_AFTER: Duration = Duration::from_millis(800);
 pub(super) type Script = Result<(), Stop>;
 
 pub(super) fn director_crash(stage: &mut Stage<'_>) -> Script {
-    lose_active(stage, |node| (Fault::Kill { node: node.clone() }, Fault::Start { node }))
+    stage.observe()?;
+    moving::begin_waiting(stage)?;
+    lose_observed(stage, |node| (Fault::Kill { node: node.clone() }, Fault::Start { node }))?;
+    stage.flows_end()
 }
 
 pub(super) fn director_freeze(stage: &mut Stage<'_>) -> Script {
@@ -34,10 +38,13 @@ pub(super) fn director_stop(stage: &mut Stage<'_>) -> Script {
 
 pub(super) fn director_unplug(stage: &mut Stage<'_>) -> Script {
     let network = stage.facts().network.to_string();
-    lose_active(stage, |node| {
+    stage.observe()?;
+    moving::begin_waiting(stage)?;
+    lose_observed(stage, |node| {
         let unplug = Fault::Unplug { node: node.clone(), network: network.clone() };
         (unplug, Fault::Plug { node, network: network.clone() })
-    })
+    })?;
+    stage.flows_end()
 }
 
 pub(super) fn heartbeat_cut(stage: &mut Stage<'_>) -> Script {
@@ -190,6 +197,10 @@ pub(super) fn active_returns(stage: &mut Stage<'_>) -> Script {
 /// Strikes the active director, waits until another one serves, undoes it, waits until all is whole.
 fn lose_active(stage: &mut Stage<'_>, fault: impl Fn(String) -> (Fault, Fault)) -> Script {
     stage.observe()?;
+    lose_observed(stage, fault)
+}
+
+fn lose_observed(stage: &mut Stage<'_>, fault: impl Fn(String) -> (Fault, Fault)) -> Script {
     let active = stage.active()?;
     stage.strike(vec![fault(active.to_string())])?;
     stage.wait_moved(&active, MOVE_WITHIN)?;

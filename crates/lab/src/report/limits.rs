@@ -39,6 +39,9 @@ pub struct Limits {
     /// wrong, in all runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flows_lost_per_mille: Option<u64>,
+    /// Longest that the client of one that was lost waited until it knew, in any run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dark_ms: Option<u64>,
     /// Longest that one of them waited for the next bytes, in any run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stall_ms: Option<u64>,

@@ -127,6 +127,10 @@ fn judge(limits: &Limits, runs: &[Run]) -> Vec<Finding> {
         run.undo_gap_ms.unwrap_or_default()
     });
     worst(limits.undo_moves, "moves of the address after the repair", "", &|run| run.undo_moves);
+    let flows = |run: &Run| run.flows.clone().unwrap_or_default();
+    if runs.iter().any(|run| flows(run).lost > 0) {
+        worst(limits.dark_ms, "clients of lost connections knew it after", " ms", &|run| flows(run).dark_ms);
+    }
     long_connections(limits, runs, &mut findings);
     // A figure that is not there is as bad as one over its limit.
     let mut needed = |limit: Option<u64>, what: &str, never: &str, value: &dyn Fn(&Run) -> Option<u64>| {
@@ -200,6 +204,7 @@ mod tests {
         undo_moves: None,
         back_ms: None,
         flows_lost_per_mille: None,
+        dark_ms: None,
         stall_ms: None,
         stall_after_takeover_ms: None,
     };

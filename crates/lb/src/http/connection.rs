@@ -176,7 +176,7 @@ impl Connection {
                 Finish::Reset => return End::Reset,
                 Finish::Silent => return End::Closed,
                 Finish::Answer { answer, close } => {
-                    let close = close || !request.keep_alive || self.presence.is_closing();
+                    let close = close || !request.keep_alive || self.presence.says_goodbye();
                     let mut bytes = Vec::new();
                     answer.write(&mut bytes, close, request.method == Method::Head);
                     let end = self.say(&bytes, close).await;
@@ -187,7 +187,7 @@ impl Connection {
                     }
                 }
                 Finish::Refuse { refusal, close } => {
-                    let close = close || !request.keep_alive || self.presence.is_closing();
+                    let close = close || !request.keep_alive || self.presence.says_goodbye();
                     let end = self.refuse(refusal, close, request.method == Method::Head).await;
                     self.finish();
                     match end {

@@ -82,7 +82,7 @@ impl Connection {
         let status = status(kept);
         let Request { method, version, .. } = *request;
         let local = Rc::clone(&self.presence.local);
-        let mut close = !request.keep_alive || self.presence.is_closing();
+        let mut close = !request.keep_alive || self.presence.says_goodbye();
         let mut out = Vec::with_capacity(kept.len() + 256);
         {
             let mut fields = local.worker.fields.borrow_mut();

@@ -65,7 +65,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
         if close {
             session.close();
             said_goodbye = true;
-        } else if presence.local.worker.closing.get() {
+        } else if presence.local.worker.closing.get() || presence.local.frontend.gate.is_leaving() {
             // Another process is there for what this client asks next.
             session.close();
         }

@@ -21,6 +21,7 @@ use super::along::Along;
 use super::conflict::Conflicts;
 use super::herald::{Herald, News};
 use super::leg::Leg;
+use super::moving::Moving;
 use super::queue::Queue;
 use super::setup::{Member, Site, VirtualAddress};
 use super::tidings;
@@ -55,6 +56,7 @@ pub(super) struct Holder {
     herald: Option<Herald>,
     /// The lifetime that the machine last asked for; `None` while nothing is held.
     held: Option<Duration>,
+    pub(super) moving: Moving,
     pub(super) finished: bool,
     /// `since` of the status on the wall clock, counted once for each change of state.
     since: (Time, u64),
@@ -98,6 +100,7 @@ impl Holder {
             along,
             herald,
             held: None,
+            moving: Moving::default(),
             finished: false,
             since: (now, clock::wall_millis(now)),
         };
@@ -338,6 +341,7 @@ impl Holder {
             dropped: status.dropped,
             opinions: Vec::new(),
             held_back: None,
+            moves: None,
             addresses: (self.member.addresses.iter().enumerate())
                 .map(|(number, address)| self.address_status(number, address))
                 .collect(),
@@ -378,7 +382,12 @@ impl Holder {
                     self.legs[router].send(&kernel.arp, to, &bytes, held);
                 }
                 Output::Hold { valid } => self.hold(kernel, now, valid),
-                Output::Release => self.release(kernel),
+                Output::Release => {
+                    if self.held.is_some() {
+                        self.keep_silent(kernel);
+                    }
+                    self.release(kernel);
+                }
                 Output::Announce => {
                     self.announce(kernel, now);
                     self.probe(kernel, now);

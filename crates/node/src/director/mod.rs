@@ -35,6 +35,7 @@ mod herald;
 mod holder;
 mod keys;
 mod leg;
+pub(crate) mod moving;
 mod queue;
 mod setup;
 mod tidings;

@@ -75,7 +75,7 @@ impl Holder {
 
 impl Member {
     /// The director that has this address on one of the group's networks.
-    fn owner_of(&self, source: IpAddr) -> Option<NodeName> {
+    pub(super) fn owner_of(&self, source: IpAddr) -> Option<NodeName> {
         let peer = self.directors.iter().find(|peer| peer.addresses.contains(&source));
         peer.map(|peer| peer.node.clone())
     }

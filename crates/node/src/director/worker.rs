@@ -24,6 +24,7 @@ use tracing::{debug, error, warn};
 
 use super::board::Board;
 use super::holder::{Holder, Kernel};
+use super::moving::Keep;
 use super::truth::Loss;
 use crate::track::Stand;
 
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Resign(usize),
     /// Sign and verify with these from now on.
     Keys(usize, Vec<Key>),
+    /// Which addresses have connections to go on with.
+    Keep(Keep),
     /// Something is known beside adverts.
     Told(usize, Told),
     /// Another director is lost.
@@ -100,6 +103,7 @@ impl Worker {
                 }
             }
             self.take_claims(now);
+            self.holders.iter_mut().for_each(Holder::tell_moves);
             if stop || self.is_over(now) {
                 break;
             }
@@ -177,6 +181,12 @@ impl Worker {
                     continue;
                 }
                 Ok(Command::Told(index, told)) => (index, Input::Told(told)),
+                Ok(Command::Keep(keep)) => {
+                    for holder in &mut self.holders {
+                        holder.follow(keep.clone());
+                    }
+                    continue;
+                }
                 Ok(Command::Lost(index, loss)) => {
                     if let Some(holder) = self.holders.get_mut(index) {
                         holder.lost(&mut self.kernel, now, loss);

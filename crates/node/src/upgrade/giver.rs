@@ -40,6 +40,10 @@ impl Giver<'_> {
         // No other file meanwhile, and no wishes that the next process would not know.
         let _no_reload = self.node.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.program.path().map_err(Refusal::Conflict)?;
+        if self.node.moves.is_busy() {
+            let why = "connections are on their way from one director to another; `relevo status` says for how long";
+            return Err(Refusal::Conflict(why.to_owned()));
+        }
         self.node.ensure_in_place()?;
         self.node.freeze(true);
         let handed = self.try_hand_over(path);

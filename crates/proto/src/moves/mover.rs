@@ -98,15 +98,25 @@ struct Draining {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Forwarding {
     to: NodeName,
+    since: Time,
     until: Time,
     /// When it said last that it drains; `None`: it has not, and perhaps cannot.
     heard: Option<Time>,
+}
+
+impl Forwarding {
+    /// When it counts as lost if it says nothing until then.
+    fn silent_at(&self, words: bool) -> Option<Time> {
+        self.heard.or(words.then_some(self.since)).map(|at| at + SILENT)
+    }
 }
 
 /// Decides for one group.
 #[derive(Clone, Debug)]
 pub struct Mover {
     drain: Duration,
+    /// The directors can speak to each other.
+    words: bool,
     active: bool,
     stage: Stage,
     draining: Option<Draining>,
@@ -123,6 +133,7 @@ impl Mover {
         let stage = if active { Stage::Open } else { Stage::Guard };
         let mut mover = Self {
             drain,
+            words: false,
             active,
             stage: stage.clone(),
             draining: None,
@@ -137,6 +148,11 @@ impl Mover {
     /// The file says another time; it counts for the next move.
     pub fn set_drain(&mut self, drain: Duration) {
         self.drain = drain;
+    }
+
+    /// Whether directors can speak to each other: then one that drains says so, and one that does not say so does not.
+    pub fn set_words(&mut self, words: bool) {
+        self.words = words;
     }
 
     /// Something happened. Drain [`Mover::poll_output`] afterwards.
@@ -170,7 +186,7 @@ impl Mover {
         if let Some(forwarding) = &self.forwarding
             && self.carries()
         {
-            let silent = forwarding.heard.is_some_and(|at| now.since(at) >= SILENT);
+            let silent = forwarding.silent_at(self.words).is_some_and(|at| at <= now);
             if forwarding.until <= now || silent {
                 self.stop_forwarding(silent);
             }
@@ -194,7 +210,7 @@ impl Mover {
     /// When to call [`Mover::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Time> {
         let forwarding = self.forwarding.iter().filter(|_| self.carries()).flat_map(|forwarding| {
-            [Some(forwarding.until), forwarding.heard.map(|at| at + SILENT)].into_iter().flatten()
+            [Some(forwarding.until), forwarding.silent_at(self.words)].into_iter().flatten()
         });
         let draining = self.draining.iter().flat_map(|draining| [draining.until, draining.said + REPEAT]);
         forwarding.chain(draining).min()
@@ -228,12 +244,11 @@ impl Mover {
             // They are on the network again.
             self.outputs.push_back(Output::Keep(false));
             self.outputs.push_back(Output::Shed(false));
-            self.outputs.push_back(Output::Tell(Word::Drained));
         }
         match from.filter(|_| !self.drain.is_zero()) {
             Some(from) if self.forwards_to(&from) => {
                 if let Some(forwarding) = &mut self.forwarding {
-                    forwarding.until = now + self.drain + LATE;
+                    (forwarding.since, forwarding.until) = (now, now + self.drain + LATE);
                 }
             }
             Some(from) => self.forward(now, from),
@@ -299,7 +314,7 @@ impl Mover {
 
     fn forward(&mut self, now: Time, to: NodeName) {
         let until = now + self.drain + LATE;
-        self.forwarding = Some(Forwarding { to: to.clone(), until, heard: None });
+        self.forwarding = Some(Forwarding { to: to.clone(), since: now, until, heard: None });
         let know = !std::mem::replace(&mut self.complete, true);
         self.stage = Stage::Forward(to);
         self.outputs.push_back(Output::Stage { stage: self.stage.clone(), know, forget: false });

@@ -45,6 +45,8 @@ impl World {
             bereaved: 0,
         };
         let directors = (0..count).map(director).collect();
+        let mut directors: Vec<Director> = directors;
+        directors.iter_mut().for_each(|director| director.mover.set_words(words));
         let mut world = Self { now: Time::from_millis(5), directors, active: 0, next: 0, words };
         world.settle();
         world
@@ -348,4 +350,15 @@ proptest::proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..100)) {
         let _ = decode(&bytes);
     }
+}
+
+#[test]
+fn who_does_not_say_that_it_drains_does_not() {
+    let mut world = World::new(2, true);
+    let old = world.begin(0);
+    world.tell(1, Input::Took { from: Some(name(0)) });
+    world.directors[0].own.clear();
+    assert_eq!(world.send(old, 1), Fate::Reset, "the former owner answers");
+    world.wait(SILENT);
+    assert_eq!(*world.directors[1].mover.stage(), Stage::Open);
 }

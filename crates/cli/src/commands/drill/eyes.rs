@@ -73,6 +73,12 @@ pub(super) struct FlowsArgs {
     /// Connections that ask now and then.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(0..=1000))]
     kept: u32,
+    /// How long a download or upload waits after each 16 KiB, at least.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pause_ms: u64,
+    /// The service is of mode http: each answer may come from another server, and may be its connection's last.
+    #[arg(long)]
+    web: bool,
 }
 
 /// Arguments of `relevo drill watch`.
@@ -133,7 +139,13 @@ pub(super) fn flows(args: FlowsArgs) -> Result<ExitCode, Failure> {
         .map_err(Failure::Failed)?;
     let (ended, end) = tokio::sync::oneshot::channel();
     at_end_of_input(move || drop(ended));
-    let counts = probe::Counts { downloads: args.downloads, uploads: args.uploads, kept: args.kept };
+    let counts = probe::Counts {
+        downloads: args.downloads,
+        uploads: args.uploads,
+        kept: args.kept,
+        pause: Duration::from_millis(args.pause_ms),
+        web: args.web,
+    };
     runtime.block_on(probe::flows(args.target, counts, print, async {
         let _: Result<(), _> = end.await;
     }));

@@ -185,6 +185,7 @@ mod tests {
             dropped: 0,
             opinions: Vec::new(),
             held_back: None,
+            moves: None,
             addresses: Vec::new(),
         };
         let api = |state| Status {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::{Stage, Stop};
-use crate::probe::{FlowEvent, Flows};
+use crate::probe::{Counts, FlowEvent, Flows};
 
 /// Longest wait until all connections are there, and until all are told of.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -33,14 +33,24 @@ impl Stage<'_> {
     /// # Errors
     /// The client cannot be started, or not all connections come about.
     pub fn flows_begin(&mut self) -> Result<(), Stop> {
+        let bulk = self.flows_wanted / 4;
+        let kept = self.flows_wanted - 2 * bulk;
+        self.flows_begin_with(Counts { downloads: bulk, uploads: bulk, kept, ..Counts::default() })
+    }
+
+    /// The same, so many of each.
+    ///
+    /// # Errors
+    /// As [`Stage::flows_begin`].
+    pub fn flows_begin_with(&mut self, counts: Counts) -> Result<(), Stop> {
         let client = self.facts.clients.first().map_or("", |client| client.name.as_str());
-        let (target, bulk) = (self.facts.target.to_string(), self.flows_wanted / 4);
-        let kept = (self.flows_wanted - 2 * bulk).to_string();
-        let bulk = bulk.to_string();
+        let (target, pause) = (self.facts.target.to_string(), counts.pause.as_millis().to_string());
+        let Counts { downloads, uploads, kept, web, .. } = counts;
+        let [downloads, uploads, kept] = [downloads, uploads, kept].map(|count| count.to_string());
         let program = self.program.to_string_lossy().into_owned();
-        let argv =
-            [&program, "drill", "flows", "--target", &target, "--downloads", &bulk, "--uploads", &bulk];
-        let argv = [&argv[..], &["--kept", &kept]].concat();
+        let argv = [&program, "drill", "flows", "--target", &target, "--downloads", &downloads];
+        let mut argv = [&argv[..], &["--uploads", &uploads, "--kept", &kept, "--pause-ms", &pause]].concat();
+        argv.extend(web.then_some("--web"));
         let problem =
             |error: std::io::Error| Stop::Problem(format!("the client with long connections: {error}"));
         let mut command =
@@ -84,11 +94,14 @@ impl Stage<'_> {
         let Some(mut client) = self.long_client.take() else { return Ok(()) };
         drop(client.stdin.take());
         match client.events.recv_timeout(WITHIN) {
-            Ok(FlowEvent::End(flows)) => {
+            Ok(FlowEvent::End(mut flows)) => {
                 let names =
                     flows.servers.keys().filter(|name| self.dead.iter().any(|node| is_of(name, node)));
-                let dead = names.cloned().collect();
-                self.flows_seen = Some(Flows { dead, ..flows });
+                flows.dead = names.cloned().collect();
+                let fault = self.fault.map(|fault| fault.as_millis());
+                let dark = fault.zip(flows.known_at).map(|(fault, known)| known.saturating_sub(fault));
+                flows.dark_ms = dark.unwrap_or_default();
+                self.flows_seen = Some(flows);
                 Ok(())
             }
             Ok(FlowEvent::Ready) | Err(_) => {
@@ -100,6 +113,11 @@ impl Stage<'_> {
     /// Says that a server node will not live through it.
     pub fn flows_dead(&mut self, node: &str) {
         self.dead.push(node.to_owned());
+    }
+
+    /// So many connections as the user wants.
+    pub const fn flows_wanted(&self) -> u32 {
+        self.flows_wanted
     }
 
     /// How they fared; `None`: there were none.

@@ -24,11 +24,13 @@ pub(super) struct Flow<'a> {
     shared: &'a Shared,
     pub(super) fate: Fate,
     began: Instant,
+    /// The last answer was the connection's last.
+    is_last: bool,
 }
 
 impl<'a> Flow<'a> {
     pub(super) fn new(kind: Kind, every: Duration, shared: &'a Shared) -> Self {
-        Self { kind, every, shared, fate: Fate::default(), began: Instant::now() }
+        Self { kind, every, shared, fate: Fate::default(), began: Instant::now(), is_last: false }
     }
 
     /// Opens it, asks who answers, and keeps it busy until all are told to end.
@@ -37,6 +39,10 @@ impl<'a> Flow<'a> {
         self.question(&mut stream).await?;
         self.shared.begun.set(self.shared.begun.get() + 1);
         while !self.is_over() && !self.fate.wrong {
+            if self.shared.web && std::mem::take(&mut self.is_last) {
+                self.shared.told.borrow_mut().anew += 1;
+                stream = self.open().await?;
+            }
             match self.kind {
                 Kind::Download => self.download(&mut stream).await?,
                 Kind::Upload => self.upload(&mut stream).await?,
@@ -144,7 +150,8 @@ impl<'a> Flow<'a> {
                 };
                 let length = field("content-length").and_then(|value| value.parse().ok());
                 let length = length.ok_or("an answer without length")?;
-                if let Some(server) = field("server-name")
+                self.is_last = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+                if let Some(server) = field("server-name").filter(|_| !self.shared.web)
                     && self.fate.server != server
                 {
                     // Another one than before: that is no answer of this connection.

@@ -26,6 +26,11 @@ pub struct Counts {
     pub uploads: u32,
     /// Connections that ask now and then.
     pub kept: u32,
+    /// Time between two pieces of a download or upload, at least.
+    pub pause: Duration,
+    /// Each answer may come from another server, and may say that it is its connection's last one: the next is asked over
+    /// another.
+    pub web: bool,
 }
 
 /// What the client tells.
@@ -67,6 +72,7 @@ struct Shared {
     over: Cell<bool>,
     pause: Duration,
     every: Duration,
+    web: bool,
 }
 
 /// Keeps so many connections to `target` busy until `end`. Needs a tokio runtime of one thread with I/O and time.
@@ -76,7 +82,7 @@ pub async fn flows(
     mut sink: impl FnMut(&FlowEvent),
     end: impl Future<Output = ()>,
 ) {
-    let Counts { downloads, uploads, kept } = counts;
+    let Counts { downloads, uploads, kept, pause, web } = counts;
     let all = downloads + uploads + kept;
     let bulk = u64::from(downloads.max(uploads));
     let shared = Rc::new(Shared {
@@ -84,7 +90,9 @@ pub async fn flows(
         told: RefCell::new(Flows { downloads, uploads, kept, ..Flows::default() }),
         begun: Cell::new(0),
         over: Cell::new(false),
+        web,
         pause: PAUSE
+            .max(pause)
             .max(Duration::from_micros(connection::PIECE as u64 * bulk * 1_000_000 / BYTES_PER_SECOND)),
         every: EVERY.max(Duration::from_micros(u64::from(kept) * 1_000_000 / QUESTIONS)),
     });
@@ -103,6 +111,9 @@ pub async fn flows(
             let every = shared.every * if seldom { SELDOM } else { 1 };
             let mut flow = Flow::new(kind, every, &shared);
             let ended = flow.live().await;
+            if ended.is_err() {
+                shared.told.borrow_mut().known_at = Some(relevo_net::clock::now().as_millis());
+            }
             shared.told.borrow_mut().add(&flow.fate, ended.err());
         });
     }

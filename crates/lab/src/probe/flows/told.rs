@@ -35,6 +35,15 @@ pub struct Flows {
     /// The longest waits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stalls: Vec<Stall>,
+    /// When the last of those that were lost knew it, milliseconds since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_at: Option<u64>,
+    /// From the fault until then, milliseconds, as the drill says; 0: none was lost.
+    #[serde(default)]
+    pub dark_ms: u64,
+    /// Times that an answer asked for another connection.
+    #[serde(default)]
+    pub anew: u32,
     /// Why the first ones were lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub why: Vec<String>,

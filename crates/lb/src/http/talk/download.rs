@@ -186,7 +186,7 @@ impl Talk {
                 || self.plain
                 || body == Body::UntilClose
                 || self.up != Upload::Done
-                || connection.presence.is_closing();
+                || connection.presence.says_goodbye();
             self.carry = Vec::new();
             let manner = Manner { version, close: self.close, changes: connection.changes() };
             let start = output.len();

@@ -9,7 +9,7 @@ use super::super::lease;
 use super::super::packet::Advert;
 use super::super::router::Rival;
 use super::super::words::{Output, State};
-use super::{CLAIM, Group, Resign};
+use super::{CLAIM, Group, Parting, Resign};
 
 /// Who wins between two actives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -194,6 +194,7 @@ impl Group {
         self.resign = None;
         if resign.shutdown {
             self.claimed = false;
+            self.parting = Parting::Sudden;
             self.outputs.push_back(Output::Release);
             self.finish(now);
             return;
@@ -226,6 +227,8 @@ impl Group {
                 self.send(index, 0);
             }
         }
+        let is_whole = self.routers.iter().all(|router| router.link == Some(true));
+        self.parting = if is_whole { Parting::Planned { to: None } } else { Parting::Sudden };
         let shutdown = self.step_down();
         self.change(now, State::Fault, why);
         if shutdown {

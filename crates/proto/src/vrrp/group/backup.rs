@@ -9,7 +9,7 @@ use super::super::packet::Advert;
 use super::super::router::Seen;
 use super::super::words::{Output, State};
 use super::super::{lease, timer};
-use super::{CLAIM, CLAIM_GRACE, Claim, Group};
+use super::{CLAIM, CLAIM_GRACE, Claim, Group, Parting};
 
 impl Group {
     pub(super) fn backup_deadline(&self) -> Time {
@@ -141,6 +141,7 @@ impl Group {
 
     /// Takes over at once: addresses on, adverts, gratuitous ARP (RFC 9568 section 6.4.2, timer fires).
     pub(super) fn become_active(&mut self, now: Time, reason: String) {
+        self.predecessor = self.giver(now);
         self.claimed = self.claim.is_some();
         self.claim = None;
         self.behind = false;
@@ -169,6 +170,7 @@ impl Group {
         advert: &Advert,
         reason: String,
     ) {
+        self.parting = Parting::Planned { to: Some(source) };
         self.claimed = false;
         self.resign = None;
         self.earliest = now;

@@ -4,11 +4,13 @@ mod active;
 mod adopt;
 mod backup;
 mod health;
+mod parting;
 mod rivals;
 mod told;
 mod wire;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
@@ -30,6 +32,7 @@ pub const CLAIM_GRACE: Duration = Duration::from_millis(50);
 
 use adopt::Adopted;
 pub use adopt::Handed;
+pub use parting::Parting;
 pub use told::Told;
 
 /// A group of VRRP routers that move together; starts in Init.
@@ -59,6 +62,10 @@ pub struct Group {
     /// The last time that any entry was called.
     last_run: Time,
     finished: bool,
+    /// How it was given up last.
+    parting: Parting,
+    /// Active: who gave it.
+    predecessor: Option<IpAddr>,
 
     /// Whether it knows how well it can serve.
     ready: bool,
@@ -133,6 +140,8 @@ impl Group {
             outputs: VecDeque::new(),
             last_run: now,
             finished: false,
+            parting: Parting::Sudden,
+            predecessor: None,
             ready: true,
             trouble: None,
             earliest: now,
@@ -308,6 +317,7 @@ impl Group {
 
     /// Goes to Backup as if newly started: nothing heard before counts, and nothing shortens it.
     fn listen(&mut self, now: Time, reason: String) {
+        self.parting = Parting::Sudden;
         for router in &mut self.routers {
             router.listen(now, self.version, self.priority, self.advert);
         }

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod health;
+mod parting;
 mod planned;
 mod told;
 

@@ -1,0 +1,163 @@
+//! The TCP connections that this machine's kernel has (`NETLINK_SOCK_DIAG`, sock_diag(7)), of this network namespace.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use netlink_sys::{Socket, SocketAddr as Netlink};
+use nix::libc;
+
+use crate::Error;
+
+/// A connection of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection {
+    /// This end.
+    pub local: SocketAddr,
+    /// The other one.
+    pub remote: SocketAddr,
+    /// Whether it is more than what the kernel remembers of a closed one.
+    pub alive: bool,
+    /// Whether both ends may send.
+    pub established: bool,
+}
+
+/// All TCP connections whose own port is one of these, listening sockets not among them; at most [`MOST`].
+///
+/// # Errors
+/// [`Error::Kernel`] where the kernel does not tell.
+pub fn connections(ports: &[u16]) -> Result<Vec<Connection>, Error> {
+    let work = || -> io::Result<Vec<Connection>> {
+        let mut socket = Socket::new(SOCK_DIAG)?;
+        socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES)?;
+        socket.bind_auto()?;
+        socket.connect(&Netlink::new(0, 0))?;
+        let mut buffer = vec![0; 64 * 1024];
+        let mut found = Vec::new();
+        for port in ports {
+            for family in [libc::AF_INET, libc::AF_INET6] {
+                ask(&socket, &mut buffer, family as u8, *port, &mut found)?;
+            }
+        }
+        Ok(found)
+    };
+    work().map_err(|source| Error::kernel("list the TCP connections", source))
+}
+
+fn ask(
+    socket: &Socket,
+    buffer: &mut [u8],
+    family: u8,
+    port: u16,
+    found: &mut Vec<Connection>,
+) -> io::Result<()> {
+    socket.send(&request(family, port), 0)?;
+    loop {
+        let length = match socket.recv(&mut &mut buffer[..], 0) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let mut rest = buffer.get(..length).unwrap_or_default();
+        while let Some((kind, payload, next)) = message(rest) {
+            rest = next;
+            match kind {
+                DONE => return Ok(()),
+                ERROR => {
+                    let code = payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+                    return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) };
+                }
+                BY_FAMILY if found.len() < MOST => found.extend(connection(payload)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+fn request(family: u8, port: u16) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(72);
+    bytes.extend(72u32.to_ne_bytes());
+    bytes.extend(BY_FAMILY.to_ne_bytes());
+    bytes.extend(REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([family, libc::IPPROTO_TCP as u8, 0, 0]);
+    bytes.extend((ALIVE | 1 << FIN_WAIT2 | 1 << TIME_WAIT | 1 << NEW_SYN_RECV).to_ne_bytes());
+    bytes.extend(port.to_be_bytes());
+    bytes.resize(72, 0);
+    bytes
+}
+
+/// The first message: its kind, what is in it, and what is behind it.
+fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
+    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
+    let payload = bytes.get(16..length)?;
+    Some((kind, payload, bytes.get((length + 3) & !3..).unwrap_or(&[])))
+}
+
+/// From `struct inet_diag_msg`.
+fn connection(bytes: &[u8]) -> Option<Connection> {
+    let (family, state) = (i32::from(*bytes.first()?), u32::from(*bytes.get(1)?));
+    let port = |at: usize| Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+    let ip = |at: usize| {
+        let bytes: &[u8; 16] = bytes.get(at..)?.first_chunk()?;
+        match family {
+            libc::AF_INET => {
+                let [a, b, c, d, ..] = *bytes;
+                Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+            }
+            // A socket of the other family may have clients of this one.
+            libc::AF_INET6 => Some(IpAddr::V6(Ipv6Addr::from(*bytes)).to_canonical()),
+            _ => None,
+        }
+    };
+    Some(Connection {
+        local: SocketAddr::new(ip(8)?, port(4)?),
+        remote: SocketAddr::new(ip(24)?, port(6)?),
+        alive: 1u32.checked_shl(state)? & ALIVE != 0,
+        established: state == ESTABLISHED,
+    })
+}
+
+/// `NETLINK_SOCK_DIAG`.
+const SOCK_DIAG: isize = 4;
+/// `SOCK_DIAG_BY_FAMILY`.
+const BY_FAMILY: u16 = 20;
+const REQUEST_DUMP: u16 = 0x301;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+/// States (`net/tcp_states.h`).
+const ESTABLISHED: u32 = 1;
+const FIN_WAIT2: u32 = 5;
+const TIME_WAIT: u32 = 6;
+const NEW_SYN_RECV: u32 = 12;
+/// Established, SYN-received, FIN-wait-1, close-wait, last-ack, closing.
+const ALIVE: u32 = 1 << ESTABLISHED | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;
+/// Most connections that are listed.
+pub const MOST: usize = 1 << 20;
+const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_seen_with_both_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let client = TcpStream::connect(at).unwrap();
+        let (_served, peer) = listener.accept().unwrap();
+        let found = connections(&[at.port()]).unwrap();
+        let wanted = Connection { local: at, remote: peer, alive: true, established: true };
+        assert_eq!(found, [wanted], "{:?}", client.local_addr());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..120)) {
+            let _ = message(&bytes);
+            let _ = connection(&bytes);
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! The thread: what happened goes into the groups' machines, and what they want is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use relevo_api::types::MoveStatus;
+use relevo_model::{GroupName, NodeName, ServiceName, Time};
+use relevo_net::nft::Nft;
+use relevo_net::route::Route;
+use relevo_net::{clock, sockets};
+use relevo_proto::moves::{self, Input, Mover, Output, Place, Said, Silent, Stage, Way};
+use relevo_proto::ownership;
+
+use super::clients::Clients;
+use super::facts::{Facts, Virtual};
+use super::{Happened, Order, Shared, TOPIC};
+use crate::control::{Balancer, Node};
+use crate::director::moving::{LOOPBACK, SILENT_FOR, silent};
+use crate::peers::Peers;
+
+/// How often it is looked how many connections are left, and whether others have removed the rules.
+const COUNT: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_secs(5);
+/// How often the lease of silent addresses is refreshed.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Time for the last words of connections that were cut.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// `Drained` is said so often: one may be lost.
+const SAYINGS: usize = 3;
+
+/// Everything that the thread owns.
+pub(super) struct Work {
+    node: Weak<Node>,
+    name: NodeName,
+    shared: Arc<Shared>,
+    nft: Nft,
+    route: Option<Route>,
+    groups: Vec<Group>,
+    peers: Option<Arc<Peers>>,
+    clients: Clients,
+    /// Why the rules do not stand.
+    problem: Option<String>,
+    /// Where they stand: interfaces with their numbers.
+    interfaces: BTreeMap<String, u32>,
+    counted: Time,
+    looked: Time,
+    refreshed: Time,
+}
+
+/// A group with its machine.
+struct Group {
+    facts: Facts,
+    mover: Mover,
+    /// Its addresses are kept.
+    keeps: bool,
+    active: bool,
+}
+
+/// Which addresses have connections to go on with.
+pub(super) fn kept(node: &Node, shared: &Shared) -> BTreeSet<IpAddr> {
+    let status = shared.status();
+    let is_ready = |group: &GroupName| {
+        status.iter().any(|(name, status)| name == group && !matches!(status, MoveStatus::Unavailable { .. }))
+    };
+    let all = facts(node);
+    let ready = all.iter().filter(|facts| is_ready(&facts.name));
+    ready.flat_map(|facts| facts.addresses.iter().map(|address| address.ip)).collect()
+}
+
+fn facts(node: &Node) -> Vec<Facts> {
+    let cluster = node.loaded().cluster;
+    let in_kernel = |service: &str| node.flows.path(service).is_some_and(|path| path.kernel);
+    Facts::all(&cluster, &node.name, in_kernel)
+}
+
+impl Work {
+    pub(super) fn new(node: &Arc<Node>, shared: Arc<Shared>, active: Option<&BTreeSet<GroupName>>) -> Self {
+        let now = clock::now();
+        let group = |facts: Facts| {
+            let active = active.is_some_and(|active| active.contains(&facts.name));
+            Group { mover: Mover::new(facts.drain, active), facts, keeps: false, active }
+        };
+        Self {
+            node: Arc::downgrade(node),
+            name: node.name.clone(),
+            shared,
+            nft: Nft::new(),
+            route: Route::open().ok(),
+            groups: facts(node).into_iter().map(group).collect(),
+            peers: None,
+            clients: Clients::default(),
+            problem: None,
+            interfaces: BTreeMap::new(),
+            counted: now,
+            looked: now,
+            refreshed: now,
+        }
+    }
+
+    /// Sets up what stands always. `alone`: nothing of an earlier process is to stay.
+    pub(super) fn install(&mut self, alone: bool) {
+        for group in &mut self.groups {
+            // What they want to begin with is what is set up here.
+            while group.mover.poll_output().is_some() {}
+        }
+        if alone {
+            self.remove_leftovers();
+        }
+        if !self.groups.is_empty() {
+            self.apply(&moves::fresh());
+        }
+        self.publish();
+    }
+
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            let now = clock::now();
+            self.turn(now);
+            self.publish();
+            match orders.recv_timeout(self.patience(clock::now())) {
+                Ok(Order::End(remove)) => {
+                    if remove {
+                        self.remove();
+                    }
+                    return;
+                }
+                Ok(order) => self.take(clock::now(), order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, now: Time, order: Order) {
+        match order {
+            Order::Happened(group, happened) => self.happened(now, &group, happened),
+            Order::Heard(message) => match moves::decode(&message.bytes) {
+                Some(Said::Group(id, word)) => {
+                    let mut groups = self.groups.iter();
+                    if let Some(index) = groups.position(|group| ownership::id(&group.facts.name) == id) {
+                        self.input(now, index, Input::Said { from: message.from, word });
+                    }
+                }
+                Some(Said::Clients { at, clients }) => self.clients.heard(now, message.from, at, clients),
+                None => {
+                    tracing::debug!(from = %message.from, "it says of moves what this version does not understand")
+                }
+            },
+            Order::Peers(peers) => {
+                self.peers = Some(peers);
+                self.groups.iter_mut().for_each(|group| group.mover.set_words(true));
+            }
+            Order::Follow => self.follow(),
+            Order::Prepare(group, from, answer) => {
+                self.happened(now, &group, Happened::Offered { from });
+                let _ = answer.send(());
+            }
+            Order::End(_) => {}
+        }
+    }
+
+    fn happened(&mut self, now: Time, group: &GroupName, happened: Happened) {
+        let Some(index) = self.groups.iter().position(|it| it.facts.name == *group) else { return };
+        let input = match happened {
+            Happened::Took { from } => {
+                self.groups[index].active = true;
+                Input::Took { from: from.filter(|_| self.problem.is_none()) }
+            }
+            Happened::Offered { from } => Input::Expect { from },
+            Happened::Withdrawn => Input::Calm,
+            Happened::Gave { to } => {
+                self.groups[index].active = false;
+                Input::Gave { to }
+            }
+            Happened::Lost => {
+                self.groups[index].active = false;
+                Input::Lost
+            }
+        };
+        self.input(now, index, input);
+    }
+
+    fn input(&mut self, now: Time, index: usize, input: Input) {
+        self.groups[index].mover.handle_input(now, input);
+        self.act(now, index);
+    }
+
+    /// What is due by time.
+    fn turn(&mut self, now: Time) {
+        if now.since(self.counted) >= COUNT {
+            self.counted = now;
+            self.count(now);
+        }
+        for index in 0..self.groups.len() {
+            self.groups[index].mover.handle_timeout(now);
+            self.act(now, index);
+        }
+        if now.since(self.refreshed) >= REFRESH {
+            self.refreshed = now;
+            self.refresh();
+        }
+        if now.since(self.looked) >= LOOK {
+            self.looked = now;
+            self.look();
+        }
+        if let Some(peers) = &self.peers {
+            let own = self.groups.iter().filter(|group| group.active || group.keeps);
+            self.clients.turn(now, peers, own.flat_map(|group| group.facts.places()).collect());
+        }
+    }
+
+    fn patience(&self, now: Time) -> Duration {
+        let due = self.groups.iter().filter_map(|group| group.mover.poll_timeout()).min();
+        let due = due.map_or(REFRESH, |due| due.since(now));
+        let drains = self.groups.iter().any(|group| group.mover.draining().is_some());
+        let every = if drains { COUNT } else { REFRESH };
+        // The other directors are told of clients twice a second.
+        due.min(if self.peers.is_some() { every.min(REFRESH / 2) } else { every })
+    }
+
+    fn count(&mut self, now: Time) {
+        let draining: Vec<usize> =
+            (0..self.groups.len()).filter(|index| self.groups[*index].mover.draining().is_some()).collect();
+        for index in draining {
+            let places: BTreeSet<SocketAddr> = self.groups[index].facts.places().collect();
+            if let Some(left) = connections(&places).map(|all| all.iter().filter(|one| one.alive).count()) {
+                self.input(now, index, Input::Left(left));
+            }
+        }
+    }
+
+    fn act(&mut self, now: Time, index: usize) {
+        while let Some(output) = self.groups[index].mover.poll_output() {
+            match output {
+                Output::Stage { know, forget, stage } => {
+                    let group = &self.groups[index];
+                    tracing::debug!(group = %group.facts.name, ?stage, "packets of its services");
+                    let mut more = String::new();
+                    if forget && self.may_forget(index) {
+                        more = moves::fresh();
+                    }
+                    if know {
+                        more += &self.admitted(index);
+                    }
+                    self.apply(&more);
+                }
+                Output::Shed(leaving) => {
+                    let services = self.groups[index].facts.services.clone();
+                    self.with_engine(|engine| engine.ask_to_leave(&services, leaving));
+                }
+                Output::Cut => {
+                    let group = &self.groups[index];
+                    let left = group.mover.draining().and_then(|(.., left)| left);
+                    tracing::warn!(group = %group.facts.name, left, "the time to finish connections is over; what is left is cut");
+                    let services = self.own_services(index);
+                    self.with_engine(|engine| engine.cut(&services));
+                    std::thread::sleep(LAST_WORDS);
+                }
+                Output::Keep(true) => {
+                    self.groups[index].keeps = true;
+                    tracing::info!(group = %self.groups[index].facts.name, "goes on with its connections");
+                    self.hush();
+                    self.refresh();
+                    self.counted = now;
+                }
+                Output::Keep(false) => self.let_go(index),
+                Output::Tell(word) => {
+                    if let Some(peers) = &self.peers {
+                        let word_bytes = moves::encode(ownership::id(&self.groups[index].facts.name), word);
+                        let times = if word == moves::Word::Drained { SAYINGS } else { 1 };
+                        (0..times).for_each(|_| peers.publish(TOPIC, &word_bytes));
+                    }
+                }
+                Output::Bereaved => {
+                    let facts = &self.groups[index].facts;
+                    self.clients.bereaved(now, |at| facts.has(at.ip()), &facts.name);
+                }
+            }
+        }
+    }
+
+    /// Whether no other group needs what was noted.
+    fn may_forget(&self, index: usize) -> bool {
+        let mut others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
+        others.all(|(_, group)| match group.mover.stage() {
+            Stage::Open => true,
+            Stage::Guard => group.mover.draining().is_none(),
+            Stage::Record | Stage::Forward(_) => false,
+        })
+    }
+
+    /// The text that notes what the engine has already.
+    fn admitted(&self, index: usize) -> String {
+        let places: BTreeSet<SocketAddr> = self.groups[index].facts.places().collect();
+        let known = connections(&places).unwrap_or_default();
+        let known: Vec<(SocketAddr, SocketAddr)> =
+            known.into_iter().map(|one| (one.remote, one.local)).collect();
+        moves::admit(&known)
+    }
+
+    /// Services that no group has that is active here.
+    fn own_services(&self, index: usize) -> Vec<ServiceName> {
+        let others = self.groups.iter().enumerate().filter(|(other, group)| *other != index && group.active);
+        let busy: BTreeSet<&ServiceName> = others.flat_map(|(_, group)| &group.facts.services).collect();
+        let own = self.groups[index].facts.services.iter();
+        own.filter(|service| !busy.contains(service)).cloned().collect()
+    }
+
+    fn with_engine(&self, what: impl FnOnce(&relevo_lb::Engine)) {
+        let Some(node) = self.node.upgrade() else { return };
+        if let Balancer::Running(engine) = &*node.balancer.read().unwrap_or_else(PoisonError::into_inner) {
+            what(engine);
+        }
+    }
+
+    /// Makes the rules those of the machines.
+    fn apply(&mut self, more: &str) {
+        let mut places = Vec::new();
+        let mut interfaces = BTreeMap::new();
+        for group in &self.groups {
+            for address in &group.facts.addresses {
+                let Some((name, index)) = self.route.as_mut().and_then(|route| interface_of(route, address))
+                else {
+                    continue;
+                };
+                let way = match group.mover.stage() {
+                    Stage::Guard => Way::Guard,
+                    Stage::Open => Way::Open,
+                    Stage::Record => Way::Record,
+                    Stage::Forward(to) => address.others.get(to).map_or(Way::Open, |to| Way::Forward(*to)),
+                };
+                interfaces.insert(name.clone(), index);
+                let each = address.ports.iter().map(|port| SocketAddr::new(address.ip, *port));
+                places.extend(each.map(|at| Place { interface: name.clone(), way: way.clone(), at }));
+            }
+        }
+        let text = moves::rules(&places) + more;
+        let done = self.nft.run(&text);
+        self.interfaces = interfaces;
+        match &done {
+            Err(error) if self.problem.is_none() => {
+                tracing::warn!("connections will be cut when a group moves on purpose: {error}");
+            }
+            Ok(()) if self.problem.is_some() => {
+                tracing::info!("connections will go on when a group moves on purpose");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let before = std::mem::replace(&mut self.problem, done.err().map(|error| error.to_string()));
+        if before.is_some() != self.problem.is_some() {
+            self.publish();
+            self.tell_director();
+        }
+    }
+
+    fn tell_director(&self) {
+        let Some(node) = self.node.upgrade() else { return };
+        if let Some(director) = &*node.director.read().unwrap_or_else(PoisonError::into_inner) {
+            node.moves.watch(director, &node);
+        }
+    }
+
+    /// Makes silent what is kept, and nothing else.
+    fn hush(&self) {
+        let kept = self.groups.iter().filter(|group| group.keeps).flat_map(|group| &group.facts.addresses);
+        let silent: Vec<Silent> =
+            kept.filter_map(|address| Some(Silent { ip: address.ip, own: address.own_same? })).collect();
+        if let Err(error) = self.nft.run(&moves::silence(&silent)) {
+            tracing::warn!("addresses that this node goes on with may be heard of: {error}");
+        }
+    }
+
+    /// Refreshes the leases of what is kept.
+    fn refresh(&mut self) {
+        let Some(route) = &mut self.route else { return };
+        let kept = self.groups.iter().filter(|group| group.keeps).flat_map(|group| &group.facts.addresses);
+        for address in kept {
+            if let Err(error) = route.place(&silent(address.ip), Some(SILENT_FOR)) {
+                tracing::warn!("{} is not kept: {}", address.ip, crate::in_full(&error));
+            }
+        }
+    }
+
+    fn let_go(&mut self, index: usize) {
+        self.groups[index].keeps = false;
+        tracing::info!(group = %self.groups[index].facts.name, "has no connections to go on with any more");
+        if let Some(route) = &mut self.route {
+            for address in &self.groups[index].facts.addresses {
+                let wish = silent(address.ip);
+                if let Err(error) = route.release(LOOPBACK, wish.ip, wish.prefix) {
+                    tracing::warn!(
+                        "{} stays on the loopback interface: {}",
+                        address.ip,
+                        crate::in_full(&error)
+                    );
+                }
+            }
+        }
+        self.hush();
+    }
+
+    /// Whether the rules still stand: others flush all rules of a machine at times, and an interface that was made anew has none.
+    fn look(&mut self) {
+        let Some(node) = self.node.upgrade() else { return };
+        let wanted = facts(&node);
+        drop(node);
+        if !wanted.iter().eq(self.groups.iter().map(|group| &group.facts)) {
+            self.follow();
+        }
+        if self.groups.is_empty() {
+            return;
+        }
+        let links: BTreeMap<String, u32> = self
+            .route
+            .as_mut()
+            .and_then(|route| route.links().ok())
+            .unwrap_or_default()
+            .into_iter()
+            .map(|link| (link.name, link.index))
+            .collect();
+        let same = self.interfaces.iter().all(|(name, index)| links.get(name) == Some(index));
+        let stands = !matches!(self.nft.list_counters("netdev", moves::TABLE), Ok(None));
+        if !same || !stands || self.problem.is_some() || self.interfaces.is_empty() {
+            self.apply("");
+        }
+    }
+
+    /// The file, or the path of a service, is another one.
+    fn follow(&mut self) {
+        let Some(node) = self.node.upgrade() else { return };
+        let mut former = std::mem::take(&mut self.groups);
+        for facts in facts(&node) {
+            let place = former.iter().position(|group| group.facts.name == facts.name);
+            let group = match place.map(|place| former.remove(place)) {
+                Some(mut group) => {
+                    group.mover.set_drain(facts.drain);
+                    Group { facts, ..group }
+                }
+                None => {
+                    let groups = node.groups();
+                    let active = groups.iter().any(|group| {
+                        group.name == facts.name && group.state == relevo_api::types::GroupState::Active
+                    });
+                    let mut mover = Mover::new(facts.drain, active);
+                    while mover.poll_output().is_some() {}
+                    mover.set_words(self.peers.is_some());
+                    Group { mover, facts, keeps: false, active }
+                }
+            };
+            self.groups.push(group);
+        }
+        self.apply("");
+        self.publish();
+        drop(node);
+        self.tell_director();
+    }
+
+    fn remove_leftovers(&mut self) {
+        // No permission or no program: then there is nothing.
+        let _ = self.nft.run(&moves::removal());
+        let Some(route) = &mut self.route else { return };
+        let present = route.addresses().unwrap_or_default();
+        let own = |ip: IpAddr| self.groups.iter().any(|group| group.facts.has(ip));
+        // What an operator has put there has no lease.
+        for left in present.iter().filter(|it| it.index == LOOPBACK && it.valid.is_some() && own(it.ip)) {
+            let _ = route.release(left.index, left.ip, left.prefix);
+        }
+    }
+
+    fn remove(&mut self) {
+        self.remove_leftovers();
+        self.groups.clear();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let now = clock::now();
+        let left = |until: Time| until.since(now).as_millis().div_ceil(1000) as u64;
+        let status = self.groups.iter().map(|group| {
+            let status = if let Some((_, until, count)) = group.mover.draining() {
+                MoveStatus::Draining { left: count.map(|count| count as u64), seconds: left(until) }
+            } else if let Some((to, until)) = group.mover.forwarding() {
+                MoveStatus::Forwarding { to: to.clone(), seconds: left(until) }
+            } else if group.facts.drain.is_zero() {
+                MoveStatus::Unavailable { why: "the cluster file says drain = \"0s\"".to_owned() }
+            } else if let Some(why) = &self.problem {
+                MoveStatus::Unavailable { why: why.clone() }
+            } else {
+                MoveStatus::Ready
+            };
+            (group.facts.name.clone(), status)
+        });
+        *self.shared.status() = status.collect();
+    }
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What the kernel has at these places; `None`: unknown.
+fn connections(places: &BTreeSet<SocketAddr>) -> Option<Vec<sockets::Connection>> {
+    let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
+    let ports: Vec<u16> = ports.into_iter().collect();
+    let mut all = sockets::connections(&ports).ok()?;
+    all.retain(|one| places.contains(&one.local));
+    Some(all)
+}
+
+fn interface_of(route: &mut Route, address: &Virtual) -> Option<(String, u32)> {
+    if let Some(name) = &address.interface {
+        let links = route.links().ok()?;
+        return links.into_iter().find(|link| link.name == *name).map(|link| (link.name, link.index));
+    }
+    let found = route.interface(address.own, None).ok()?;
+    Some((found.link.name, found.link.index))
+}
