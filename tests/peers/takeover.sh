@@ -117,7 +117,7 @@ done
 
 cat >haproxy.cfg <<END
 global
-    maxconn 10000
+    maxconn 4000
 defaults
     mode http
     timeout connect 1s
@@ -188,17 +188,20 @@ holds() { # director
 
 give_up() {
     echo "takeover.sh: $1" >&2
-    tail -n 20 bal?.log >&2
+    tail -n 20 bal?.log haproxy-bal?.log >&2
     exit 1
 }
 
-# Waits until the first director has the address, the other one stands by, and the service answers the client.
+# Waits until exactly one director has the address, and the service answers the client; sets `active`.
 ready() { # contestant
-    tries=0
-    until holds bal1 && ! holds bal2 && in_node client curl --silent --fail --max-time 1 --output /dev/null http://$vip:8000/; do
+    tries=0 active=
+    until [ -n "$active" ] && in_node client curl --silent --fail --max-time 1 --output /dev/null http://$vip:8000/; do
         tries=$((tries + 1))
         [ $tries -lt 200 ] || give_up "$1: nobody serves within 20 s"
         sleep 0.1
+        active=
+        if holds bal1 && ! holds bal2; then active=bal1; fi
+        if holds bal2 && ! holds bal1; then active=bal2; fi
     done
     # Sessions of BFD, checks of servers.
     sleep 2
@@ -210,7 +213,7 @@ stop_all() {
         # shellcheck disable=SC2086 # several ids
         [ -z "$victims" ] || kill -9 $victims 2>/dev/null || true
         in_node $director ip address del $vip/32 dev public 2>/dev/null || true
-        rm -rf "state-$director" "run-$director"
+        rm -rf "state-$director" "run-$director" "keepalived-$director.pid" "vrrp-$director.pid"
     done
     wait_gone=0
     while [ -n "$(ip netns pids bal1)$(ip netns pids bal2)" ]; do
@@ -223,8 +226,8 @@ stop_all() {
 
 strike() { # contestant
     case $1 in
-        relevo-planned) "$RELEVO" switchover web --run-dir run-bal1 >switchover.log 2>&1 || give_up "$(cat switchover.log)" ;;
-        keepalived-planned) kill "$(cat keepalived-bal1.pid)" ;;
+        relevo-planned) "$RELEVO" switchover web --run-dir "run-$active" >switchover.log 2>&1 || give_up "$(cat switchover.log)" ;;
+        keepalived-planned) kill "$(cat "keepalived-$active.pid")" ;;
         # shellcheck disable=SC2086 # several ids
         *) kill -9 $2 ;;
     esac
@@ -251,7 +254,7 @@ one_run() { # contestant, number
     marks=$("$RELEVO_PEERS_REPORT" now)
     sleep 0.3
     # The watches have left the node's namespaces: only the director's own processes are found there.
-    victims=$(ip netns pids bal1)
+    victims=$(ip netns pids "$active")
     marks="$marks $("$RELEVO_PEERS_REPORT" now)"
     strike "$1" "$victims"
     sleep 1.5

@@ -108,6 +108,16 @@ fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A process that ends with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn pending(scratch: &Path) -> PathBuf {
     scratch.join("state/net-pending.json")
 }
@@ -159,6 +169,73 @@ fn lab_a_change_that_nobody_confirms_undoes_itself() {
         let back = scratch.relevo("rollback", &[]);
         assert!(back.status.success(), "{back:?}");
         assert!(!is_there("br-int"));
+    });
+}
+
+#[test]
+fn lab_a_vxlan_travels_in_ipv6() {
+    alone(|| {
+        let scratch = Scratch::new("ipv6");
+        ip("-6 address add 2001:db8:1::250/64 dev eth0 nodad");
+        let file = FILE
+            .replace("subnet = \"172.16.1.0/24\"", "subnet = [\"172.16.1.0/24\", \"2001:db8:1::/64\"]")
+            .replace("public = \"172.16.1.250\"", "public = [\"172.16.1.250\", \"2001:db8:1::250\"]")
+            .replace("public = \"172.16.1.251\"", "public = [\"172.16.1.251\", \"2001:db8:1::251\"]")
+            + "peers = [\"2001:db8:1::250\", \"2001:db8:1::251\"]\n";
+        for over in ["over = \"public\"", "over = \"eth0\""] {
+            std::fs::write(scratch.0.join("cluster.toml"), file.replace("over = \"public\"", over)).unwrap();
+            let applied = scratch.relevo("apply", &["--confirm-within", "600s"]);
+            assert!(applied.status.success(), "{over}: {applied:?}");
+            let shown = Command::new("ip").args(["-d", "link", "show", "vx100"]).output().unwrap();
+            let shown = text(&shown);
+            assert!(shown.contains("local 2001:db8:1::250") && shown.contains("mtu 1430"), "{over}: {shown}");
+            let table = Command::new("bridge").args(["fdb", "show", "dev", "vx100"]).output().unwrap();
+            let table = text(&table);
+            assert!(
+                table.contains("dst 2001:db8:1::251") && !table.contains("dst 2001:db8:1::250"),
+                "{table}"
+            );
+            assert!(scratch.relevo("verify", &[]).status.success(), "{over}");
+            assert!(scratch.relevo("rollback", &[]).status.success(), "{over}");
+        }
+    });
+}
+
+#[test]
+fn lab_the_node_stands_in_for_a_guard_that_was_killed() {
+    alone(|| {
+        let scratch = Scratch::new("guardless");
+        ip("link set lo up");
+        let node = Command::new(env!("CARGO_BIN_EXE_relevo"))
+            .args(["node", "run", "--name", "bal1", "--file"])
+            .arg(scratch.0.join("cluster.toml"))
+            .arg("--state-dir")
+            .arg(scratch.0.join("state"))
+            .arg("--run-dir")
+            .arg(scratch.0.join("run"))
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let _node = Running(node);
+        wait_for("the node runs", || scratch.0.join("run/control.sock").exists());
+        assert!(scratch.relevo("apply", &["--confirm-within", "3s"]).status.success());
+        assert!(is_there("br-int"));
+        // The guard is the process whose arguments name this test's folder.
+        let state = scratch.0.join("state");
+        let is_guard = |pid: &i32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).into_owned();
+            words.contains("\0guard\0") && words.contains(state.to_str().unwrap())
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let guards: Vec<i32> = pids.filter(is_guard).collect();
+        let [guard] = guards[..] else { panic!("not one guard: {guards:?}") };
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(guard), nix::sys::signal::Signal::SIGKILL).unwrap();
+        wait_for("it is undone all the same", || !is_there("br-int") && !is_there("vx100"));
+        wait_for("nothing waits", || !pending(&scratch.0).exists());
+        let incidents = || std::fs::read_to_string(state.join("incidents.jsonl")).unwrap_or_default();
+        wait_for("it is an incident", || incidents().contains("was not confirmed in time"));
     });
 }
 

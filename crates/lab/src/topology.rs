@@ -153,10 +153,14 @@ impl Topology {
         };
         for switch in &self.switches {
             let place = netns(&Some(switch.name.to_string()));
-            // Times in hundredths of a second: the shortest that 802.1D and the kernel allow.
+            // Times in hundredths of a second: the shortest that 802.1D and the kernel allow. A switch forgets where machines
+            // are within the forward delay when the tree changes. The kernel looks through
+            // its table only when its usual time is over, 300 s: what it knew of a port that is blocked now would lead nowhere
+            // until then. So its usual time is as short.
             let stp = match switch.stp {
                 true => format!(
-                    "stp_state 1 priority {} forward_delay 200 hello_time 100 max_age 600",
+                    "stp_state 1 priority {} forward_delay 200 hello_time 100 max_age 600 \
+                     ageing_time 200",
                     switch.priority
                 ),
                 false => PLAIN.to_owned(),

@@ -15,8 +15,10 @@ use super::facts::Facts;
 use crate::report::{Holding, LostReason, ProbeEvent};
 use crate::{Lab, LabError};
 
-/// How long probes and watches may take to end once they are told to: the probe's deadline and a bit.
-const END_WITHIN: Duration = Duration::from_secs(4);
+/// How long a client waits for an answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// How much longer than that probes and watches may take to end once they are told to.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a crowd asks for: the lab's own servers take 50 ms for it. Another server may not have it, and says so.
 const CROWD_PATH: &str = "/slow/50";
@@ -35,6 +37,7 @@ fn pace(rate: u32) -> (u32, u32) {
 pub struct Observation {
     seen: Arc<Mutex<Seen>>,
     eyes: Vec<Eye>,
+    patience: Duration,
 }
 
 /// What was seen so far.
@@ -54,7 +57,7 @@ struct Eye {
 }
 
 impl Observation {
-    /// Starts a probe in a machine, which asks the target, and a watch in each director.
+    /// Starts a probe in a machine, which asks the target and waits so long for an answer, and a watch in each director.
     ///
     /// # Errors
     /// A process cannot be started.
@@ -62,10 +65,10 @@ impl Observation {
         lab: &Lab,
         program: &Path,
         facts: &Facts,
-        (asker, target): (&str, SocketAddr),
+        (asker, target, patience): (&str, SocketAddr, Duration),
         rate: u32,
     ) -> Result<Self, LabError> {
-        let mut observation = Self { seen: Arc::default(), eyes: Vec::new() };
+        let mut observation = Self { seen: Arc::default(), eyes: Vec::new(), patience };
         let program = program.to_string_lossy();
         for director in &facts.directors {
             let mut argv = words(&[&program, "drill", "watch", "--node", director]);
@@ -75,7 +78,8 @@ impl Observation {
             observation.open(lab, director, &argv, |seen, event| seen.holdings.push(event))?;
         }
         let mut argv = words(&[&program, "drill", "probe", "--target", &target.to_string()]);
-        argv.extend(words(&["--keepalive", &KEPT.to_string()]));
+        let deadline_ms = patience.as_millis().to_string();
+        argv.extend(words(&["--keepalive", &KEPT.to_string(), "--deadline-ms", &deadline_ms]));
         let (interval_ms, at_once) = pace(rate);
         argv.extend(words(&["--interval-ms", &interval_ms.to_string(), "--at-once", &at_once.to_string()]));
         observation.open(lab, asker, &argv, |seen, event| seen.probes.push(event))?;
@@ -188,7 +192,7 @@ impl Observation {
         for eye in &mut self.eyes {
             eye.stdin.take();
         }
-        let deadline = Instant::now() + END_WITHIN;
+        let deadline = Instant::now() + self.patience + END_WITHIN;
         for mut eye in self.eyes.drain(..) {
             while matches!(eye.child.try_wait(), Ok(None)) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));

@@ -14,7 +14,7 @@ use relevo_model::{ClusterFile, NodeName, Time};
 use relevo_net::clock;
 
 use super::facts::Facts;
-use super::observation::Observation;
+use super::observation::{Observation, PATIENCE};
 use super::runner::RunOptions;
 use crate::probe::Flows;
 use crate::ready::{Readiness, readiness};
@@ -151,15 +151,24 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// It does not answer.
     pub fn observe(&mut self) -> Result<(), Stop> {
-        let (asker, target) = match &self.visitor {
-            Some(visitor) => (visitor.from.clone(), visitor.target),
+        let (asker, target, patience) = match &self.visitor {
+            // It keeps its connections for as long as another director may need to be its way.
+            Some(visitor) => {
+                (visitor.from.clone(), visitor.target, PATIENCE.max(self.facts.active_down() * 3))
+            }
             None => (
                 self.facts.clients.first().map_or_else(String::new, |client| client.name.to_string()),
                 self.facts.target,
+                PATIENCE,
             ),
         };
-        self.observation =
-            Some(Observation::start(self.lab, self.program, &self.facts, (&asker, target), self.rate)?);
+        self.observation = Some(Observation::start(
+            self.lab,
+            self.program,
+            &self.facts,
+            (&asker, target, patience),
+            self.rate,
+        )?);
         let began = clock::now();
         let what = format!("the service at {target} did not answer before the fault");
         self.wait_seen(STEADY_WITHIN, &what, |seen| seen.answers_since(began) >= STEADY_ANSWERS)?;

@@ -118,6 +118,7 @@ fn running(
     stage: &mut Stage<'_>,
     happens: impl FnOnce(&mut Stage<'_>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
+    stage.kernel_takes_it()?;
     stage.observe()?;
     stage.flows_begin()?;
     happens(stage)?;

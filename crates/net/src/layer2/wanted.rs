@@ -130,7 +130,17 @@ fn kind(cluster: &ClusterFile, node: &Node, interface: &Interface, observed: &Ob
                 Underlay::Network(network) => Some(network),
                 Underlay::Interface(_) => None,
             };
-            let address = |node: &Node| Some(IpAddr::V4(node.address_on(network?)?.ip));
+            // The kernel takes both ends of one family only.
+            let address = |node: &Node| {
+                let own = node.address_on(network?)?;
+                if vxlan.is_ipv6() { own.ip6.map(IpAddr::V6) } else { Some(IpAddr::V4(own.ip)) }
+            };
+            let over = over(cluster, node, vxlan, observed);
+            // Without an end of its own the kernel takes the device for one of IPv4.
+            let there = || {
+                let nets = observed.get(over.as_ref()?)?.addresses.iter().map(IpNet::addr);
+                nets.filter(|_| vxlan.is_ipv6()).find(IpAddr::is_ipv6)
+            };
             let (group, peers) = match &vxlan.peers {
                 VxlanPeers::Group(group) => (Some(*group), BTreeSet::new()),
                 VxlanPeers::Addresses(list) => {
@@ -146,9 +156,9 @@ fn kind(cluster: &ClusterFile, node: &Node, interface: &Interface, observed: &Ob
             };
             Kind::Vxlan {
                 id: vxlan.id,
-                local: vxlan.local.or_else(|| address(node)),
+                local: vxlan.local.or_else(|| address(node)).or_else(there),
                 group,
-                over: over(cluster, node, vxlan, observed),
+                over,
                 port: vxlan.port,
                 peers,
             }

@@ -206,7 +206,9 @@ pub(crate) fn stand_in(state: &Path) {
     loop {
         match wait(state, SECOND) {
             Ok(true) => {
-                tracing::warn!("a change of interfaces was not confirmed in time; all is as it was before");
+                let text = "a change of interfaces was not confirmed in time; all is as it was before";
+                tracing::warn!("{text}");
+                crate::incidents::note("net", text, &[]);
             }
             Ok(false) => {}
             Err(error) => tracing::error!("{}", crate::in_full(&error)),

@@ -54,7 +54,7 @@ fn whole(script: &mut Script, words: &Words, fronts: &[(&Front, &Slots)]) {
             errors::about(front.at, front.proto(), front.at),
             front.name
         ));
-        service(script, front, slots.len());
+        service(script, front, slots.modulus());
     }
     script.sets.insert(format!("in{digit}"), into);
     script.sets.insert(format!("ends{digit}"), ends);

@@ -110,7 +110,7 @@ pub(super) fn add(script: &mut Script, fronts: &[&Front], pools: &BTreeMap<Strin
             let (name, proto) = (&front.name, front.proto());
             came.push(format!("{} goto errors_{name}", about(front.at, proto, front.at)));
             script.counters.insert(format!("errors_{name}"));
-            for (kind, rules) in to_servers(front, slots.len()) {
+            for (kind, rules) in to_servers(front, slots.modulus()) {
                 script.chains.insert(format!("{kind}_{name}"), Chain { rules, ..Chain::default() });
             }
             for (place, server) in front.servers.iter().enumerate() {

@@ -152,7 +152,7 @@ fn table(family: TableFamily, fronts: &[Front], pools: &BTreeMap<String, Slots>,
         for front in &own {
             let Some(slots) = pools.get(&front.pool) else { continue };
             script.slots.insert(front.pool.clone(), SlotMaps { v4, slots: slots.clone() });
-            service(&mut script, front, slots.len(), copies && !front.is_tracked());
+            service(&mut script, front, slots.modulus(), copies && !front.is_tracked());
         }
         errors::add(&mut script, &own, pools);
     }

@@ -53,6 +53,12 @@ impl Slots {
         }
     }
 
+    /// What a hash is divided by to find a slot. A service that is going may have no slots left; it does not use them, and nft
+    /// takes no modulus of 0.
+    pub(super) fn modulus(&self) -> u32 {
+        self.len().max(1)
+    }
+
     /// How many slots there are.
     pub fn len(&self) -> u32 {
         u32::try_from(self.ranks.len()).unwrap_or(u32::MAX)

@@ -366,6 +366,15 @@ fn a_server_is_in_a_slot_once() {
 }
 
 #[test]
+fn a_closing_service_without_slots_is_no_error_of_nft() {
+    let (mut fronts, mut pools) = shop();
+    fronts.iter_mut().for_each(|front| front.closing = true);
+    pools.values_mut().for_each(|slots| *slots = Slots::default());
+    let text = Rules::new(&fronts, &pools).install(&Existing::default());
+    assert!(text.contains("jhash") && !text.contains("mod 0 "), "{text}");
+}
+
+#[test]
 fn counters_are_read_from_what_nft_prints() {
     let listing = Listing::read(
         "table ip relevo_flows {\n\tmap in4 {\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict\n\t\tcounter\n\t\telements = { 192.0.2.1 . tcp . 80 counter packets 12 bytes 3456 : goto in_shop,\n\t\t\t     192.0.2.1 . udp . 53 counter packets 1 bytes 2 : goto in_names }\n\t}\n}\n",

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Stage, Stop};
 use crate::inside::STATE_FOLDER;
-use crate::{LabStatus, PortState};
+use crate::{LabStatus, PortState, SwitchStatus};
 
 /// How many of a node's latest incidents are looked at.
 const INCIDENTS: &str = "200";
@@ -64,18 +64,39 @@ impl Stage<'_> {
         Ok(tree(&self.status()?, &self.facts.network))
     }
 
-    /// Whether no port of the switches of the asked network listens or learns.
+    /// Whether every director's kernel carries the asked service, as the file promises.
+    ///
+    /// # Errors
+    /// One does not; why, in words.
+    pub fn kernel_takes_it(&self) -> Result<(), Stop> {
+        let status = self.status()?;
+        let service = &self.facts.service.name;
+        for node in &status.nodes {
+            let services = node.api.iter().flat_map(|api| &api.services);
+            let mut paths = services.filter(|one| one.name == *service).filter_map(|one| one.path.as_ref());
+            if let Some(path) = paths.find(|path| !path.kernel) {
+                return Err(Stop::Problem(format!(
+                    "service {service} is served in userspace on {}, connections cannot survive: {}",
+                    node.name, path.why
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no port of the switches of the asked network listens or learns, and they have one root.
     ///
     /// # Errors
     /// The lab is gone.
     pub fn tree_at_rest(&self) -> Result<bool, Stop> {
         let status = self.status()?;
-        let mut ports = status
-            .switches
-            .iter()
-            .filter(|switch| switch.network == *self.facts.network && switch.on)
-            .flat_map(|switch| &switch.ports);
-        Ok(!ports.any(|port| matches!(port.state, PortState::Listening | PortState::Learning)))
+        let own = |switch: &&SwitchStatus| switch.network == *self.facts.network && switch.on && switch.stp;
+        let switches = || status.switches.iter().filter(own);
+        let mut ports = switches().flat_map(|switch| &switch.ports);
+        let changes = ports.any(|port| matches!(port.state, PortState::Listening | PortState::Learning));
+        // One that lost its way to the root takes itself for it until it hears of another way.
+        let roots = switches().filter(|switch| switch.root).count();
+        Ok(!changes && (roots == 1 || switches().count() == 0))
     }
 
     /// Writes down which servers of the asked pool each director sees up.
@@ -129,7 +150,7 @@ fn tree(status: &LabStatus, network: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PortStatus, SwitchStatus};
+    use crate::PortStatus;
 
     #[test]
     fn a_tree_is_its_root_and_what_it_blocks() {
