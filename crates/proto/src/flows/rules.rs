@@ -26,6 +26,9 @@ pub const TABLE: &str = "relevo_flows";
 
 /// Most pins of a service. When there are more, new flows go by their slots alone.
 pub(super) const PINS: u32 = 262_144;
+/// How long a flow is remembered of which only the answer to its beginning was seen, seconds. Of a flood of those nothing else
+/// comes, and it shall not fill the pins.
+const BEGUN_FOR: u64 = 30;
 /// Most resets of a service that are remembered. When there are more, resets are dropped and nothing is noted.
 const TRIED: u32 = 65_536;
 /// How long a reset is remembered, seconds.
@@ -320,18 +323,17 @@ impl Chains<'_> {
             local,
             "accept".to_owned(),
         ];
-        let remember = format!(
-            "update @pin_{name} {{ {} timeout {}s : {ip} saddr }}",
-            self.pin("daddr", "dport"),
-            self.idle
-        );
+        let remember_for = |seconds: u64| {
+            format!("update @pin_{name} {{ {} timeout {seconds}s : {ip} saddr }}", self.pin("daddr", "dport"))
+        };
+        let (begun, remember) = (remember_for(self.idle.min(BEGUN_FOR)), remember_for(self.idle));
         let [long, usual] = self.words.bare;
         let length = if front.at.is_ipv4() { "ip length" } else { "ip6 length" };
         let mut reply = self.inside("daddr");
         reply.extend([
             format!("tcp flags & rst == rst goto rst_{name}"),
             "notrack".to_owned(),
-            format!("tcp flags & syn == syn {remember} accept"),
+            format!("tcp flags & syn == syn {begun} accept"),
             // More than the headers. A bare acknowledgement alone is no proof: a server that has just ended another
             // connection of the same client address and port (TIME_WAIT) sends one for whatever it gets.
             format!("tcp doff <= 8 {length} > {usual} {remember} accept"),
