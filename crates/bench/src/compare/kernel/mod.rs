@@ -44,8 +44,8 @@ const INVALID_MAX: usize = 2;
 /// How long silence is watched in each round.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// Most that a program which carries nothing has of the machine's busy time: its checks go on. A program that carries requests
-/// has a third and more.
+/// Most that a program which carries nothing has of the CPU time of all tasks: its checks go on. A program that carries
+/// requests has a third and more.
 const NOTHING: f64 = 0.1;
 
 /// All workloads, in the order in which they run.
@@ -133,6 +133,13 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Whether this is the root of a user namespace only. nft may then send no more at once than `net.core.wmem_max` allows,
+/// which is less than a table of slots.
+pub(super) fn is_rootless() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().nth(2).is_some_and(|count| count != "4294967295")
+}
+
 /// Whether this machine lets us measure at all; an error says what is missing.
 pub(super) fn may() -> Result<()> {
     field::may()
@@ -215,7 +222,7 @@ impl Rounds<'_> {
             passed.cpus(),
             round.idle,
         ));
-        let part = used.as_secs_f64() / passed.busy.as_secs_f64().max(1e-9);
+        let part = used.as_secs_f64() / tasks.as_secs_f64().max(1e-9);
         if contestant.kind.is_kernel() && part > NOTHING {
             bail!(
                 "{}: its program used {:.1} us for each request: it is not the kernel that carries them",
