@@ -18,7 +18,7 @@ use crate::failure::Failure;
 ///
 /// Both are run from the same cluster file on loopback, one worker each, alone on a CPU; the load and the servers are on another.
 /// The workloads kernel-* are something else: services of mode tcp that the kernel carries, beside a director that only
-/// forwards and beside programs, and the figure is the busy time of the whole machine. They need root or user namespaces.
+/// forwards and beside programs, and the figure is the busy time of the whole machine. They need root.
 ///
 /// Without FILE there are built-in workloads; with it one of its services is measured, before servers of our own.
 ///
