@@ -194,6 +194,9 @@ pub struct BfdStatus {
     pub node: NodeName,
     /// The network.
     pub network: NetworkName,
+    /// The neighbour's address; of networks with both families each has a session.
+    #[serde(default)]
+    pub at: Option<std::net::IpAddr>,
     /// `up`, `down`, `init` or `admindown`.
     pub state: String,
     /// Since when.
@@ -267,6 +270,9 @@ pub struct AddressStatus {
     pub network: NetworkName,
     /// The interface here; `None` while unknown.
     pub interface: Option<String>,
+    /// The virtual hardware address that it answers with; `None`: the interface's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 /// What a server's checks say.

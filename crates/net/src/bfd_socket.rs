@@ -1,22 +1,23 @@
-//! UDP sockets for BFD on one interface (RFC 5881 section 4): one that hears, with the TTL of what came, and one for each session
-//! that sends from a port of its own with TTL 255.
+//! UDP sockets for BFD on one interface (RFC 5881 section 4), IPv4 and IPv6: one that hears, with the TTL or hop limit of what came, and
+//! one for each session that sends from a port of its own with 255.
 
 use std::io::{self, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recvmsg};
 use socket2::{Domain, Socket, Type};
 
 use crate::Error;
-use crate::link::Interface;
+use crate::link::Link;
 
 /// Hears packets to a port on one interface.
 #[derive(Debug)]
 pub struct BfdSocket {
     socket: UdpSocket,
+    is_v6: bool,
 }
 
 /// Sends on one interface.
@@ -26,33 +27,51 @@ pub struct BfdSender {
 }
 
 impl BfdSocket {
-    /// Opens a socket at the node's own address on an interface.
+    /// Opens a socket at `own`, the node's address on an interface.
     ///
     /// # Errors
     /// [`Error::Permission`]; [`Error::Kernel`] with `EADDRINUSE` when something else has the port.
-    pub fn open(interface: &Interface, port: u16) -> Result<Self, Error> {
+    pub fn open(link: &Link, own: IpAddr, port: u16) -> Result<Self, Error> {
         let open = || -> io::Result<UdpSocket> {
-            let socket = bound(interface, port)?;
-            tell_ttl(&socket)?;
+            let socket = bound(link, own, port)?;
+            match own {
+                IpAddr::V4(_) => tell_ttl(&socket)?,
+                IpAddr::V6(_) => socket2::SockRef::from(&socket).set_recv_hoplimit_v6(true)?,
+            }
             Ok(socket)
         };
-        let doing = || format!("hear BFD on {} ({}:{port})", interface.link.name, interface.ip);
-        open().map(|socket| Self { socket }).map_err(|source| Error::kernel(doing(), source))
+        let doing = || format!("hear BFD on {} ({})", link.name, SocketAddr::new(own, port));
+        open()
+            .map(|socket| Self { socket, is_v6: own.is_ipv6() })
+            .map_err(|source| Error::kernel(doing(), source))
     }
 
     /// The next packet that waits: who sent it, with which TTL, and its length in the buffer. Errors of the socket are
     /// passed over: it stays usable.
-    pub fn receive(&self, buffer: &mut [u8]) -> Option<(Ipv4Addr, u8, usize)> {
+    pub fn receive(&self, buffer: &mut [u8]) -> Option<(IpAddr, u8, usize)> {
         let mut slices = [IoSliceMut::new(buffer)];
         let mut space = nix::cmsg_space!(libc::c_int);
         let flags = MsgFlags::MSG_DONTWAIT;
+        if self.is_v6 {
+            let message =
+                recvmsg::<SockaddrIn6>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
+            let source = message.address?.ip();
+            let hops = message.cmsgs().ok()?.find_map(|message| {
+                if let ControlMessageOwned::Ipv6HopLimit(hops) = message {
+                    u8::try_from(hops).ok()
+                } else {
+                    None
+                }
+            })?;
+            return Some((source.into(), hops, message.bytes));
+        }
         let message =
             recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
         let source = message.address?.ip();
         let ttl = message.cmsgs().ok()?.find_map(|message| {
             if let ControlMessageOwned::Ipv4Ttl(ttl) = message { u8::try_from(ttl).ok() } else { None }
         })?;
-        Some((source, ttl, message.bytes))
+        Some((source.into(), ttl, message.bytes))
     }
 }
 
@@ -63,14 +82,14 @@ impl AsFd for BfdSocket {
 }
 
 impl BfdSender {
-    /// Opens a socket at the node's own address on an interface, at one of these ports that is free.
+    /// Opens a socket at `own`, the node's address on an interface, at one of these ports that is free.
     ///
     /// # Errors
     /// As [`BfdSocket::open`].
-    pub fn open(interface: &Interface, ports: impl Iterator<Item = u16>) -> Result<Self, Error> {
+    pub fn open(link: &Link, own: IpAddr, ports: impl Iterator<Item = u16>) -> Result<Self, Error> {
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
         for port in ports {
-            match bound(interface, port) {
+            match bound(link, own, port) {
                 Ok(socket) => return Ok(Self { socket }),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
                 Err(error) => {
@@ -79,27 +98,39 @@ impl BfdSender {
                 }
             }
         }
-        Err(Error::kernel(format!("send BFD on {} ({})", interface.link.name, interface.ip), last))
+        Err(Error::kernel(format!("send BFD on {} ({own})", link.name), last))
     }
 
     /// Sends a packet. What cannot be sent is lost: the neighbour notices.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn send(&self, to: Ipv4Addr, port: u16, bytes: &[u8]) -> Result<(), Error> {
-        match self.socket.send_to(bytes, SocketAddrV4::new(to, port)) {
+    pub fn send(&self, to: IpAddr, port: u16, bytes: &[u8]) -> Result<(), Error> {
+        match self.socket.send_to(bytes, SocketAddr::new(to, port)) {
             Ok(_) => Ok(()),
             Err(source) => Err(Error::kernel("send a BFD packet", source)),
         }
     }
 }
 
-fn bound(interface: &Interface, port: u16) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), None)?;
-    socket.bind_device_by_index_v4(NonZeroU32::new(interface.link.index))?;
-    socket.set_ttl_v4(255)?;
-    socket.set_tos_v4(INTERNETWORK_CONTROL)?;
-    socket.bind(&SocketAddrV4::new(interface.ip, port).into())?;
+fn bound(link: &Link, own: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let domain = if own.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), None)?;
+    let index = NonZeroU32::new(link.index);
+    match own {
+        IpAddr::V4(_) => {
+            socket.bind_device_by_index_v4(index)?;
+            socket.set_ttl_v4(255)?;
+            socket.set_tos_v4(INTERNETWORK_CONTROL)?;
+        }
+        IpAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.bind_device_by_index_v6(index)?;
+            socket.set_unicast_hops_v6(255)?;
+            socket.set_tclass_v6(INTERNETWORK_CONTROL)?;
+        }
+    }
+    socket.bind(&SocketAddr::new(own, port).into())?;
     Ok(socket.into())
 }
 

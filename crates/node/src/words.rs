@@ -82,7 +82,13 @@ fn server(from: ServerSnapshot) -> ServerStatus {
 
 /// An address that this node knows from the file alone.
 pub(crate) fn address(from: &Address) -> AddressStatus {
-    AddressStatus { name: from.name.clone(), ip: from.ip, network: from.network.clone(), interface: None }
+    AddressStatus {
+        name: from.name.clone(),
+        ip: from.ip,
+        network: from.network.clone(),
+        interface: None,
+        mac: None,
+    }
 }
 
 /// What the operator wants, for the balancer.

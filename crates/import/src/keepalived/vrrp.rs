@@ -5,6 +5,7 @@
 //! differs.
 
 mod address;
+mod announce;
 mod instance;
 mod plan;
 mod track;
@@ -85,6 +86,16 @@ fn globals(block: &Node, plan: &mut Plan, ledger: &mut Ledger) {
                 plan.version = child.word(1).parse().ok();
                 ledger.carried(&child.at, "version of the groups");
             }
+            "vrrp_startup_delay" | "vrrp_delay_after_boot" => {
+                let key = if child.name() == "vrrp_startup_delay" { "startup_delay" } else { "boot_delay" };
+                match child.word(1).parse::<f64>() {
+                    Ok(delay) if delay > 0.0 && delay <= 3600.0 => {
+                        plan.delays.insert(key, delay);
+                        ledger.carried(&child.at, format!("groups: {key}"));
+                    }
+                    _ => ledger.dropped(&child.at, "it is not a number of seconds up to an hour"),
+                }
+            }
             "notification_email"
             | "notification_email_from"
             | "smtp_server"
@@ -99,7 +110,7 @@ fn globals(block: &Node, plan: &mut Plan, ledger: &mut Ledger) {
                 ledger.dropped(&child.at, "programs run as the user that Relevo runs as, without a shell");
             }
             word if word.starts_with("vrrp_garp") || word.starts_with("vrrp_gna") => {
-                ledger.approximated(&child.at, "announce of the groups", "Relevo's own rhythm, the defaults");
+                announce::read(child, "groups:", &mut plan.announce, ledger);
             }
             word if word.starts_with("lvs_") => {
                 ledger.dropped(&child.at, "the balancer is Relevo's own, not IPVS");

@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use relevo_api::types::BfdStatus;
-use relevo_model::cluster::ClusterFile;
+use relevo_model::cluster::{ClusterFile, Family};
 use relevo_model::{NodeName, Time};
 use relevo_net::bfd_socket::{BfdSender, BfdSocket};
 use relevo_net::route::Route;
@@ -253,15 +253,23 @@ impl Turns {
                                 tracing::trace!(%node, %network, "{}", crate::in_full(&error));
                             }
                         }
-                        Output::Up => tracing::info!(%node, %network, "BFD: {node} is heard on {network}"),
+                        Output::Up => {
+                            let at = live.wanted.at;
+                            tracing::info!(%node, %network, %at, "BFD: {node} is heard on {network}");
+                        }
                         Output::Down { silent: true, .. } => {
                             // First what matters.
                             for group in &live.wanted.groups {
-                                self.teller.lost(*group, node, Some(network));
+                                self.teller.lost(*group, node, Some((network, Family::of(live.wanted.at))));
                             }
+                            let at = live.wanted.at;
                             let text = format!("BFD: {node} is silent on {network}");
-                            tracing::warn!(%node, %network, "{text}");
-                            let fields = [("node", node.to_string()), ("network", network.to_string())];
+                            tracing::warn!(%node, %network, %at, "{text}");
+                            let fields = [
+                                ("node", node.to_string()),
+                                ("network", network.to_string()),
+                                ("at", at.to_string()),
+                            ];
                             crate::incidents::note("bfd", &text, &fields);
                         }
                         Output::Down { silent: false, diagnostic } => {
@@ -301,6 +309,7 @@ impl Turns {
                 BfdStatus {
                     node: live.wanted.node.clone(),
                     network: leg.plan.network.clone(),
+                    at: Some(live.wanted.at),
                     state: match state {
                         SessionState::AdminDown => "admindown",
                         SessionState::Down => "down",
@@ -339,10 +348,10 @@ impl Leg {
     fn open(&mut self) -> Result<(), relevo_net::Error> {
         let interface = Route::open()?.interface(self.plan.own, self.plan.interface.as_deref())?;
         if self.socket.is_none() {
-            self.socket = Some(BfdSocket::open(&interface, PORT)?);
+            self.socket = Some(BfdSocket::open(&interface.link, self.plan.source, PORT)?);
         }
         for live in self.live.iter_mut().filter(|live| live.sender.is_none()) {
-            live.sender = Some(BfdSender::open(&interface, SOURCE_PORTS)?);
+            live.sender = Some(BfdSender::open(&interface.link, self.plan.source, SOURCE_PORTS)?);
         }
         Ok(())
     }

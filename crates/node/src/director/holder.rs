@@ -371,6 +371,10 @@ impl Holder {
             ip: address.ip,
             network: address.network.clone(),
             interface: name.map(ToOwned::to_owned),
+            mac: match address.site {
+                Site::Leg(leg) => self.legs[leg].hardware(),
+                Site::Named(_) | Site::Own { .. } => None,
+            },
         }
     }
 

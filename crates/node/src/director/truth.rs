@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use nix::sys::eventfd::EventFd;
+use relevo_model::cluster::Family;
 use relevo_model::{NetworkName, NodeName, Time};
 use relevo_proto::ownership::Own;
 use relevo_proto::vrrp::{Input, State, Told};
@@ -23,7 +24,7 @@ const RANK: Duration = Duration::from_millis(20);
 pub(super) struct Loss {
     /// Index into the group's directors.
     peer: usize,
-    /// On the network of this leg; `None`: on all.
+    /// On the network of this leg, in its family; `None`: on all.
     leg: Option<usize>,
     /// Time for those who come first.
     wait: Duration,
@@ -34,9 +35,10 @@ impl Holder {
     /// adverts can say: link-local addresses are not in the file.
     pub(super) fn lost(&mut self, kernel: &mut Kernel, now: Time, loss: Loss) {
         let Some(node) = self.member.directors.get(loss.peer).map(|peer| peer.node.clone()) else { return };
-        let network = loss.leg.and_then(|leg| self.legs.get(leg)).map(|leg| leg.setup.network.clone());
+        let place = |leg: &super::leg::Leg| (leg.setup.network.clone(), leg.setup.family);
+        let on = loss.leg.and_then(|leg| self.legs.get(leg)).map(place);
         for router in 0..self.legs.len() {
-            let is_there = network.as_ref().is_none_or(|network| self.legs[router].setup.network == *network);
+            let is_there = on.as_ref().is_none_or(|on| place(&self.legs[router]) == *on);
             let Some((source, _)) = self.machine.heard(router).filter(|_| is_there) else { continue };
             if self.member.owner_of(source).as_ref() == Some(&node) {
                 self.input(kernel, now, Input::Told(Told::Lost { router, source, wait: loss.wait }));
@@ -143,12 +145,15 @@ pub(crate) struct Teller {
 }
 
 impl Teller {
-    /// A node is lost, on one network of a group or on all of them; see [`Told::Lost`].
-    pub(crate) fn lost(&self, group: usize, node: &NodeName, on: Option<&NetworkName>) {
+    /// A node is lost, on one network of a group in one family, or on all of them; see [`Told::Lost`].
+    pub(crate) fn lost(&self, group: usize, node: &NodeName, on: Option<(&NetworkName, Family)>) {
         let Some(member) = self.members.get(group) else { return };
         let Some(peer) = member.directors.iter().position(|peer| peer.node == *node) else { return };
         let wait = member.rank(&self.own, node);
-        let leg = on.map(|network| member.legs.iter().position(|leg| leg.network == *network));
+        let leg = on.map(|(network, family)| {
+            let mut legs = member.legs.iter();
+            legs.position(|leg| leg.network == *network && leg.family == family)
+        });
         if leg != Some(None) {
             // A director that has ended needs no words.
             let _ = self.commands.send(Command::Lost(group, Loss { peer, leg: leg.flatten(), wait }));

@@ -73,6 +73,11 @@ impl Leg {
         Ok(())
     }
 
+    /// The virtual hardware address, for people.
+    pub(super) fn hardware(&self) -> Option<String> {
+        self.own.as_ref().map(|own| own.hardware.map(|byte| format!("{byte:02x}")).join(":"))
+    }
+
     /// The interface that the leg's addresses are put on.
     pub(super) fn place(&self) -> Option<&Link> {
         match self.setup.mac {

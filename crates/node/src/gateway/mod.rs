@@ -192,3 +192,38 @@ impl Rules {
             .map_err(|source| GatewayError::State { path: self.path.clone(), source })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lab_addresses_that_only_forward_have_rules_as_long_as_the_file_says_so() {
+        let file = |accept: &str| {
+            let text = format!(
+                "name = \"test\"\n[network.lan]\nsubnet = [\"10.0.0.0/24\", \"fd00::/64\"]\n\
+                 [node.a]\nroles = [\"director\"]\naddress.lan = [\"10.0.0.1\", \"fd00::1\"]\n\
+                 [group.web]\nvrid = 51\n{accept}\n[address.front]\nnetwork = \"lan\"\nip = \"10.0.0.9\"\n\
+                 [address.front6]\nnetwork = \"lan\"\nip = \"fd00::9\"\n"
+            );
+            let reading = relevo_model::read(&text);
+            reading.cluster.unwrap_or_else(|| panic!("{:#?}", reading.diagnostics))
+        };
+        let alone = move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+                .expect("a network namespace of our own");
+            let folder = std::env::temp_dir().join(format!("relevo-rules-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            let rules = Rules::new(&NodeName::new("a"), &folder);
+            let table = || Nft::new().list_table("inet", accept::TABLE).unwrap();
+            rules.follow(&file("accept = false")).unwrap();
+            let text = table().unwrap();
+            assert!(text.contains("10.0.0.9") && text.contains("fd00::9") && text.contains("drop"), "{text}");
+            // Another process finds what this one has set up, and takes it back.
+            Rules::new(&NodeName::new("a"), &folder).follow(&file("")).unwrap();
+            assert_eq!(table(), None);
+            std::fs::remove_dir_all(&folder).unwrap();
+        };
+        std::thread::spawn(alone).join().unwrap();
+    }
+}

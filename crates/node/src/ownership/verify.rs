@@ -1,4 +1,4 @@
-//! Whether the addresses answer right: a backup asks for them by ARP, and compares the hardware address that answers with the
+//! Whether the addresses answer right: a backup asks for them by ARP or neighbour solicitation, and compares the hardware address that answers with the
 //! one that the owner says it has.
 //!
 //! Soon after an owner was heard first, and then now and then. The probes are those of RFC 5227: nobody learns anything
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use relevo_model::cluster::ClusterFile;
+use relevo_model::cluster::{Address, ClusterFile, Family, Group, MacSource};
 use relevo_model::{AddressName, NetworkName, NodeName, Time};
 use relevo_net::conflict::ConflictWatch;
 use relevo_net::link::Link;
@@ -39,6 +39,8 @@ struct Asked {
     network: NetworkName,
     /// This node's own address there, and its interface if it is named.
     own: (Ipv4Addr, Option<String>),
+    /// The virtual hardware address that it has; `None`: that of its owner's interface.
+    hardware: Option<[u8; 6]>,
     ask_at: Option<Time>,
     /// Asked; the answer is waited for until then.
     until: Option<Time>,
@@ -60,6 +62,7 @@ impl Verify {
                         ip: address.ip,
                         network: address.network.clone(),
                         own: (place.ip, place.interface.clone()),
+                        hardware: hardware(cluster, settings, address),
                         ask_at: None,
                         until: None,
                         heard: Vec::new(),
@@ -107,7 +110,7 @@ impl Verify {
             let Some(owner) = self.owners.get(&asked.group) else { continue };
             if asked.until.is_some_and(|until| until <= now) {
                 asked.until = None;
-                let right = machine.hardware(asked.group, owner, &asked.network);
+                let right = asked.hardware.or_else(|| machine.hardware(asked.group, owner, &asked.network));
                 let verdict = judge(&asked.heard, right);
                 tell(asked, owner, verdict);
                 machine.handle_verdict(&asked.name, verdict);
@@ -128,6 +131,21 @@ impl Verify {
             }
         }
     }
+}
+
+/// With `mac = "virtual"`: that of the router of its family there, or of the other one.
+fn hardware(cluster: &ClusterFile, group: &Group, address: &Address) -> Option<[u8; 6]> {
+    if group.mac == MacSource::Interface || address.interface.is_some() {
+        return None;
+    }
+    let vrid = group.vrid_on(&address.network)?;
+    let routed = |family: Family| {
+        let is_there = |it: &Address| it.watched && it.network == address.network && it.family() == family;
+        cluster.addresses_of(&group.name).any(is_there)
+    };
+    let families = [address.family(), Family::V4, Family::V6];
+    let family = families.into_iter().find(|family| routed(*family))?;
+    Some(relevo_net::virtual_mac::hardware(family, vrid))
 }
 
 fn link_of(route: &mut Option<Route>, own: &(Ipv4Addr, Option<String>)) -> Option<Link> {

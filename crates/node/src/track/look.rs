@@ -151,6 +151,7 @@ mod tests {
     #[test]
     fn one_session_that_is_up_is_enough() {
         let session = |network: &str, state: &str| BfdStatus {
+            at: None,
             node: NodeName::new("lb2"),
             network: NetworkName::new(network),
             state: state.to_owned(),

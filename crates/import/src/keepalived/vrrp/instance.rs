@@ -2,7 +2,7 @@
 
 use super::super::{Director, Node};
 use super::plan::Plan;
-use super::{NO_MAIL, address, track};
+use super::{NO_MAIL, address, announce, track};
 use crate::draft::{Draft, Table, key, list, quoted};
 use crate::ledger::Ledger;
 
@@ -200,7 +200,7 @@ fn statement(
         "debug" => ledger.dropped(at, "RELEVO_LOG=debug shows what happens"),
         word if word.starts_with("notify") => notify(child, name, plan, ledger),
         word if word.starts_with("garp_") || word.starts_with("gna_") => {
-            ledger.approximated(at, format!("{here} announce"), "Relevo's own rhythm, the defaults");
+            announce::read(child, &here, &mut group.announce, ledger);
         }
         _ => child.drop_all(ledger, "there is no word for it"),
     }

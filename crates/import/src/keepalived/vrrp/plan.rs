@@ -10,6 +10,9 @@ pub(super) struct Plan {
     pub(super) groups: Vec<Group>,
     /// `vrrp_version` of the global part.
     pub(super) version: Option<u8>,
+    /// Of all groups: `announce`, `startup_delay` and `boot_delay`.
+    pub(super) announce: BTreeMap<&'static str, String>,
+    pub(super) delays: BTreeMap<&'static str, f64>,
 }
 
 /// A group.
@@ -30,6 +33,8 @@ pub(super) struct Group {
     pub(super) is_unicast: bool,
     pub(super) has_virtual_mac: bool,
     pub(super) accepts_not: bool,
+    /// Keys of `announce`.
+    pub(super) announce: BTreeMap<&'static str, String>,
     pub(super) heartbeat: Vec<String>,
     pub(super) notify: Vec<String>,
     /// `group.NAME.track.NAME`, `[group.NAME.route]`, `[group.NAME.policy]`.
@@ -54,9 +59,12 @@ impl Plan {
 
     /// Puts all groups into the cluster file.
     pub(super) fn finish(self, draft: &mut Draft) {
-        for group in self.groups {
+        for mut group in self.groups {
             let version = group.version.or(self.version);
-            group.write(version, draft);
+            for (key, value) in &self.announce {
+                group.announce.entry(key).or_insert_with(|| value.clone());
+            }
+            group.write(version, &self.delays, draft);
         }
     }
 }
@@ -69,7 +77,7 @@ impl Group {
         }
     }
 
-    fn write(self, version: Option<u8>, draft: &mut Draft) {
+    fn write(self, version: Option<u8>, delays: &BTreeMap<&'static str, f64>, draft: &mut Draft) {
         let mut table = Table::new(format!("group.{}", key(&self.name)));
         let pairs = |pairs: Vec<(String, String)>| {
             let pairs: Vec<String> =
@@ -106,6 +114,14 @@ impl Group {
             if is {
                 table.set(key, value);
             }
+        }
+        for (key, delay) in delays {
+            table.set(key, quoted(&seconds(*delay)));
+        }
+        if !self.announce.is_empty() {
+            let pairs: Vec<String> =
+                self.announce.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            table.set("announce", format!("{{ {} }}", pairs.join(", ")));
         }
         if !self.heartbeat.is_empty() {
             table.set("heartbeat", list(self.heartbeat.iter().map(|network| quoted(network))));
