@@ -168,3 +168,24 @@ fn the_imported_cluster_does_what_the_example_does() {
     let s1 = facts(&read("s1", &["master/interfaces", "standby/interfaces", "ldirectord.cf"]).text);
     assert!(example("s1.toml").iter().all(|fact| s1.contains(fact)), "{s1:?}");
 }
+
+#[test]
+fn a_hardware_address_of_its_own_and_the_rhythm_of_announcements() {
+    let imported = read("vmac", &["lb1/keepalived.conf", "lb2/keepalived.conf"]);
+    checked(&imported);
+    let group = relevo_model::read(&imported.text).cluster.unwrap().groups.remove(0);
+    assert_eq!(group.mac, relevo_model::cluster::MacSource::Virtual);
+    assert!(!group.accept);
+    let millis = std::time::Duration::from_millis;
+    assert_eq!(group.startup_delay, millis(5500));
+    let announce = group.announce;
+    assert_eq!((announce.repeat, announce.delay), (3, millis(2000)));
+    assert_eq!((announce.refresh, announce.interval), (millis(30_000), millis(10)));
+    let about: Vec<&str> = imported
+        .entries
+        .iter()
+        .filter(|entry| entry.fates.iter().any(|fate| matches!(fate, Fate::Dropped { .. })))
+        .map(|entry| entry.text.as_str())
+        .collect();
+    assert!(about.is_empty(), "nothing of it is dropped: {about:?}");
+}
