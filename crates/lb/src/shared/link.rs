@@ -17,7 +17,9 @@ use tokio::time::Sleep;
 
 use super::links::Making;
 use super::stream::Stream;
-use super::{CONNECTION_WINDOW, LARGEST_HEAD, LONGEST_REST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW};
+use super::{
+    CONNECTION_WINDOW, LARGEST_HEAD, LONGEST_REST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW, UNSPEAKABLE,
+};
 use crate::http2::wire::Wire;
 use crate::stream::ServerStream;
 use crate::tls::Origination;
@@ -206,7 +208,7 @@ impl Link {
                 self.retire();
                 io::ErrorKind::NotConnected.into()
             } else {
-                io::Error::new(super::UNSPEAKABLE, error)
+                io::Error::new(UNSPEAKABLE, error)
             }
         })
     }
