@@ -201,11 +201,7 @@ impl Rig {
 
     /// Packets of a counter.
     pub(crate) fn counter(&self, director: &str, name: &str) -> u64 {
-        let family = match (self.mode, self.v4) {
-            (Mode::Nat | Mode::Source, _) => "inet",
-            (Mode::Direct, true) => "ip",
-            (Mode::Direct, false) => "ip6",
-        };
+        let family = if self.v4 { "ip" } else { "ip6" };
         let text = self.inside(director, &format!("nft list counters table {family} {TABLE}"));
         Listing::read(&text).counters.get(name).map_or(0, |counted| counted.packets)
     }
