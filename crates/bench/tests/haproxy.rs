@@ -201,7 +201,7 @@ fn everything() -> ClusterFile {
     cluster.users = vec![Users { name: UsersName::new("staff"), users: vec![user] }];
     cluster.log.target = LogTarget::Syslog(PathBuf::from("/dev/log"));
     cluster.stats = Some(Stats {
-        listen: vec![at(18_070).into()],
+        listen: vec![at(18_070)],
         users: UsersName::new("staff"),
         admins: Some(UsersName::new("staff")),
         refresh: Duration::from_secs(5),

@@ -89,7 +89,13 @@ fn machine(lab: &Lab, inventory: &Inventory, name: &str, kind: NodeKind) -> Node
     let proc = proc_of_keeper(lab.keeper.pid);
     let holder = lab.spaces.get(name).copied().unwrap_or_default();
     let virtual_addresses: BTreeSet<IpAddr> = lab.cluster().addresses.iter().map(|one| one.ip).collect();
+    // On a server's loopback the address of a direct service is held by nobody: neighbours do not hear of it.
+    let answered = match kind {
+        NodeKind::Server => lab.cluster().answered_by(name),
+        NodeKind::Director | NodeKind::Client => BTreeSet::new(),
+    };
     let held = held_addresses(&proc.join(holder.to_string()));
+    let held: Vec<IpAddr> = held.into_iter().filter(|ip| !answered.contains(ip)).collect();
     let api = match kind {
         NodeKind::Director => node_status(lab, name).ok(),
         NodeKind::Server | NodeKind::Client => None,

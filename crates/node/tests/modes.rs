@@ -77,6 +77,12 @@ fn everything(name: &str, mode: Mode, v4: bool) {
 fn both_servers_answer(rig: &Rig) {
     let seen: BTreeSet<String> = (0..24).map(|_| rig.curl("/who").unwrap()).collect();
     assert_eq!(seen.len(), 2, "{seen:?}");
+    // A director's own questions, as checks ask them, are no flows.
+    assert!(rig.ask_from_director());
+    let table = if rig.v4 { "ip" } else { "ip6" };
+    let pins = rig.inside("d1", &format!("nft list map {table} {TABLE} pin_web"));
+    assert!(!pins.contains("10.9.0.1 ."), "{pins}");
+    assert!(pins.matches("timeout").count() <= 26, "{pins}");
 }
 
 /// The servers' network has packets of 9000 bytes, the outer one of 1500, the client's of 1300: all of that must be told.

@@ -99,6 +99,20 @@ impl ClusterFile {
                 Some(format!("server {} is of another address family than `listen`", other.name))
             })
             .or_else(|| self.obstacle_to_direct(service, pool))
+            .or_else(|| self.obstacle_to_source(service, pool))
+    }
+
+    /// Why servers need not, and cannot, see an address of the director's.
+    fn obstacle_to_source(&self, service: &Service, pool: &Pool) -> Option<String> {
+        service.source.as_ref()?;
+        let mut networks = pool.servers.iter().filter_map(|server| self.network_of(server.at.ip()));
+        let through = networks.find_map(|network| {
+            self.gateways.iter().find(|gateway| gateway.masquerade && gateway.from == network.name)
+        })?;
+        Some(format!(
+            "it has `source`, and the director is the router of its servers ([gateway] from network {})",
+            through.from
+        ))
     }
 
     /// What of a service cannot be forwarded directly.

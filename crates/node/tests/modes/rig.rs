@@ -154,6 +154,12 @@ impl Rig {
         }
     }
 
+    /// Whether the first server answers the first director itself.
+    pub(crate) fn ask_from_director(&self) -> bool {
+        let at = server(1, self.v4, 80);
+        self.enter("d1", move || std::net::TcpStream::connect_timeout(&at, Duration::from_secs(5)).is_ok())
+    }
+
     /// Does something on each server; what it starts stays there.
     pub(crate) fn on_servers(&self, work: fn(SocketAddr), port: u16) {
         for number in [1, 2] {

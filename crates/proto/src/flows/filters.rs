@@ -34,7 +34,7 @@ pub fn strict_filters(ruleset: &str, but: &[&str]) -> Vec<String> {
                 forwards |= words.windows(2).any(|pair| pair == ["hook", "forward"]);
                 drops |= words.windows(2).any(|pair| pair == ["policy", "drop;"])
                     || matches!(words.last(), Some(&("drop" | "reject")));
-                knows |= words.iter().any(|word| word.trim_end_matches(',') == "untracked");
+                knows |= words.iter().any(|word| word.split(',').any(|one| one == "untracked"));
             }
         }
     }

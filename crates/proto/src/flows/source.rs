@@ -66,7 +66,8 @@ pub(super) fn add(script: &mut Script, fronts: &[&Front]) {
         let sources = sources.join(", ");
         // Nobody knows whose it is yet. The kernel would reset it.
         late.push(format!("{ip} daddr {{ {sources} }} {from} @tracked{digit} counter name strays drop"));
-        late.push(format!("{from} vmap @late{digit}"));
+        // What this machine asks servers itself, as checks do, is no flow.
+        late.push(format!("fib daddr type != local {from} vmap @late{digit}"));
         translate.push(format!("fib saddr type != local snat {ip} to {to} map @behind{digit}"));
         // It would get there under the client's address.
         forward.push(format!("ct state invalid {to} @tracked{digit} counter name strays drop"));
