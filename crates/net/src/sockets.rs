@@ -21,11 +21,13 @@ pub struct Connection {
     pub established: bool,
 }
 
-/// All TCP connections whose own port is one of these, listening sockets not among them; at most [`MOST`].
+/// All TCP connections whose own port is one of these, listening sockets not among them; at most [`MOST`]. `closed`: also what the
+/// kernel remembers of closed ones, which may be many more.
 ///
 /// # Errors
 /// [`Error::Kernel`] where the kernel does not tell.
-pub fn connections(ports: &[u16]) -> Result<Vec<Connection>, Error> {
+pub fn connections(ports: &[u16], closed: bool) -> Result<Vec<Connection>, Error> {
+    let states = ALIVE | 1 << NEW_SYN_RECV | if closed { 1 << FIN_WAIT2 | 1 << TIME_WAIT } else { 0 };
     let work = || -> io::Result<Vec<Connection>> {
         let mut socket = Socket::new(SOCK_DIAG)?;
         socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES)?;
@@ -35,7 +37,7 @@ pub fn connections(ports: &[u16]) -> Result<Vec<Connection>, Error> {
         let mut found = Vec::new();
         for port in ports {
             for family in [libc::AF_INET, libc::AF_INET6] {
-                ask(&socket, &mut buffer, family as u8, *port, &mut found)?;
+                ask(&socket, &mut buffer, &request(family as u8, *port, states), &mut found)?;
             }
         }
         Ok(found)
@@ -43,14 +45,8 @@ pub fn connections(ports: &[u16]) -> Result<Vec<Connection>, Error> {
     work().map_err(|source| Error::kernel("list the TCP connections", source))
 }
 
-fn ask(
-    socket: &Socket,
-    buffer: &mut [u8],
-    family: u8,
-    port: u16,
-    found: &mut Vec<Connection>,
-) -> io::Result<()> {
-    socket.send(&request(family, port), 0)?;
+fn ask(socket: &Socket, buffer: &mut [u8], request: &[u8], found: &mut Vec<Connection>) -> io::Result<()> {
+    socket.send(request, 0)?;
     loop {
         let length = match socket.recv(&mut &mut buffer[..], 0) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -73,14 +69,14 @@ fn ask(
 }
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`.
-fn request(family: u8, port: u16) -> Vec<u8> {
+fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(72);
     bytes.extend(72u32.to_ne_bytes());
     bytes.extend(BY_FAMILY.to_ne_bytes());
     bytes.extend(REQUEST_DUMP.to_ne_bytes());
     bytes.extend([0; 8]);
     bytes.extend([family, libc::IPPROTO_TCP as u8, 0, 0]);
-    bytes.extend((ALIVE | 1 << FIN_WAIT2 | 1 << TIME_WAIT | 1 << NEW_SYN_RECV).to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
     bytes.resize(72, 0);
     bytes
@@ -148,7 +144,7 @@ mod tests {
         let at = listener.local_addr().unwrap();
         let client = TcpStream::connect(at).unwrap();
         let (_served, peer) = listener.accept().unwrap();
-        let found = connections(&[at.port()]).unwrap();
+        let found = connections(&[at.port()], true).unwrap();
         let wanted = Connection { local: at, remote: peer, alive: true, established: true };
         assert_eq!(found, [wanted], "{:?}", client.local_addr());
     }

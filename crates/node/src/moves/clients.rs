@@ -129,7 +129,7 @@ impl Clients {
 
 fn established(places: &BTreeSet<SocketAddr>) -> BTreeSet<(SocketAddr, SocketAddr)> {
     let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
-    let all = sockets::connections(&ports.into_iter().collect::<Vec<_>>()).unwrap_or_default();
+    let all = sockets::connections(&ports.into_iter().collect::<Vec<_>>(), false).unwrap_or_default();
     let own = all.into_iter().filter(|one| one.established && places.contains(&one.local));
     own.map(|one| (one.local, one.remote)).collect()
 }

@@ -226,7 +226,9 @@ impl Work {
             (0..self.groups.len()).filter(|index| self.groups[*index].mover.draining().is_some()).collect();
         for index in draining {
             let places: BTreeSet<SocketAddr> = self.groups[index].facts.places().collect();
-            if let Some(left) = connections(&places).map(|all| all.iter().filter(|one| one.alive).count()) {
+            if let Some(left) =
+                connections(&places, false).map(|all| all.iter().filter(|one| one.alive).count())
+            {
                 self.input(now, index, Input::Left(left));
             }
         }
@@ -295,7 +297,7 @@ impl Work {
     /// The text that notes what the engine has already.
     fn admitted(&self, index: usize) -> String {
         let places: BTreeSet<SocketAddr> = self.groups[index].facts.places().collect();
-        let known = connections(&places).unwrap_or_default();
+        let known = connections(&places, true).unwrap_or_default();
         let known: Vec<(SocketAddr, SocketAddr)> =
             known.into_iter().map(|one| (one.remote, one.local)).collect();
         moves::admit(&known)
@@ -504,10 +506,10 @@ impl std::fmt::Debug for Work {
 }
 
 /// What the kernel has at these places; `None`: unknown.
-fn connections(places: &BTreeSet<SocketAddr>) -> Option<Vec<sockets::Connection>> {
+fn connections(places: &BTreeSet<SocketAddr>, closed: bool) -> Option<Vec<sockets::Connection>> {
     let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
     let ports: Vec<u16> = ports.into_iter().collect();
-    let mut all = sockets::connections(&ports).ok()?;
+    let mut all = sockets::connections(&ports, closed).ok()?;
     all.retain(|one| places.contains(&one.local));
     Some(all)
 }

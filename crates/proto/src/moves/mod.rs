@@ -33,4 +33,4 @@ pub const LATE: Duration = Duration::from_secs(1);
 /// A former owner that has said that it drains says so again at least so often.
 pub const REPEAT: Duration = Duration::from_millis(500);
 /// A former owner that has said that it drains, and is silent for so long, is lost.
-pub const SILENT: Duration = Duration::from_millis(2500);
+pub const SILENT: Duration = Duration::from_secs(5);
