@@ -136,6 +136,9 @@ impl Node {
                 let _ = engine.set_admin(Some(pool), server, words::to_lb(wish.admin), cut);
             }
         });
+        if cut {
+            self.flows.cut(servers);
+        }
         Ok(())
     }
 

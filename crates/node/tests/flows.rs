@@ -9,12 +9,12 @@ mod field;
 #[path = "flows/traffic.rs"]
 mod traffic;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use field::{Field, SERVERS, front};
-use relevo_proto::flows::{Key, Member, Rules, Slots, slot_of};
+use relevo_proto::flows::{Front, Key, Member, Rules, Slots, slot_of};
 use traffic::{Traffic, ask, ask_by_datagram, greet};
 
 fn slots(at: impl Fn(u8) -> SocketAddr, servers: &[u8]) -> Slots {
@@ -147,6 +147,36 @@ fn lab_a_server_that_remembers_another_connection_does_not_hold_a_flow_up() {
     assert!(traffic::answers(&mut kept, Duration::from_secs(5)), "server 1 is asked as well");
     assert_eq!(field.pin("d2", client), Some(at(1).ip().to_string()));
     assert!(field.counter("d2", "copies_shop") > 0);
+}
+
+/// What the operator cuts is over at once for the client, and for the server.
+#[test]
+fn lab_what_is_cut_is_reset_on_both_sides() {
+    let field = Field::new("cut");
+    field.serve();
+    let at = |server| field::server(server, true);
+    let (to, both) = (field::front_at(true), slots(at, &[1, 2]));
+    let clients = [1, 2].map(|server| SocketAddr::new(field::client(true), port_of(&both, at(server))));
+    field.install("d1", &[front(true, false, Key::Connection)], &both, true);
+    let [mut cut, mut stays] = clients.map(|client| field.enter("c", move || traffic::keep(client, to)));
+    let fronts = [Front { cut: vec![at(1)], ..front(true, false, Key::Connection) }];
+    field.install("d1", &fronts, &slots(at, &[2]), true);
+    assert!(traffic::answers(&mut stays, Duration::from_secs(5)), "server 2 was not cut");
+    let told = cut.write_all(b"x").and_then(|()| cut.read(&mut [0]));
+    assert_eq!(told.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
+    // A download speaks at the server's side.
+    let until = Instant::now() + Duration::from_secs(10);
+    let left = || field.inside("s1", "ss -Htn state established");
+    field.install("d1", &[front(true, false, Key::Connection)], &slots(at, &[1]), true);
+    let mut load = field.enter("c", move || traffic::load(to));
+    let port = format!(":{}", load.local_addr().unwrap().port());
+    assert!(left().contains(&port), "it runs: {}", left());
+    field.install("d1", &fronts, &slots(at, &[2]), true);
+    while traffic::reads(&mut load) && Instant::now() < until {}
+    while left().contains(&port) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(Instant::now() < until, "both sides know: {}", left());
 }
 
 /// An upload is pinned by an acknowledgement that only its own server can make.

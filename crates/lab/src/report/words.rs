@@ -31,7 +31,7 @@ pub fn render(report: &DrillReport) -> String {
 pub fn long_connections(flows: &Flows) -> String {
     let living = flows.living();
     let mut text = format!(
-        "{} downloads, {} uploads, {} kept: lost {} of {}, reset {}, wrong {}, longest stall {} ms",
+        "{} downloads, {} uploads, {} kept: lost {} of {}, reset {}, wrong {}, longest stall {} ms (client late by {} ms)",
         flows.downloads,
         flows.uploads,
         flows.kept,
@@ -39,7 +39,8 @@ pub fn long_connections(flows: &Flows) -> String {
         living.flows,
         flows.reset,
         flows.wrong,
-        living.longest_ms
+        living.longest_ms,
+        flows.late_ms
     );
     if !flows.dead.is_empty() {
         let of_dead = flows.count().saturating_sub(living.flows);

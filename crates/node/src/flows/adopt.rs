@@ -64,6 +64,7 @@ mod tests {
             idle: std::time::Duration::from_secs(300),
             servers: Vec::new(),
             form: relevo_proto::flows::Form::Nat,
+            cut: Vec::new(),
             closing: false,
         };
         let local = if cfg!(target_endian = "little") { "010200C0:0050" } else { "C0000201:0050" };

@@ -82,6 +82,7 @@ mod tests {
             idle: Duration::from_secs(300),
             servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
             form: relevo_proto::flows::Form::Nat,
+            cut: Vec::new(),
             closing: false,
         }
     }

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use relevo_api::types::ServicePath;
 use relevo_lb::{Bell, Share};
 use relevo_model::cluster::{Forward, Mode, Service};
-use relevo_model::{ClusterFile, GroupName, PoolName, ServiceName};
+use relevo_model::{ClusterFile, GroupName, PoolName, ServerName, ServiceName};
 use relevo_net::nft::{Nft, NftError};
 use relevo_proto::flows::{Existing, Front, Rules, TABLE};
 
@@ -38,6 +38,9 @@ use going::Going;
 
 /// How often it is looked whether somebody has removed the table, and how soon what failed is tried again.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How long both sides of a flow that was cut are told so, when they send.
+const CUT: Duration = Duration::from_secs(60);
 
 /// The kernel's path of this node.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ struct State {
     groups: BTreeMap<String, GroupName>,
     /// Groups that are not active here any more, and when what is remembered of them is forgotten.
     left: BTreeMap<GroupName, Instant>,
+    /// Servers whose flows end, and until when both sides are told.
+    cut: BTreeMap<(PoolName, ServerName), Instant>,
     /// Whether the kernel makes copies of packets; `None`: it has not been asked.
     copies: Option<bool>,
     /// Why the kernel does not take the rules.
@@ -129,6 +134,13 @@ impl Flows {
         self.bell.ring();
     }
 
+    /// Ends the flows of these servers, which get nothing new any more.
+    pub(crate) fn cut(&self, servers: &[(PoolName, ServerName)]) {
+        let until = Instant::now() + CUT;
+        self.state().cut.extend(servers.iter().map(|server| (server.clone(), until)));
+        self.bell.ring();
+    }
+
     /// Ends the thread; the rules stay, unless `remove`.
     pub(crate) fn end(&self, remove: bool) {
         self.stopped.store(true, Ordering::Release);
@@ -159,7 +171,8 @@ impl Flows {
         let state = self.state();
         let now = Instant::now();
         let left = state.left.values().min().map(|until| until.saturating_duration_since(now));
-        let soon = state.going.next(now).into_iter().chain(left).min().unwrap_or(LOOK);
+        let cut = state.cut.values().min().map(|until| until.saturating_duration_since(now));
+        let soon = state.going.next(now).into_iter().chain(left).chain(cut).min().unwrap_or(LOOK);
         let soon = soon.max(Duration::from_millis(100));
         if state.fronts.is_empty() && state.problem.is_none() { soon.max(LOOK) } else { soon.min(LOOK) }
     }
@@ -182,6 +195,15 @@ impl Flows {
         let mut state = self.state();
         let (mut fronts, mut pools) = (Vec::new(), wanted::Pools::new());
         let mut paths = BTreeMap::new();
+        let now = Instant::now();
+        let is_back = |pool: &PoolName, name: &ServerName| {
+            let at =
+                cluster.pool(pool).and_then(|pool| pool.servers.iter().find(|server| server.name == *name));
+            let shares =
+                facts.shares.iter().filter(|(other, _)| other == pool).flat_map(|(_, shares)| shares);
+            at.is_none_or(|server| shares.clone().any(|share| share.open && share.at == server.at))
+        };
+        state.cut.retain(|(pool, name), until| *until > now && !is_back(pool, name));
         for (service, path) in cluster.services.iter().zip(cluster.kernel_paths()) {
             if service.mode == Mode::Http {
                 continue;
@@ -189,13 +211,16 @@ impl Flows {
             let path = path.and_then(|()| forwards(cluster, service));
             let shares = facts.shares.iter().find(|(pool, _)| *pool == service.pool);
             let front = cluster.pool_of(service).and_then(|pool| wanted::front(cluster, service, pool));
-            if let (Ok(()), Some((pool, shares)), Some(front)) = (&path, shares, front) {
+            if let (Ok(()), Some((pool, shares)), Some(mut front)) = (&path, shares, front) {
+                let servers = cluster.pool(pool).into_iter().flat_map(|pool| &pool.servers);
+                let cut =
+                    servers.filter(|server| state.cut.contains_key(&(pool.clone(), server.name.clone())));
+                front.cut = cut.map(|server| server.at.into()).collect();
                 pools.entry(pool.to_string()).or_insert_with(|| wanted::slots(shares));
                 fronts.push(front);
             }
             paths.insert(service.name.clone(), path);
         }
-        let now = Instant::now();
         state.groups =
             fronts.iter().filter_map(|front| Some((front.name.clone(), group_of(cluster, front)?))).collect();
         let former = std::mem::take(&mut state.fronts);

@@ -30,6 +30,7 @@ pub(super) fn front(cluster: &ClusterFile, service: &Service, pool: &Pool) -> Op
         idle: idle(service, pool),
         servers,
         form: form(cluster, service),
+        cut: Vec::new(),
         closing: false,
     })
 }

@@ -58,6 +58,7 @@ pub(crate) fn front(v4: bool, udp: bool, key: Key) -> Front {
         idle: Duration::from_secs(300),
         servers: SERVERS.map(|number| server(number, v4)).to_vec(),
         form: relevo_proto::flows::Form::Nat,
+        cut: Vec::new(),
         closing: false,
     }
 }

@@ -96,6 +96,19 @@ pub(crate) fn visit(from: SocketAddr, to: SocketAddr) -> std::io::Result<IpAddr>
     text.parse().map_err(std::io::Error::other)
 }
 
+/// A download that has begun.
+pub(crate) fn load(to: SocketAddr) -> TcpStream {
+    let mut stream = connect(None, to).unwrap();
+    stream.write_all(b"d").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    stream
+}
+
+/// Whether something still comes.
+pub(crate) fn reads(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0; BLOCK]), Ok(1..))
+}
+
 /// A connection on which the server never says anything.
 pub(crate) fn tell(from: SocketAddr, to: SocketAddr) -> TcpStream {
     let mut stream = connect(Some(from), to).unwrap();

@@ -79,6 +79,8 @@ pub struct Front {
     pub servers: Vec<SocketAddr>,
     /// How packets get to servers.
     pub form: Form,
+    /// Servers whose flows end: both sides get a reset when they send next. Not of forms but the usual one.
+    pub cut: Vec<SocketAddr>,
     /// It gets nothing new: what is pinned goes on, all else goes to the userspace engine.
     pub closing: bool,
 }
@@ -316,13 +318,17 @@ impl Chains<'_> {
             new.push(format!("{ip} daddr set {hash} map @{first} goto go_{name}"));
         }
         new.extend([local.clone(), "accept".to_owned()]);
-        let go = vec![
+        let ends = |side: &str, how: &str| -> Vec<String> {
+            self.cut().iter().map(|server| format!("{ip} {side} {} {how}", server.ip())).collect()
+        };
+        let mut go = ends("daddr", &format!("goto cut_{name}"));
+        go.extend([
             format!("tcp dport set {ip} daddr map @port_{name} {}accept", front.untracked()),
             // A server that is gone.
             format!("{ip} daddr != {at} counter name refused_{name} drop"),
             local,
             "accept".to_owned(),
-        ];
+        ]);
         let remember_for = |seconds: u64| {
             format!("update @pin_{name} {{ {} timeout {seconds}s : {ip} saddr }}", self.pin("daddr", "dport"))
         };
@@ -330,8 +336,9 @@ impl Chains<'_> {
         let [long, usual] = self.words.bare;
         let length = if front.at.is_ipv4() { "ip length" } else { "ip6 length" };
         let mut reply = self.inside("daddr");
+        reply.extend([format!("tcp flags & rst == rst goto rst_{name}")]);
+        reply.extend(ends("saddr", "reject with tcp reset"));
         reply.extend([
-            format!("tcp flags & rst == rst goto rst_{name}"),
             "notrack".to_owned(),
             format!("tcp flags & syn == syn {begun} accept"),
             // More than the headers. A bare acknowledgement alone is no proof: a server that has just ended another
@@ -344,9 +351,22 @@ impl Chains<'_> {
         let mut all = vec![("in", into), ("new", new), ("go", go), ("reply", reply)];
         all.push(("back", self.back()));
         let mut all: Vec<_> = all.into_iter().map(|(kind, rules)| (kind.to_owned(), rules)).collect();
+        if !self.cut().is_empty() {
+            let rules = vec![
+                format!("delete @pin_{name} {{ {pin} : {ip} daddr }}"),
+                format!("tcp dport set {ip} daddr map @port_{name}"),
+                // It leaves by the way of answers, under the front's address.
+                "reject with tcp reset".to_owned(),
+            ];
+            all.push(("cut".to_owned(), rules));
+        }
         all.extend(self.guesses());
         all.extend(self.resets());
         all
+    }
+
+    fn cut(&self) -> &[SocketAddr] {
+        if self.front.is_tracked() { &[] } else { &self.front.cut }
     }
 
     /// A packet of a flow that is not known here. Whoever does not have it resets it: the packet goes to all servers of the

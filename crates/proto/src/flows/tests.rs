@@ -148,6 +148,7 @@ fn front(name: &str, udp: bool, at: &str, servers: &[&str]) -> Front {
         idle: Duration::from_secs(300),
         servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
         form: Form::Nat,
+        cut: Vec::new(),
         closing: false,
     }
 }
@@ -326,6 +327,23 @@ fn what_a_former_process_left_is_taken_over() {
     ] {
         assert!(text.lines().any(|one| one == line), "{line}\n{}", shortened(&text));
     }
+}
+
+#[test]
+fn what_is_cut_is_reset_on_both_sides() {
+    let (mut fronts, pools) = shop();
+    let before = Rules::new(&fronts, &pools);
+    fronts[0].cut = vec!["10.0.0.12:8081".parse().unwrap()];
+    let after = Rules::new(&fronts, &pools);
+    let text = after.follow(&before);
+    let place = |wanted: &str| text.find(wanted).unwrap_or_else(|| panic!("{wanted}\n{}", shortened(&text)));
+    assert!(place("go_shop ip daddr 10.0.0.12 goto cut_shop") < place("go_shop tcp dport set"));
+    assert!(
+        place("reply_shop tcp flags & rst == rst")
+            < place("reply_shop ip saddr 10.0.0.12 reject with tcp reset")
+    );
+    assert!(text.contains("cut_shop reject with tcp reset") && !text.contains("10.0.0.11 goto cut"));
+    assert!(before.follow(&after).contains("delete chain ip relevo_flows cut_shop\n"));
 }
 
 #[test]

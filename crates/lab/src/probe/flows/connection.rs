@@ -185,7 +185,8 @@ impl<'a> Flow<'a> {
 
     fn waited(&mut self, begun: Instant) {
         let waited = millis(begun.elapsed());
-        if waited > self.fate.longest_ms {
+        // While others are still being opened it is not the cluster that keeps one waiting.
+        if self.shared.ready.get() && waited > self.fate.longest_ms {
             self.fate.longest_ms = waited;
             self.fate.at_ms = millis(begun - self.began);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use connection::Flow;
 pub use told::{Flows, Part, Stall};
@@ -59,6 +59,8 @@ const BYTES_PER_SECOND: u64 = 16 << 20;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Questions of all kept connections in a second, at most.
 const QUESTIONS: u64 = 600;
+/// How often the client looks whether it is late itself.
+const TICK: Duration = Duration::from_millis(10);
 /// From one question of a kept connection to the next, at least.
 const EVERY: Duration = Duration::from_millis(100);
 /// So many times longer waits every fourth of the kept connections.
@@ -69,6 +71,7 @@ struct Shared {
     target: SocketAddr,
     told: RefCell<Flows>,
     begun: Cell<u32>,
+    ready: Cell<bool>,
     over: Cell<bool>,
     pause: Duration,
     every: Duration,
@@ -89,6 +92,7 @@ pub async fn flows(
         target,
         told: RefCell::new(Flows { downloads, uploads, kept, ..Flows::default() }),
         begun: Cell::new(0),
+        ready: Cell::new(false),
         over: Cell::new(false),
         web,
         pause: PAUSE
@@ -117,11 +121,24 @@ pub async fn flows(
             shared.told.borrow_mut().add(&flow.fate, ended.err());
         });
     }
+    let watch = Rc::clone(&shared);
+    tasks.spawn_local(async move {
+        while !watch.over.get() {
+            let begun = Instant::now();
+            sleep(TICK).await;
+            let late = u64::try_from(begun.elapsed().saturating_sub(TICK).as_millis()).unwrap_or(u64::MAX);
+            if watch.ready.get() {
+                let mut told = watch.told.borrow_mut();
+                told.late_ms = told.late_ms.max(late);
+            }
+        }
+    });
     tasks
         .run_until(async {
             while shared.begun.get() < all && shared.told.borrow().lost == 0 {
                 sleep(Duration::from_millis(10)).await;
             }
+            shared.ready.set(true);
             sink(&FlowEvent::Ready);
             end.await;
             shared.over.set(true);

@@ -26,6 +26,9 @@ pub struct Flows {
     pub wrong: u32,
     /// The longest that one of them waited for the next bytes, milliseconds.
     pub longest_ms: u64,
+    /// The longest that the client itself was late: a busy machine, and no fault of the cluster. Milliseconds.
+    #[serde(default)]
+    pub late_ms: u64,
     /// The same by the server that each of them has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub servers: BTreeMap<String, Part>,
