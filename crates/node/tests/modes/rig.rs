@@ -187,6 +187,7 @@ impl Rig {
             idle: Duration::from_secs(300),
             servers: [1, 2].map(|number| at(number, *port)).to_vec(),
             form,
+            cut: Vec::new(),
             closing: false,
         };
         let fronts: Vec<Front> = services.iter().map(front).collect();

@@ -15,6 +15,7 @@
 mod direct;
 mod errors;
 mod filters;
+mod finding;
 mod jhash;
 mod listing;
 mod rules;
