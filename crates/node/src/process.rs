@@ -9,10 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::ControlSocket;
-use relevo_api::types::Upgraded;
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
 
@@ -35,9 +34,11 @@ use crate::upgrade::{Belongings, Giver, Heir, Program};
 use crate::{incidents, notify, track, words};
 
 mod asked;
+mod signals;
 
 use asked::director_of;
 pub use asked::{Options, RunError, node_of};
+pub(crate) use signals::{Event, block, wait_for_signals, waited_signals};
 
 /// Runs a node until SIGTERM or SIGINT.
 ///
@@ -422,15 +423,6 @@ fn stop(node: &Node, grace: Duration) {
     node.flows.end(true);
 }
 
-/// What the main thread waits for.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Signal(Signal),
-    /// Another process shall take over; who asked waits.
-    Upgrade(Sender<Result<Upgraded, Refusal>>),
-    Stopped,
-}
-
 /// The folder of a file; the working directory for the standard input.
 fn folder_of(file: &Path) -> PathBuf {
     let full = std::path::absolute(file).unwrap_or_default();
@@ -465,31 +457,6 @@ fn raise_open_files(cluster: &ClusterFile) -> Option<(u64, u64)> {
     let allowed = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map_or(soft, |()| hard);
     let needed = needed_files(cluster);
     (allowed < needed).then_some((allowed, needed))
-}
-
-pub(crate) fn waited_signals() -> SigSet {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect()
-}
-
-pub(crate) fn block(signals: &SigSet) -> Result<(), RunError> {
-    signals
-        .thread_block()
-        .map_err(|error| RunError::System { what: "waiting for signals", source: error.into() })
-}
-
-pub(crate) fn wait_for_signals(signals: SigSet, events: Sender<Event>) -> Result<(), RunError> {
-    let wait = move || {
-        while let Ok(signal) = signals.wait() {
-            if events.send(Event::Signal(signal)).is_err() {
-                break;
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("relevo-signals".to_owned())
-        .spawn(wait)
-        .map(drop)
-        .map_err(|source| RunError::System { what: "waiting for signals", source })
 }
 
 fn remember_start(node: &Node, is_next: bool) {

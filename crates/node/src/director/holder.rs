@@ -1,21 +1,22 @@
 //! One group at work: the machine, its legs, and its addresses in the kernel.
 
+mod leftovers;
 mod log;
+mod status;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use relevo_api::types::{AddressStatus, GroupState, GroupStatus};
 use relevo_model::{NodeName, Time};
-use relevo_net::address::{Address, Wish};
+use relevo_net::address::Wish;
 use relevo_net::arp::ArpSocket;
 use relevo_net::clock;
 use relevo_net::conflict::{Claim, ConflictWatch};
 use relevo_net::link::Link;
 use relevo_net::route::Route;
 use relevo_proto::vrrp::{Envelope, Group, Handed, Input, Output, State, lease};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::along::Along;
 use super::conflict::Conflicts;
@@ -317,67 +318,6 @@ impl Holder {
         handed
     }
 
-    /// What to show.
-    pub(super) fn status(&mut self) -> GroupStatus {
-        let status = self.machine.status();
-        if self.since.0 != status.since {
-            self.since = (status.since, clock::wall_millis(status.since));
-        }
-        GroupStatus {
-            name: self.member.name.clone(),
-            state: match status.state {
-                State::Init => GroupState::Init,
-                State::Backup => GroupState::Backup,
-                State::Active => GroupState::Active,
-                State::Fault => GroupState::Fault,
-            },
-            active: status.active.map(|source| self.member.node_of(source)),
-            since: self.since.1,
-            reason: self.reason(status.state, &status.reason),
-            priority: self.member.settings.priority,
-            effective_priority: status.priority,
-            trackers: Vec::new(),
-            transitions: status.transitions,
-            dropped: status.dropped,
-            opinions: Vec::new(),
-            held_back: None,
-            moves: None,
-            addresses: (self.member.addresses.iter().enumerate())
-                .map(|(number, address)| self.address_status(number, address))
-                .collect(),
-        }
-    }
-
-    /// Why the group is in its state. In Fault the legs know it better than the machine.
-    fn reason(&self, state: State, reason: &str) -> String {
-        if self.begin.is_some() && state == State::Init {
-            return "waiting: startup_delay or boot_delay is not over".to_owned();
-        }
-        let refused = self.refused.as_ref().map(|(_, why)| why);
-        let trouble = refused.or_else(|| self.legs.iter().find_map(|leg| leg.trouble.as_ref()));
-        match trouble.filter(|_| state == State::Fault) {
-            Some(trouble) => trouble.clone(),
-            None => self.member.with_names(reason),
-        }
-    }
-
-    fn address_status(&self, number: usize, address: &VirtualAddress) -> AddressStatus {
-        let name = match address.site {
-            Site::Leg(leg) => self.legs[leg].name().and(self.link_of(number)).map(|link| link.name.as_str()),
-            Site::Named(_) | Site::Own { .. } => self.link_of(number).map(|link| link.name.as_str()),
-        };
-        AddressStatus {
-            name: address.name.clone(),
-            ip: address.ip,
-            network: address.network.clone(),
-            interface: name.map(ToOwned::to_owned),
-            mac: match address.site {
-                Site::Leg(leg) => self.legs[leg].hardware(),
-                Site::Named(_) | Site::Own { .. } => None,
-            },
-        }
-    }
-
     fn outputs(&mut self, kernel: &mut Kernel, now: Time) {
         while let Some(output) = self.machine.poll_output() {
             match output {
@@ -518,36 +458,6 @@ impl Holder {
         let status = self.machine.status();
         let lease = self.held.unwrap_or_default();
         status.state == State::Active && now.since(status.since) > lease + lease::KERNEL_LATE
-    }
-
-    /// An earlier process that was killed may have left its addresses, with or without a lease. They are ours alone: the
-    /// cluster file gives them to this group. Nothing else is touched.
-    fn remove_leftovers(&mut self, kernel: &mut Kernel) {
-        let present: Vec<Address> = kernel.route.addresses().unwrap_or_default();
-        for (number, address) in self.member.addresses.iter().enumerate() {
-            let Some(link) = self.link_of(number) else { continue };
-            // Before, it may have been on the interface below.
-            let base = match address.site {
-                Site::Leg(leg) => self.legs.get(leg).and_then(Leg::link).map(|link| link.index),
-                Site::Named(_) | Site::Own { .. } => None,
-            };
-            let is_here = |left: &&Address| left.index == link.index || Some(left.index) == base;
-            for left in present.iter().filter(|left| is_here(left) && left.ip == address.ip) {
-                match kernel.route.release(left.index, left.ip, left.prefix) {
-                    Ok(_) => {
-                        info!(group = %self.member.name, "removed {}/{}, left by an earlier process", left.ip, left.prefix)
-                    }
-                    Err(error) => {
-                        error!(group = %self.member.name, error = super::chain(&error), "leftover stays")
-                    }
-                }
-            }
-        }
-        for leg in &mut self.legs {
-            if let Err(error) = leg.switch(&mut kernel.route, false) {
-                error!(group = %self.member.name, error = super::chain(&error), "leftover stays");
-            }
-        }
     }
 }
 

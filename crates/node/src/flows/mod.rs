@@ -215,7 +215,7 @@ impl Flows {
                 let servers = cluster.pool(pool).into_iter().flat_map(|pool| &pool.servers);
                 let cut =
                     servers.filter(|server| state.cut.contains_key(&(pool.clone(), server.name.clone())));
-                front.cut = cut.map(|server| server.at.into()).collect();
+                front.cut = cut.map(|server| server.at).collect();
                 pools.entry(pool.to_string()).or_insert_with(|| wanted::slots(shares));
                 fronts.push(front);
             }

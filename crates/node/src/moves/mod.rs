@@ -12,6 +12,7 @@
 
 mod clients;
 mod facts;
+mod kernel;
 mod work;
 
 use std::collections::BTreeSet;
@@ -66,11 +67,14 @@ enum Order {
     End(bool),
 }
 
+/// What happened to which group.
+type Event = (GroupName, Happened);
+
 /// A handle to the thread. Without one nothing is kept.
 pub(crate) struct Moves {
     orders: Sender<Order>,
-    events: Sender<(GroupName, Happened)>,
-    waiting: Mutex<Option<(Receiver<Order>, Receiver<(GroupName, Happened)>)>>,
+    events: Sender<Event>,
+    waiting: Mutex<Option<(Receiver<Order>, Receiver<Event>)>>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }

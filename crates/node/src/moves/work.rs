@@ -1,5 +1,7 @@
 //! The thread: what happened goes into the groups' machines, and what they want is done.
 
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -8,14 +10,15 @@ use std::time::Duration;
 
 use relevo_api::types::MoveStatus;
 use relevo_model::{GroupName, NodeName, ServiceName, Time};
+use relevo_net::clock;
 use relevo_net::nft::Nft;
 use relevo_net::route::Route;
-use relevo_net::{clock, sockets};
 use relevo_proto::moves::{self, Input, Mover, Output, Place, Said, Silent, Stage, Way};
 use relevo_proto::ownership;
 
 use super::clients::Clients;
-use super::facts::{Facts, Virtual};
+use super::facts::Facts;
+use super::kernel::{connections, interface_of};
 use super::{Happened, Order, Shared, TOPIC};
 use crate::control::{Balancer, Node};
 use crate::director::moving::{LOOPBACK, SILENT_FOR, silent};
@@ -477,48 +480,10 @@ impl Work {
         self.groups.clear();
         self.publish();
     }
-
-    fn publish(&self) {
-        let now = clock::now();
-        let left = |until: Time| until.since(now).as_millis().div_ceil(1000) as u64;
-        let status = self.groups.iter().map(|group| {
-            let status = if let Some((_, until, count)) = group.mover.draining() {
-                MoveStatus::Draining { left: count.map(|count| count as u64), seconds: left(until) }
-            } else if let Some((to, until)) = group.mover.forwarding() {
-                MoveStatus::Forwarding { to: to.clone(), seconds: left(until) }
-            } else if group.facts.drain.is_zero() {
-                MoveStatus::Unavailable { why: "the cluster file says drain = \"0s\"".to_owned() }
-            } else if let Some(why) = &self.problem {
-                MoveStatus::Unavailable { why: why.clone() }
-            } else {
-                MoveStatus::Ready
-            };
-            (group.facts.name.clone(), status)
-        });
-        *self.shared.status() = status.collect();
-    }
 }
 
 impl std::fmt::Debug for Work {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Work").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-/// What the kernel has at these places; `None`: unknown.
-fn connections(places: &BTreeSet<SocketAddr>, closed: bool) -> Option<Vec<sockets::Connection>> {
-    let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
-    let ports: Vec<u16> = ports.into_iter().collect();
-    let mut all = sockets::connections(&ports, closed).ok()?;
-    all.retain(|one| places.contains(&one.local));
-    Some(all)
-}
-
-fn interface_of(route: &mut Route, address: &Virtual) -> Option<(String, u32)> {
-    if let Some(name) = &address.interface {
-        let links = route.links().ok()?;
-        return links.into_iter().find(|link| link.name == *name).map(|link| (link.name, link.index));
-    }
-    let found = route.interface(address.own, None).ok()?;
-    Some((found.link.name, found.link.index))
 }

@@ -15,6 +15,7 @@
 //! Time here is UTC, since leases outlive the process: [`Time`](relevo_model::Time) since 1970. Not here: sockets, disks, names in DNS.
 
 mod choice;
+mod events;
 mod lease;
 mod message;
 mod probe;
@@ -26,10 +27,11 @@ mod table;
 mod tests;
 mod wire;
 
+pub use events::{Input, Output};
 pub use lease::{Client, Lease, LeaseState};
 pub use message::{Kind, Refused, Request};
 pub use probe::PROBE;
-pub use server::{Input, Output, Server};
+pub use server::Server;
 pub use settings::{Settings, origin_of};
 pub use table::Table;
 

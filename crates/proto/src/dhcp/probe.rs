@@ -12,9 +12,10 @@ use std::time::Duration;
 use relevo_model::Time;
 use relevo_model::cluster::Mac;
 
+use super::events::Output;
 use super::lease::{Client, Lease, LeaseState};
 use super::message::{Kind, Request};
-use super::server::{Output, Server};
+use super::server::Server;
 
 /// How long an answer is waited for. On a link of its own it takes some milliseconds.
 pub const PROBE: Duration = Duration::from_millis(300);

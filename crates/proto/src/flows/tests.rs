@@ -193,15 +193,19 @@ fn shop() -> (Vec<Front>, BTreeMap<String, Slots>) {
     (fronts, pools.into_iter().map(|(name, slots)| (name.to_owned(), slots)).collect())
 }
 
+#[allow(clippy::disallowed_methods, reason = "a test reads what was accepted before")]
+fn is_golden(text: &str, golden: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(golden, text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(golden).unwrap_or_default(), "UPDATE_GOLDEN=1 accepts");
+}
+
 #[test]
 fn the_whole_table_is_this_text() {
     let (fronts, pools) = shop();
     let text = shortened(&Rules::new(&fronts, &pools).install(&Existing::default()));
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/flows/golden.nft");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(golden, &text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(golden).unwrap_or_default(), "UPDATE_GOLDEN=1 accepts");
+    is_golden(&text, concat!(env!("CARGO_MANIFEST_DIR"), "/src/flows/golden.nft"));
 }
 
 /// A service of each form and protocol and family beside each other.
@@ -232,11 +236,7 @@ fn forms() -> (Vec<Front>, BTreeMap<String, Slots>) {
 fn other_forms_are_this_text() {
     let (fronts, pools) = forms();
     let text = shortened(&Rules::new(&fronts, &pools).install(&Existing::default()));
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/flows/forms.nft");
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(golden, &text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(golden).unwrap_or_default(), "UPDATE_GOLDEN=1 accepts");
+    is_golden(&text, concat!(env!("CARGO_MANIFEST_DIR"), "/src/flows/forms.nft"));
 }
 
 #[test]

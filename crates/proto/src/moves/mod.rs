@@ -10,7 +10,7 @@
 //! - A **backup** lets none of these packets pass to its own kernel, which would reset connections in the moment in which an
 //!   address moves. When it takes over from one that is dead it lets them pass: then a reset is the truth.
 //!
-//! [`Mover`] decides for one group, [`rules`] writes what it decided for nftables, [`Word`] is what directors say to each other
+//! [`Mover`] decides for one group, [`rules()`] writes what it decided for nftables, [`Word`] is what directors say to each other
 //! about it. Connections that die with their director are ended by a [`tickle`]. Pure, as all here.
 
 mod mover;

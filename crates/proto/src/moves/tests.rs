@@ -1,3 +1,5 @@
+//! Moves of every kind: what each stage does to packets, and that no order of events leaves anything behind.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -336,9 +338,10 @@ fn words_come_as_they_went() {
         let said: Vec<_> = datagrams.iter().map(|datagram| decode(datagram).unwrap()).collect();
         let back: Vec<_> = said
             .into_iter()
-            .flat_map(|said| match said {
-                Said::Clients { at: place, clients } if place == at => clients,
-                other => panic!("{other:?}"),
+            .flat_map(|said| {
+                let Said::Clients { at: place, clients } = said else { panic!("{said:?}") };
+                assert_eq!(place, at);
+                clients
             })
             .collect();
         assert_eq!(back, clients);
