@@ -275,7 +275,7 @@ impl Flows {
                 return Ok(());
             }
             text.push_str(&adopted(new));
-            match self.nft.run(&text) {
+            match tables::run(&self.nft, &text) {
                 Ok(()) => {
                     state.installed = Some(rules);
                     return Ok(());
@@ -305,13 +305,13 @@ impl Flows {
             .filter(|front| !tables::has(&existing, front, &format!("pin_{}", front.name)))
             .collect();
         let whole = rules.install(&existing) + &adopted(&unknown);
-        if let Err(error) = self.nft.run(&whole) {
+        if let Err(error) = tables::run(&self.nft, &whole) {
             if listing.is_none() {
                 return Err(error);
             }
             tracing::warn!(%error, "the rules of another version are in the way; they are removed, with what they remember");
             tables::remove(&self.nft)?;
-            self.nft.run(&(rules.install(&Existing::default()) + &adopted(new)))?;
+            tables::run(&self.nft, &(rules.install(&Existing::default()) + &adopted(new)))?;
         }
         state.installed = Some(rules);
         Ok(())

@@ -1,7 +1,7 @@
 //! The tables of the kernel's path: one of the family `ip` and one of `ip6`.
 
 use relevo_net::nft::{Nft, NftError};
-use relevo_proto::flows::{Existing, Front, Rules, TABLE};
+use relevo_proto::flows::{Existing, Front, Rules, TABLE, portions};
 
 const FAMILIES: [&str; 2] = ["ip", "ip6"];
 
@@ -25,6 +25,16 @@ pub(super) fn makes_copies(nft: &Nft) -> bool {
             false
         }
         Ok(()) | Err(_) => true,
+    }
+}
+
+/// Does what a text says: as one transaction, or as several where the kernel takes none that is so long.
+pub(super) fn run(nft: &Nft, text: &str) -> Result<(), NftError> {
+    match nft.run(text) {
+        Err(NftError::Refused(why)) if why.contains("Message too long") => {
+            portions(text).iter().try_for_each(|text| nft.run(text))
+        }
+        done => done,
     }
 }
 

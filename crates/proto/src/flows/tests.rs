@@ -408,3 +408,21 @@ fn counters_are_read_from_what_nft_prints() {
     assert_eq!(listing.count, 2);
     assert_eq!(listing.values.get("10.0.0.12"), Some(&1), "{listing:?}");
 }
+
+#[test]
+fn portions_are_the_whole_text_with_elements_before_what_uses_them() {
+    let (fronts, pools) = shop();
+    let text = Rules::new(&fronts, &pools).install(&Existing::default());
+    let portions = portions(&text);
+    let sorted = |text: &str| -> Vec<String> {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(&portions.concat()), sorted(&text));
+    assert!(portions.len() > 10, "{}", portions.len());
+    let (last, before) = portions.split_last().unwrap();
+    assert!(before.iter().all(|text| !text.contains(" hook ") && !text.contains("add rule")));
+    assert!(last.contains(" hook ") && !last.contains(" element "));
+    assert!(before.iter().all(|text| text.matches(" element ").count() <= 4));
+}
