@@ -33,6 +33,8 @@ const STEADY_ANSWERS: usize = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a condition on what was seen is looked at.
 const GLANCE_EVERY: Duration = Duration::from_millis(10);
+/// How long a move takes that was under way before.
+const SETTLES: Duration = Duration::from_secs(3);
 
 /// Why a script stopped before its end.
 #[derive(Debug)]
@@ -177,16 +179,23 @@ impl<'a> Stage<'a> {
         self.linger(clock::now(), Duration::from_millis(300))
     }
 
-    /// Who holds the asked address.
+    /// Who holds the asked address. It may be on its way just now: a director that came back before this drill takes it again.
     ///
     /// # Errors
-    /// Nobody does, or more than one.
+    /// Nobody does, or more than one, for three seconds.
     pub fn active(&self) -> Result<NodeName, Stop> {
         let ip = self.facts.target.ip();
-        match self.holders()?.as_slice() {
-            [one] => Ok(one.clone()),
-            [] => Err(Stop::Problem(format!("nobody holds {ip}"))),
-            several => Err(Stop::Problem(format!("{ip} is held by {} at once", join(several)))),
+        let deadline = clock::now() + SETTLES;
+        loop {
+            let problem = match self.holders()?.as_slice() {
+                [one] => return Ok(one.clone()),
+                [] => format!("nobody holds {ip}"),
+                several => format!("{ip} is held by {} at once", join(several)),
+            };
+            if clock::now() >= deadline {
+                return Err(Stop::Problem(problem));
+            }
+            self.linger(clock::now(), GLANCE_EVERY)?;
         }
     }
 

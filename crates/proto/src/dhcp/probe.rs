@@ -3,7 +3,7 @@
 //! The table of leases alone cannot know all: a director that comes back while the only one dies that knew a lease has never heard
 //! of it. The machine that has it answers for it. Asked is before an offer, and before a client that was offered
 //! nothing here is told to go on with an address that it had. Not asked is for a client that says it uses the address now (it would
-//! answer itself), nor behind a relay, where ARP does not reach.
+//! answer itself), nor for a fixed lease, which is the operator's word, nor behind a relay, where ARP does not reach.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -55,7 +55,8 @@ impl Probes {
 impl Server {
     /// Asks who has an address before a client gets it. Whether it was asked, or is being asked already.
     pub(super) fn ask(&mut self, now: Time, ip: Ipv4Addr, request: &Request) -> bool {
-        if !request.giaddr.is_unspecified() {
+        let is_fixed = self.choice(now).host(request).is_some_and(|host| host.ip == ip);
+        if is_fixed || !request.giaddr.is_unspecified() {
             return false;
         }
         if let Some((waiting, _)) = self.probes.waiting.get_mut(&ip) {

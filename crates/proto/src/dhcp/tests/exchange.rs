@@ -108,6 +108,8 @@ fn a_client_gets_an_address_with_all_that_the_file_says() {
 #[test]
 fn fixed_leases_have_their_address_and_name() {
     let mut desk = Desk::new();
+    // Whoever answers for it: the file gives it to that machine.
+    desk.users.insert(Ipv4Addr::new(10, 0, 1, 5), mac(8));
     for (text, ip, name) in
         [("52:54:00:12:34:56", [10, 0, 9, 9], "printer"), ("52:54:00:00:00:05", [10, 0, 1, 5], "web1")]
     {
