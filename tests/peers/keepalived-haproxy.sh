@@ -77,62 +77,13 @@ fi
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/peers
 cd /run/peers
-vip=172.16.1.254
+. "$root/tests/peers/common.sh"
 
-# ---------------------------------------------------------------------------------------------- topology
-
-in_node() {
-    node=$1
-    shift
-    ip netns exec "$node" "$@"
-}
-
-plug() { # node, network, address
-    ip link add "$2" netns "$1" type veth peer name "$1-$2"
-    ip link set "$1-$2" master "$2" up
-    in_node "$1" ip address add "$3/24" dev "$2"
-    in_node "$1" ip link set "$2" up
-}
-
-for network in public internal; do
-    ip link add "$network" type bridge
-    ip link set "$network" up
-done
-for node in bal1 bal2 serv1 serv2 serv3 client; do
-    ip netns add $node
-    in_node $node ip link set lo up
-done
-plug bal1 public 172.16.1.250 && plug bal1 internal 10.0.0.250
-plug bal2 public 172.16.1.251 && plug bal2 internal 10.0.0.251
-plug client public 172.16.1.100
-for number in 1 2 3; do
-    plug serv$number internal 10.0.0.$number
-    in_node serv$number "$RELEVO" origin --name serv$number --listen 10.0.0.$number:80 >serv$number.log 2>&1 &
-done
+topology
 
 # ---------------------------------------------------------------------------------------------- software
 
-cat >haproxy.cfg <<END
-global
-    maxconn 1000
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 30s
-    timeout server 30s
-    option forwardfor
-frontend web
-    bind *:8000
-    default_backend farm
-backend farm
-    balance roundrobin
-    option httpchk GET /
-    timeout check 500ms
-    default-server check inter 1s rise 2 fall 2
-    server serv1 10.0.0.1:80
-    server serv2 10.0.0.2:80
-    server serv3 10.0.0.3:80
-END
+haproxy_file http >haproxy.cfg
 
 version=2 interval=1 settle=8
 if [ "$advert" = 100ms ]; then
