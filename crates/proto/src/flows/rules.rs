@@ -30,6 +30,9 @@ pub(super) const PINS: u32 = 262_144;
 /// How long a flow is remembered of which only the answer to its beginning was seen, seconds. Of a flood of those nothing else
 /// comes, and it shall not fill the pins.
 const BEGUN_FOR: u64 = 30;
+/// Most clients of a service that were told that their connection was cut, and how long that is remembered, seconds.
+const TOLD: u32 = 65_536;
+const TOLD_FOR: u32 = 60;
 /// How long a flow of the userspace engine is remembered after its last packet, seconds.
 pub(super) const LOCAL: u32 = 3600;
 /// Before connection tracking (-200) and what users do before that (-300).
@@ -168,6 +171,11 @@ impl Front {
         matches!(self.form, Form::Source(_))
     }
 
+    /// Servers whose connections are cut; connection tracking would hold resets for strangers.
+    pub(super) fn cut(&self) -> &[SocketAddr] {
+        if self.is_tracked() { &[] } else { &self.cut }
+    }
+
     const fn untracked(&self) -> &'static str {
         if self.is_tracked() { "" } else { "notrack " }
     }
@@ -252,6 +260,14 @@ fn service(script: &mut Script, front: &Front, slots: u32, copies: bool) {
             None,
         );
     }
+    if !front.udp && !front.cut().is_empty() {
+        declare(
+            format!("told_{name}"),
+            "set",
+            format!("type {flow}; flags dynamic,timeout; size {TOLD}; timeout {TOLD_FOR}s;"),
+            None,
+        );
+    }
     let ports = front.servers.iter().map(|server| (server.ip().to_string(), server.port().to_string()));
     let declaration = format!("type {address} : inet_service; counter;");
     declare(format!("port_{name}"), "map", declaration, Some(ports.collect()));
@@ -311,7 +327,7 @@ impl Chains<'_> {
         }
         new.extend([local.clone(), "accept".to_owned()]);
         let ends = |side: &str, how: &str| -> Vec<String> {
-            self.cut().iter().map(|server| format!("{ip} {side} {} {how}", server.ip())).collect()
+            self.front.cut().iter().map(|server| format!("{ip} {side} {} {how}", server.ip())).collect()
         };
         let mut go = ends("daddr", &format!("goto cut_{name}"));
         go.extend([
@@ -329,7 +345,8 @@ impl Chains<'_> {
         let length = if front.at.is_ipv4() { "ip length" } else { "ip6 length" };
         let mut reply = self.inside("daddr");
         reply.extend([format!("tcp flags & rst == rst goto rst_{name}")]);
-        reply.extend(ends("saddr", "reject with tcp reset"));
+        // The client first: what the server says goes on to it, and its answer is what resets it.
+        reply.extend(ends("saddr", &format!("{ip} daddr . tcp dport @told_{name} reject with tcp reset")));
         reply.extend([
             "notrack".to_owned(),
             format!("tcp flags & syn == syn {begun} accept"),
@@ -343,9 +360,10 @@ impl Chains<'_> {
         let mut all = vec![("in", into), ("new", new), ("go", go), ("reply", reply)];
         all.push(("back", self.back()));
         let mut all: Vec<_> = all.into_iter().map(|(kind, rules)| (kind.to_owned(), rules)).collect();
-        if !self.cut().is_empty() {
+        if !self.front.cut().is_empty() {
             let rules = vec![
                 format!("delete @pin_{name} {{ {pin} : {ip} daddr }}"),
+                format!("update @told_{name} {{ {ip} saddr . tcp sport }}"),
                 format!("tcp dport set {ip} daddr map @port_{name}"),
                 // It leaves by the way of answers, under the front's address.
                 "reject with tcp reset".to_owned(),
@@ -355,10 +373,6 @@ impl Chains<'_> {
         all.extend(self.guesses());
         all.extend(self.resets());
         all
-    }
-
-    fn cut(&self) -> &[SocketAddr] {
-        if self.front.is_tracked() { &[] } else { &self.front.cut }
     }
 
     fn udp(&self) -> Vec<(String, Vec<String>)> {

@@ -338,12 +338,19 @@ fn what_is_cut_is_reset_on_both_sides() {
     let text = after.follow(&before);
     let place = |wanted: &str| text.find(wanted).unwrap_or_else(|| panic!("{wanted}\n{}", shortened(&text)));
     assert!(place("go_shop ip daddr 10.0.0.12 goto cut_shop") < place("go_shop tcp dport set"));
+    // The client comes first: the server's packets are its questions.
     assert!(
         place("reply_shop tcp flags & rst == rst")
-            < place("reply_shop ip saddr 10.0.0.12 reject with tcp reset")
+            < place("reply_shop ip saddr 10.0.0.12 ip daddr . tcp dport @told_shop reject with tcp reset")
+    );
+    assert!(
+        place("cut_shop update @told_shop { ip saddr . tcp sport }")
+            < place("cut_shop reject with tcp reset")
     );
     assert!(text.contains("cut_shop reject with tcp reset") && !text.contains("10.0.0.11 goto cut"));
-    assert!(before.follow(&after).contains("delete chain ip relevo_flows cut_shop\n"));
+    let back = before.follow(&after);
+    assert!(back.contains("delete chain ip relevo_flows cut_shop\n"));
+    assert!(back.contains("delete set ip relevo_flows told_shop\n"));
 }
 
 #[test]
