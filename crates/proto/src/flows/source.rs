@@ -64,8 +64,10 @@ pub(super) fn add(script: &mut Script, fronts: &[&Front]) {
         let from = format!("{ip} saddr . meta l4proto . th sport");
         let to = format!("{ip} daddr . meta l4proto . th dport");
         let sources = sources.join(", ");
-        // Nobody knows whose it is yet. The kernel would reset it.
-        late.push(format!("{ip} daddr {{ {sources} }} {from} @tracked{digit} counter name strays drop"));
+        // Nobody knows whose it is yet. The kernel would reset it. What this machine asks itself may go out under that address too.
+        late.push(format!(
+            "{ip} daddr {{ {sources} }} {from} @tracked{digit} ct state != established counter name strays drop"
+        ));
         // What this machine asks servers itself, as checks do, is no flow.
         late.push(format!("fib daddr type != local {from} vmap @late{digit}"));
         translate.push(format!("fib saddr type != local snat {ip} to {to} map @behind{digit}"));
