@@ -134,7 +134,8 @@ impl Late {
         let peeked = match self.watch() {
             Err(error) => Poll::Ready(Err(error)),
             Ok(()) => match self {
-                Self::Reading(reading) => reading.poll(cx, peek_now, usize::MAX),
+                // What is only looked at stays: it must be seen again by who reads it.
+                Self::Reading(reading) => reading.poll(cx, peek_now, 1),
                 Self::Ready(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])),
                 Self::Early(_) | Self::Lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             },
@@ -236,5 +237,42 @@ impl Socket for Late {
 
     fn ready(&mut self) -> io::Result<&mut TcpStream> {
         Self::ready(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+
+    use super::*;
+
+    /// Bytes that come while it is only asked whether the peer has left are read afterwards: the event loop tells them once.
+    #[test]
+    fn what_was_only_looked_at_is_read_later() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut peer = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let mut late = Late::Early(stream);
+            let mut looks = 0;
+            poll_fn(|cx| {
+                assert!(late.poll_left(cx).is_pending());
+                looks += 1;
+                if looks == 1 {
+                    peer.write_all(b"said").unwrap();
+                }
+                if looks == 2 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            let mut buffer = [0; 16];
+            let read = poll_fn(|cx| late.poll_read(cx, &mut buffer));
+            let deadline = std::time::Duration::from_secs(20);
+            assert!(matches!(tokio::time::timeout(deadline, read).await, Ok(Ok(4))), "they are lost");
+            drop(peer);
+            poll_fn(|cx| late.poll_left(cx)).await;
+        });
     }
 }
