@@ -139,38 +139,6 @@ start() { # director
         --pid "keepalived-$1.pid" --vrrp_pid "vrrp-$1.pid" >"keepalived-$1.log" 2>&1 &
 }
 
-holds() { # director
-    [ -n "$(in_node "$1" ip -oneline address show to $vip)" ]
-}
-
-# Waits until exactly one director has the address; sets `active`.
-settled() {
-    for _ in $(seq 200); do
-        if holds bal1 && ! holds bal2; then
-            active=bal1
-            return
-        elif holds bal2 && ! holds bal1; then
-            active=bal2
-            return
-        fi
-        sleep 0.1
-    done
-    echo "nobody, or more than one, became active within 20 s" >&2
-    tail -n 20 keepalived-*.log >&2
-    exit 1
-}
-
-serving() {
-    for _ in $(seq 100); do
-        if in_node client curl --silent --fail --max-time 1 --output /dev/null http://$vip:8000/; then
-            return
-        fi
-        sleep 0.1
-    done
-    echo "no answer from http://$vip:8000/ within 10 s or more" >&2
-    exit 1
-}
-
 field() { # name, text
     echo "$2" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"
 }

@@ -133,10 +133,6 @@ start() { # contestant, director, priority
     esac
 }
 
-holds() { # director
-    [ -n "$(in_node "$1" ip -oneline address show to $vip)" ]
-}
-
 give_up() {
     echo "takeover.sh: $1" >&2
     tail -n 20 bal?.log haproxy-bal?.log >&2

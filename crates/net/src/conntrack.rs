@@ -8,10 +8,10 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 
 use crate::Error;
+use crate::netlink::{self, ACK, DUMP, Netlink};
 
 /// Forgets all connections of machines of `subnet` that leave under `source`; how many there were.
 ///
@@ -19,20 +19,17 @@ use crate::Error;
 /// [`Error::Permission`] without `CAP_NET_ADMIN`; [`Error::Kernel`] where the kernel has no connection tracking.
 pub fn forget(subnet: Ipv4Net, source: Ipv4Addr) -> Result<usize, Error> {
     let work = || -> io::Result<usize> {
-        let mut socket = Socket::new(NETFILTER)?;
-        socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut kernel = Netlink::open(NETFILTER)?;
         let mut found: Vec<Vec<u8>> = Vec::new();
-        exchange(&socket, &mut buffer, &request(GET, DUMP, &[]), |entry| {
+        kernel.exchange(&request(GET, DUMP, &[]), |kind, payload| {
+            let entry = payload.get(4..).filter(|_| kind == NEW).unwrap_or_default();
             if let Some(tuple) = tuple_of(entry, subnet, source).filter(|_| found.len() < MOST) {
                 found.push(tuple.to_vec());
             }
         })?;
         let mut count = 0;
         for tuple in &found {
-            match exchange(&socket, &mut buffer, &request(DELETE, ACK, tuple), |_| {}) {
+            match kernel.exchange(&request(DELETE, ACK, tuple), |_, _| {}) {
                 Ok(()) => count += 1,
                 // It ended by itself meanwhile.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -44,55 +41,10 @@ pub fn forget(subnet: Ipv4Net, source: Ipv4Addr) -> Result<usize, Error> {
     work().map_err(|source| Error::kernel("forget connections of the gateway", source))
 }
 
-/// Sends a request and gives every entry of the answer away.
-fn exchange(
-    socket: &Socket,
-    buffer: &mut [u8],
-    request: &[u8],
-    mut entry: impl FnMut(&[u8]),
-) -> io::Result<()> {
-    socket.send(request, 0)?;
-    loop {
-        let length = match socket.recv(&mut &mut buffer[..], 0) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        while let Some((kind, payload, next)) = message(rest) {
-            rest = next;
-            match kind {
-                DONE => return Ok(()),
-                ERROR => {
-                    let code = payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-                    return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) };
-                }
-                NEW => entry(payload.get(4..).unwrap_or_default()),
-                _ => {}
-            }
-        }
-    }
-}
-
 /// A request for IPv4 with one attribute, already made, or none.
 fn request(kind: u16, flags: u16, attribute: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(20 + attribute.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(20 + attribute.len());
-    bytes.extend(length.to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((1 | flags).to_ne_bytes());
-    bytes.extend([0; 8]);
     // struct nfgenmsg: family, version, resource.
-    bytes.extend([libc::AF_INET as u8, 0, 0, 0]);
-    bytes.extend(attribute);
-    bytes
-}
-
-/// The first message: its kind, what is in it, and what is behind it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
-    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-    let payload = bytes.get(16..length)?;
-    Some((kind, payload, bytes.get((length + 3) & !3..).unwrap_or(&[])))
+    netlink::request(kind, flags, &[&[libc::AF_INET as u8, 0, 0, 0], attribute].concat())
 }
 
 /// The attributes of a message or of another attribute: kind, with its header, without.
@@ -128,10 +80,6 @@ const NETFILTER: isize = 12;
 const GET: u16 = 0x101;
 const DELETE: u16 = 0x102;
 const NEW: u16 = 0x100;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-const DUMP: u16 = 0x300;
-const ACK: u16 = 4;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const TUPLE_IP: u16 = 1;
@@ -139,7 +87,6 @@ const IP_SOURCE: u16 = 1;
 const IP_DESTINATION: u16 = 2;
 /// Most entries that are forgotten in one go.
 const MOST: usize = 1 << 20;
-const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -174,7 +121,6 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
-            let _ = message(&bytes);
             let _ = tuple_of(&bytes, "10.0.10.0/24".parse().unwrap(), Ipv4Addr::LOCALHOST);
         }
     }

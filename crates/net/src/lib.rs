@@ -45,6 +45,7 @@ pub mod link;
 pub mod loopback;
 pub mod monitor;
 pub mod neighbour;
+mod netlink;
 pub mod nft;
 pub mod paths;
 pub mod raw_socket;

@@ -3,10 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use netlink_sys::{Socket, SocketAddr as Netlink};
 use nix::libc;
 
 use crate::Error;
+use crate::netlink::{self, Netlink};
 
 /// A connection of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,15 +29,15 @@ pub struct Connection {
 pub fn connections(ports: &[u16], closed: bool) -> Result<Vec<Connection>, Error> {
     let states = ALIVE | 1 << NEW_SYN_RECV | if closed { 1 << FIN_WAIT2 | 1 << TIME_WAIT } else { 0 };
     let work = || -> io::Result<Vec<Connection>> {
-        let mut socket = Socket::new(SOCK_DIAG)?;
-        socket.set_rx_buf_sz(RECEIVE_BUFFER_BYTES)?;
-        socket.bind_auto()?;
-        socket.connect(&Netlink::new(0, 0))?;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut kernel = Netlink::open(SOCK_DIAG)?;
         let mut found = Vec::new();
         for port in ports {
             for family in [libc::AF_INET, libc::AF_INET6] {
-                ask(&socket, &mut buffer, &request(family as u8, *port, states), &mut found)?;
+                kernel.exchange(&request(family as u8, *port, states), |kind, payload| {
+                    if kind == BY_FAMILY && found.len() < MOST {
+                        found.extend(connection(payload));
+                    }
+                })?;
             }
         }
         Ok(found)
@@ -45,49 +45,13 @@ pub fn connections(ports: &[u16], closed: bool) -> Result<Vec<Connection>, Error
     work().map_err(|source| Error::kernel("list the TCP connections", source))
 }
 
-fn ask(socket: &Socket, buffer: &mut [u8], request: &[u8], found: &mut Vec<Connection>) -> io::Result<()> {
-    socket.send(request, 0)?;
-    loop {
-        let length = match socket.recv(&mut &mut buffer[..], 0) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        while let Some((kind, payload, next)) = message(rest) {
-            rest = next;
-            match kind {
-                DONE => return Ok(()),
-                ERROR => {
-                    let code = payload.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-                    return if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) };
-                }
-                BY_FAMILY if found.len() < MOST => found.extend(connection(payload)),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+/// `struct inet_diag_req_v2`.
 fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(72);
-    bytes.extend(72u32.to_ne_bytes());
-    bytes.extend(BY_FAMILY.to_ne_bytes());
-    bytes.extend(REQUEST_DUMP.to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([family, libc::IPPROTO_TCP as u8, 0, 0]);
+    let mut bytes = vec![family, libc::IPPROTO_TCP as u8, 0, 0];
     bytes.extend(states.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
-    bytes.resize(72, 0);
-    bytes
-}
-
-/// The first message: its kind, what is in it, and what is behind it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
-    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-    let payload = bytes.get(16..length)?;
-    Some((kind, payload, bytes.get((length + 3) & !3..).unwrap_or(&[])))
+    bytes.resize(56, 0);
+    netlink::request(BY_FAMILY, netlink::DUMP, &bytes)
 }
 
 /// From `struct inet_diag_msg`.
@@ -118,9 +82,6 @@ fn connection(bytes: &[u8]) -> Option<Connection> {
 const SOCK_DIAG: isize = 4;
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
-const REQUEST_DUMP: u16 = 0x301;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 /// States (`net/tcp_states.h`).
 const ESTABLISHED: u32 = 1;
 const FIN_WAIT2: u32 = 5;
@@ -130,7 +91,6 @@ const NEW_SYN_RECV: u32 = 12;
 const ALIVE: u32 = 1 << ESTABLISHED | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;
 /// Most connections that are listed.
 pub const MOST: usize = 1 << 20;
-const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -152,7 +112,6 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..120)) {
-            let _ = message(&bytes);
             let _ = connection(&bytes);
         }
     }

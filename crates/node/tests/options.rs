@@ -20,7 +20,7 @@ use relevo_net::icmp::{Echo, Icmp};
 use relevo_net::nft::Nft;
 use relevo_net::route::Route;
 use world::capture::Capture;
-use world::director::{Running, Settings};
+use world::director::{FRONT, FRONT6, Running, Settings};
 use world::{VIP, World, wait_for};
 
 /// See [`world::director::process`].
@@ -30,29 +30,7 @@ fn lab_director_process() {
 }
 
 fn settings(node: &str, group: &str) -> Settings {
-    let file = format!(
-        "name = \"test\"\n[network.public]\nsubnet = [\"10.77.0.0/24\", \"fd77::/64\"]\n\
-         [node.a]\nroles = [\"director\"]\naddress.public = [\"10.77.0.1\", \"fd77::1\"]\n\
-         [node.b]\nroles = [\"director\"]\naddress.public = [\"10.77.0.2\", \"fd77::2\"]\n\
-         [group.web]\nvrid = 51\npriority = {{ a = 150, b = 100 }}\n{group}\n\
-         [address.front]\nnetwork = \"public\"\nip = \"10.77.0.254\"\n\
-         [address.front6]\nnetwork = \"public\"\nip = \"fd77::fe\"\n"
-    );
-    Settings { file: Some(file), ..Settings::new(node) }
-}
-
-fn world() -> World {
-    let world = World::new();
-    for (node, last) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.inside(node, &format!("ip address add fd77::{last}/64 dev public nodad"));
-    }
-    wait_for("link-local addresses are in use", || {
-        ["a", "b", "c"].iter().all(|node| {
-            let text = world.inside(node, "ip -6 address show dev public scope link");
-            text.contains("fe80::") && !text.contains("tentative")
-        })
-    });
-    world
+    Settings::of_both_families(node, group, &[FRONT, FRONT6].concat())
 }
 
 /// What c hears from a port where nobody listens.
@@ -88,7 +66,7 @@ fn answers(world: &World, ip: IpAddr) -> Vec<[u8; 6]> {
 
 #[test]
 fn lab_options_an_address_that_only_forwards_is_found_and_not_answered() {
-    let world = world();
+    let world = World::of_both_families();
     let vip6: IpAddr = "fd77::fe".parse().unwrap();
     let mut director = Running::start(&world, &settings("a", "accept = false"));
     director.wait(GroupState::Active);
@@ -114,7 +92,7 @@ fn lab_options_an_address_that_only_forwards_is_found_and_not_answered() {
 
 #[test]
 fn lab_options_both_families_say_who_has_an_address() {
-    let world = world();
+    let world = World::of_both_families();
     let vip6: IpAddr = "fd77::fe".parse().unwrap();
     for (group, wanted) in
         [("", None), ("mac = \"virtual\"", Some([[0, 0, 0x5e, 0, 1, 51], [0, 0, 0x5e, 0, 2, 51]]))]
@@ -138,7 +116,7 @@ fn lab_options_both_families_say_who_has_an_address() {
 
 #[test]
 fn lab_options_a_director_waits_before_it_takes_part() {
-    let world = world();
+    let world = World::of_both_families();
     let begin = Instant::now();
     let mut first = Running::start(&world, &settings("a", "startup_delay = \"3s\""));
     let status = first.status();
@@ -162,7 +140,7 @@ fn lab_options_a_director_waits_before_it_takes_part() {
 
 #[test]
 fn lab_options_keys_are_replaced_without_a_lost_advert() {
-    let world = world();
+    let world = World::of_both_families();
     let folder = std::env::temp_dir().join(world.netns("keys"));
     std::fs::create_dir_all(&folder).unwrap();
     let file = |node: &str| folder.join(format!("{node}.key"));

@@ -10,17 +10,16 @@
 
 mod world;
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use relevo_api::types::GroupState;
 use world::capture::Capture;
-use world::director::{Running, Settings};
+use world::director::{FRONT, FRONT6, Running, Settings};
 use world::keepalived::Keepalived;
-use world::{VIP, World, wait_for};
+use world::{VIP, VIP6, World, wait_for};
 
-const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0xfe);
 const MAC: &str = "00:00:5e:00:01:33";
 const MAC6: &str = "00:00:5e:00:02:33";
 
@@ -30,30 +29,8 @@ fn lab_director_process() {
     world::director::process();
 }
 
-fn world() -> World {
-    let world = World::new();
-    for (node, last) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.inside(node, &format!("ip address add fd77::{last}/64 dev public nodad"));
-    }
-    wait_for("link-local addresses are in use", || {
-        ["a", "b", "c"].iter().all(|node| {
-            let text = world.inside(node, "ip -6 address show dev public scope link");
-            text.contains("fe80::") && !text.contains("tentative")
-        })
-    });
-    world
-}
-
 fn settings(node: &str, group: &str) -> Settings {
-    let file = format!(
-        "name = \"test\"\n[network.public]\nsubnet = [\"10.77.0.0/24\", \"fd77::/64\"]\n\
-         [node.a]\nroles = [\"director\"]\naddress.public = [\"10.77.0.1\", \"fd77::1\"]\n\
-         [node.b]\nroles = [\"director\"]\naddress.public = [\"10.77.0.2\", \"fd77::2\"]\n\
-         [group.web]\nvrid = 51\npriority = {{ a = 150, b = 100 }}\n{group}\n\
-         [address.front]\nnetwork = \"public\"\nip = \"10.77.0.254\"\n\
-         [address.front6]\nnetwork = \"public\"\nip = \"fd77::fe\"\n"
-    );
-    Settings { file: Some(file), ..Settings::new(node) }
+    Settings::of_both_families(node, group, &[FRONT, FRONT6].concat())
 }
 
 const VIRTUAL: &str = "mac = \"virtual\"";
@@ -95,7 +72,7 @@ fn macvlans(world: &World, node: &str) -> usize {
 
 #[test]
 fn lab_virtual_mac_stays_the_same_over_a_crash() {
-    let world = world();
+    let world = World::of_both_families();
     let capture = Capture::start(&world, "c");
     let mut first = Running::start(&world, &settings("a", VIRTUAL));
     first.wait(GroupState::Active);
@@ -160,7 +137,7 @@ fn lab_virtual_mac_stays_the_same_over_a_crash() {
 
 #[test]
 fn lab_virtual_mac_that_a_crash_left_goes_when_it_is_not_wanted() {
-    let world = world();
+    let world = World::of_both_families();
     let mut first = Running::start(&world, &settings("a", VIRTUAL));
     first.wait(GroupState::Active);
     assert!(world.inside("a", "ip -o address show to 10.77.0.254").contains("vr4.51."));
@@ -185,7 +162,7 @@ fn lab_virtual_mac_that_a_crash_left_goes_when_it_is_not_wanted() {
 
 /// keepalived with `use_vmac` on `a` with the higher priority, the director on `b`: each takes over from the other.
 fn beside_keepalived(more: &str) {
-    let world = world();
+    let world = World::of_both_families();
     let instance = |name: &str, id: &str, vip: &str| {
         format!(
             "vrrp_instance {name} {{\n version 3\n state BACKUP\n interface public\n virtual_router_id 51\n priority 150\n \

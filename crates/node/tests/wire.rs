@@ -10,7 +10,7 @@
 
 mod world;
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,45 +19,15 @@ use nix::sys::signal::Signal;
 use relevo_api::types::GroupState;
 use relevo_net::clock;
 use world::capture::Capture;
-use world::director::{Running, Settings};
+use world::director::{FRONT, FRONT6, Running, Settings};
 use world::keepalived::Keepalived;
-use world::{VIP, World, wait_for};
-
-const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0xfe);
+use world::{VIP, VIP6, World, wait_for};
 
 /// See [`world::director::process`].
 #[test]
 fn lab_director_process() {
     world::director::process();
 }
-
-/// A world that speaks IPv6 too: fd77::1 to ::3.
-fn world() -> World {
-    let world = World::new();
-    for (node, last) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.inside(node, &format!("ip address add fd77::{last}/64 dev public nodad"));
-    }
-    wait_for("link-local addresses are in use", || {
-        ["a", "b", "c"].iter().all(|node| {
-            let text = world.inside(node, "ip -6 address show dev public scope link");
-            text.contains("fe80::") && !text.contains("tentative")
-        })
-    });
-    world
-}
-
-fn settings(node: &str, group: &str, addresses: &str) -> Settings {
-    let file = format!(
-        "name = \"test\"\n[network.public]\nsubnet = [\"10.77.0.0/24\", \"fd77::/64\"]\n\
-         [node.a]\nroles = [\"director\"]\naddress.public = [\"10.77.0.1\", \"fd77::1\"]\n\
-         [node.b]\nroles = [\"director\"]\naddress.public = [\"10.77.0.2\", \"fd77::2\"]\n\
-         [group.web]\nvrid = 51\npriority = {{ a = 150, b = 100 }}\n{group}\n{addresses}\n"
-    );
-    Settings { file: Some(file), ..Settings::new(node) }
-}
-
-const FRONT: &str = "[address.front]\nnetwork = \"public\"\nip = \"10.77.0.254\"\n";
-const FRONT6: &str = "[address.front6]\nnetwork = \"public\"\nip = \"fd77::fe\"\n";
 
 /// c finds out where the address is, and hears from there that nobody listens.
 fn ask(world: &World) {
@@ -70,12 +40,12 @@ fn ask(world: &World) {
 
 #[test]
 fn lab_wire_both_families_move_together() {
-    let world = world();
+    let world = World::of_both_families();
     let capture = Capture::start(&world, "c");
     let addresses = format!("{FRONT}{FRONT6}");
-    let mut first = Running::start(&world, &settings("a", "", &addresses));
+    let mut first = Running::start(&world, &Settings::of_both_families("a", "", &addresses));
     first.wait(GroupState::Active);
-    let mut second = Running::start(&world, &settings("b", "", &addresses));
+    let mut second = Running::start(&world, &Settings::of_both_families("b", "", &addresses));
     second.wait(GroupState::Backup);
     wait_for("both addresses are on a", || world.holds("a", VIP) && world.holds("a", VIP6));
     wait_for("b knows a", || second.status().active.is_some_and(|active| active.as_str() == "a"));
@@ -117,9 +87,12 @@ fn instance(name: &str, version: u8, priority: u8, advert: &str, vip: IpAddr, mo
 
 /// keepalived on `a` with the higher priority, the director on `b`: each takes over from the other.
 fn story(group: &str, address: &str, vip: IpAddr, text: &str) {
-    let world = world();
+    let world = World::of_both_families();
     let capture = Capture::start(&world, "c");
-    let mut director = Running::start(&world, &settings("b", &format!("preempt = true\n{group}"), address));
+    let mut director = Running::start(
+        &world,
+        &Settings::of_both_families("b", &format!("preempt = true\n{group}"), address),
+    );
     director.wait(GroupState::Active);
     let keepalived = Keepalived::start_with(&world, "a", text);
     director.wait(GroupState::Backup);
@@ -188,7 +161,7 @@ fn key_file(world: &World, name: &str, text: &str) -> PathBuf {
 
 #[test]
 fn lab_wire_signed_adverts_keep_strangers_out() {
-    let world = world();
+    let world = World::of_both_families();
     let (one, two) = ("11".repeat(32), "22".repeat(32));
     let right = key_file(&world, "right", &format!("1 {one}\n"));
     let rotated = key_file(&world, "rotated", &format!("2 {two}\n1 {one}\n"));
@@ -197,7 +170,7 @@ fn lab_wire_signed_adverts_keep_strangers_out() {
     let addresses = format!("{FRONT}{FRONT6}");
 
     // A keepalived 2.2 cannot sign: it is not believed, and the log says why.
-    let mut first = Running::start(&world, &settings("a", &hmac(&right), &addresses));
+    let mut first = Running::start(&world, &Settings::of_both_families("a", &hmac(&right), &addresses));
     first.wait(GroupState::Active);
     let stranger =
         Keepalived::start_with(&world, "c", &keepalived(&[instance("web", 3, 200, "0.1", VIP.into(), "")]));
@@ -206,23 +179,23 @@ fn lab_wire_signed_adverts_keep_strangers_out() {
     stranger.stop();
 
     // A director with another key neither.
-    let thief = Running::start(&world, &settings("b", &hmac(&wrong), &addresses));
+    let thief = Running::start(&world, &Settings::of_both_families("b", &hmac(&wrong), &addresses));
     wait_for("the reason is told", || thief.log().contains("wrong signature"));
     thief.stop();
 
     // While a key is being replaced, both are understood.
-    let mut second = Running::start(&world, &settings("b", &hmac(&rotated), &addresses));
+    let mut second = Running::start(&world, &Settings::of_both_families("b", &hmac(&rotated), &addresses));
     wait_for("it hears a", || second.status().active.is_some_and(|active| active.as_str() == "a"));
     assert_eq!(second.status().state, GroupState::Backup);
     first.tell("stop");
     second.wait(GroupState::Active);
-    let mut first = Running::start(&world, &settings("a", &hmac(&rotated), &addresses));
+    let mut first = Running::start(&world, &Settings::of_both_families("a", &hmac(&rotated), &addresses));
     first.wait(GroupState::Backup);
     wait_for("it hears b", || first.status().active.is_some_and(|active| active.as_str() == "b"));
 
     // A key file that others can read is refused, with the remedy.
     std::fs::set_permissions(&right, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let mut open = Running::start(&world, &settings("c", &hmac(&right), &addresses));
+    let mut open = Running::start(&world, &Settings::of_both_families("c", &hmac(&right), &addresses));
     open.process.join();
     for path in [right, rotated, wrong] {
         let _ = std::fs::remove_file(path);
@@ -233,14 +206,15 @@ fn lab_wire_signed_adverts_keep_strangers_out() {
 
 #[test]
 fn lab_wire_addresses_that_only_move_along() {
-    let world = world();
+    let world = World::of_both_families();
     world.inside("a", "ip link add spare type veth peer name spare0");
     world.inside("a", "ip link set spare up");
     let along = "[address.along]\nnetwork = \"public\"\nip = \"10.77.0.253\"\nwatched = false\nlabel = \"public:along\"\nscope = \"link\"\n\
                  [address.aside]\nnetwork = \"public\"\nip = \"10.77.0.252\"\nwatched = false\ninterface = \"spare\"\n\
                  [address.six]\nnetwork = \"public\"\nip = \"fd77::fd\"\nwatched = false\n";
     let capture = Capture::start(&world, "c");
-    let mut director = Running::start(&world, &settings("a", "", &format!("{FRONT}{along}")));
+    let mut director =
+        Running::start(&world, &Settings::of_both_families("a", "", &format!("{FRONT}{along}")));
     director.wait(GroupState::Active);
     let shown = world.inside("a", "ip address show");
     assert!(shown.contains("inet 10.77.0.253/32 scope link dynamic public:along"), "{shown}");

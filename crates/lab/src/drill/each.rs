@@ -3,7 +3,7 @@
 use relevo_model::cluster::{ClusterFile, Link, Switch};
 
 use super::facts::Facts;
-use super::scripts::{ANSWER_WITHIN, LOOK, Script, at_rest, tree_again, whole_again};
+use super::scripts::{ANSWER_WITHIN, LOOK, Script, at_rest, tree_again, whole_again, without_link};
 use super::stage::{Stage, Stop};
 use crate::Fault;
 
@@ -51,18 +51,7 @@ pub(super) fn each_link(stage: &mut Stage<'_>) -> Script {
     let number = stage.round();
     let link: Option<Link> = stage.cluster().lab.links.get(number).cloned();
     let link = link.ok_or_else(|| Stop::Problem("there is no such link".to_owned()))?;
-    let (a, b) = (link.a.to_string(), link.b.to_string());
-    stage.observe()?;
-    let before = stage.note_tree("before")?;
-    let cut = Fault::CutLink { a: a.clone(), b: b.clone() };
-    let when = format!("without the link between {a} and {b}");
-    stage.strike(vec![(cut, Fault::RestoreLink { a, b })])?;
-    stage.linger_after_fault(LOOK)?;
-    stage.wait_answers(ANSWER_WITHIN)?;
-    at_rest(stage)?;
-    stage.note_tree(&when)?;
-    whole_again(stage)?;
-    tree_again(stage, &before)
+    without_link(stage, link.a.to_string(), link.b.to_string())
 }
 
 pub(super) fn each_switch(stage: &mut Stage<'_>) -> Script {

@@ -126,6 +126,11 @@ pub(super) fn switch_dies(stage: &mut Stage<'_>) -> Script {
 
 pub(super) fn link_cut(stage: &mut Stage<'_>) -> Script {
     let (a, b) = link_of_client(stage)?;
+    without_link(stage, a, b)
+}
+
+/// Cuts a link between switches, looks what becomes of the tree and the service, and mends it.
+pub(super) fn without_link(stage: &mut Stage<'_>, a: String, b: String) -> Script {
     stage.observe()?;
     let before = stage.note_tree("before")?;
     let cut = Fault::CutLink { a: a.clone(), b: b.clone() };

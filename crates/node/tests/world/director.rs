@@ -19,6 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Process, SECOND_VIP, VIP, World, wait_for};
 
+/// [`super::VIP`] and [`super::VIP6`] in a cluster file.
+pub(crate) const FRONT: &str = "[address.front]\nnetwork = \"public\"\nip = \"10.77.0.254\"\n";
+pub(crate) const FRONT6: &str = "[address.front6]\nnetwork = \"public\"\nip = \"fd77::fe\"\n";
+
 /// What a test chooses. Priorities of `a` and `b`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Settings {
@@ -47,6 +51,17 @@ impl Settings {
             networks: 1,
             file: None,
         }
+    }
+
+    /// A cluster file of both families: with this in its group, and these addresses.
+    pub(crate) fn of_both_families(node: &str, group: &str, addresses: &str) -> Self {
+        let file = format!(
+            "name = \"test\"\n[network.public]\nsubnet = [\"10.77.0.0/24\", \"fd77::/64\"]\n\
+             [node.a]\nroles = [\"director\"]\naddress.public = [\"10.77.0.1\", \"fd77::1\"]\n\
+             [node.b]\nroles = [\"director\"]\naddress.public = [\"10.77.0.2\", \"fd77::2\"]\n\
+             [group.web]\nvrid = 51\npriority = {{ a = 150, b = 100 }}\n{group}\n{addresses}\n"
+        );
+        Self { file: Some(file), ..Self::new(node) }
     }
 
     fn cluster(&self) -> ClusterFile {

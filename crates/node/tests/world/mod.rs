@@ -12,7 +12,7 @@ pub(crate) mod keepalived;
 pub(crate) mod watch;
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +22,9 @@ use nix::sched::{CloneFlags, setns};
 
 /// The virtual address.
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
+
+/// The virtual address of the other family.
+pub(crate) const VIP6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0xfe);
 
 /// The virtual address on the network `internal`.
 pub(crate) const SECOND_VIP: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 254);
@@ -54,6 +57,21 @@ impl World {
         for (node, _) in NODES {
             world.plug(node);
         }
+        world
+    }
+
+    /// The same, and IPv6 too: fd77::1 to ::3. Returns when link-local addresses are in use.
+    pub(crate) fn of_both_families() -> Self {
+        let world = Self::new();
+        for (node, last) in NODES {
+            world.inside(node, &format!("ip address add fd77::{last}/64 dev public nodad"));
+        }
+        wait_for("link-local addresses are in use", || {
+            NODES.iter().all(|(node, _)| {
+                let text = world.inside(node, "ip -6 address show dev public scope link");
+                text.contains("fe80::") && !text.contains("tentative")
+            })
+        });
         world
     }
 

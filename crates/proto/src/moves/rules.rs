@@ -171,7 +171,14 @@ fn of_way(v6: bool, way: &Way, places: &BTreeSet<SocketAddr>, interface: &str) -
     }
 }
 
+/// An own name for each interface. nft takes letters, digits, `_`, `-`, `.` and `/` in a name; an interface's has no `/`.
 fn chain_of(interface: &str) -> String {
-    let plain = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
-    format!("in_{}", interface.chars().map(plain).collect::<String>())
+    let mut name = "in_".to_owned();
+    for character in interface.chars() {
+        match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.' => name.push(character),
+            other => drop(write!(name, "/{:x}", u32::from(other))),
+        }
+    }
+    name
 }

@@ -365,3 +365,16 @@ fn who_does_not_say_that_it_drains_does_not() {
     world.wait(SILENT);
     assert_eq!(*world.directors[1].mover.stage(), Stage::Open);
 }
+
+#[test]
+fn interfaces_with_names_alike_have_chains_of_their_own() {
+    let place = |name: &str| Place {
+        interface: name.to_owned(),
+        way: Way::Guard,
+        at: "10.0.0.9:80".parse().unwrap(),
+    };
+    let text = rules(&["lan.10", "lan_10", "lan-10", "lan@10"].map(place));
+    let chains: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("flush chain netdev relevo_moves ")).collect();
+    assert_eq!(chains, ["in_lan-10", "in_lan.10", "in_lan/4010", "in_lan_10"].into());
+}
