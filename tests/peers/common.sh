@@ -64,6 +64,13 @@ END
 END
 }
 
+# Ends processes as a power cut would: nobody says goodbye. keepalived's child hears of its parent's end (SIGTERM) and sends an
+# advert of priority 0, so children go before their parents.
+cut_power() { # process ids
+    # shellcheck disable=SC2046 # several ids
+    kill -9 $(printf '%s\n' "$@" | sort -rn)
+}
+
 holds() { # director
     [ -n "$(in_node "$1" ip -oneline address show to $vip)" ]
 }

@@ -164,7 +164,7 @@ one_run() { # number
     case $fault in
         kill)
             # shellcheck disable=SC2046 # several ids
-            kill -9 $(ip netns pids "$active")
+            cut_power $(ip netns pids "$active")
             ;;
         unplug) ip link set "$active-public" down ;;
         # keepalived alone, as its stop does: HAProxy stays.

@@ -139,7 +139,7 @@ one_run() { # folder
     marks="$marks $("$RELEVO_PEERS_REPORT" now)"
     if [ "$fault" = kill ]; then
         # shellcheck disable=SC2086 # several ids
-        kill -9 $victims
+        cut_power $victims
     else
         ip link set "$active-public" down
     fi

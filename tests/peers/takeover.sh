@@ -4,7 +4,7 @@
 #   client ── public ──┬── bal1 ──┬── internal ── serv1, serv2, serv3
 #                      └── bal2 ──┘
 #
-#   kill -9 of all processes of the active director:
+#   kill -9 of all processes of the active director, children before their parents (so no keepalived says goodbye):
 #     relevo-100ms        adverts every 100 ms, the default                 goal: median 400 ms
 #     relevo-bfd          the same, and BFD every 10 ms, 5 lost             goal: median 80 ms
 #     relevo-10ms         adverts every 10 ms                               goal: median 80 ms
@@ -176,7 +176,7 @@ strike() { # contestant
         relevo-planned) "$RELEVO" switchover web --run-dir "run-$active" >switchover.log 2>&1 || give_up "$(cat switchover.log)" ;;
         keepalived-planned) kill "$(cat "keepalived-$active.pid")" ;;
         # shellcheck disable=SC2086 # several ids
-        *) kill -9 $2 ;;
+        *) cut_power $2 ;;
     esac
 }
 
