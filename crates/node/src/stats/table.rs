@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use relevo_lb::Figures;
 
 use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, mode_word};
-use super::write::{Bytes, Grouped, Span, Text};
+use super::write::{Grouped, Rounded, Span, Text};
 
 /// One table: a service, a pool, or both.
 #[derive(Clone, Copy, Debug)]
@@ -163,10 +163,12 @@ fn rate(out: &mut String, rate: Rate) -> fmt::Result {
 fn sessions(out: &mut String, figures: &Figures, limit: Option<u64>, requests: Option<Rate>) -> fmt::Result {
     numbers(out, [figures.current, figures.most])?;
     match limit {
-        Some(limit) => write!(out, "<td>{}</td>", Grouped(limit))?,
+        Some(limit) => number(out, limit, WIDE)?,
         None => out.push_str("<td>-</td>"),
     }
-    write!(out, "<td class=\"tip\" tabindex=\"0\">{}<span>", Grouped(figures.total))?;
+    out.push_str("<td class=\"tip\" tabindex=\"0\">");
+    fitting(out, figures.total, WIDE)?;
+    write!(out, "<span><b>sessions</b> {}<br>", Grouped(figures.total))?;
     write!(out, "<b>requests</b> {}", Grouped(figures.requests))?;
     if let Some(requests) = requests {
         write!(out, " ({}/s, most {}/s)", Grouped(requests.current), Grouped(requests.most))?;
@@ -191,17 +193,53 @@ fn sessions(out: &mut String, figures: &Figures, limit: Option<u64>, requests: O
     }
     out.push_str("</span></td>");
     for bytes in [figures.received, figures.sent] {
-        write!(out, "<td title=\"{bytes}\">{}</td>", Bytes(bytes))?;
+        write!(out, "<td title=\"{bytes}\">{}</td>", Rounded(bytes))?;
     }
     Ok(())
 }
 
 fn numbers<const N: usize>(out: &mut String, numbers: [u64; N]) -> fmt::Result {
-    for number in numbers {
-        match number {
-            0 => out.push_str("<td class=\"zero\">0</td>"),
-            number => write!(out, "<td>{}</td>", Grouped(number))?,
-        }
+    numbers.into_iter().try_for_each(|value| number(out, value, NARROW))
+}
+
+/// From this on a number does not fit into most cells; a number that is cut off would be another number.
+const NARROW: u64 = 10_000;
+
+/// The same for the wide cells.
+const WIDE: u64 = 1_000_000;
+
+/// A cell; from `long` on it is rounded, and the mouse over it shows the whole number.
+fn number(out: &mut String, value: u64, long: u64) -> fmt::Result {
+    match value {
+        0 => out.push_str("<td class=\"zero\">"),
+        value if value < long => out.push_str("<td>"),
+        value => write!(out, "<td title=\"{}\">", Grouped(value))?,
     }
+    fitting(out, value, long)?;
+    out.push_str("</td>");
     Ok(())
+}
+
+fn fitting(out: &mut String, value: u64, long: u64) -> fmt::Result {
+    if value < long { write!(out, "{}", Grouped(value)) } else { write!(out, "{}", Rounded(value)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_cut_off() {
+        let mut out = String::new();
+        numbers(&mut out, [0, 9_999, 19_557]).unwrap();
+        number(&mut out, 999_999, WIDE).unwrap();
+        let space = '\u{202f}';
+        assert_eq!(
+            out,
+            format!(
+                "<td class=\"zero\">0</td><td>9{space}999</td><td title=\"19{space}557\">19.6{space}k</td>\
+                 <td>999{space}999</td>"
+            )
+        );
+    }
 }

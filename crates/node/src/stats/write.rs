@@ -40,10 +40,10 @@ impl Display for Grouped {
     }
 }
 
-/// An amount of bytes in three digits, as `24.9 kB`.
-pub(super) struct Bytes(pub(super) u64);
+/// A number in three digits, as `24.9 k`: for bytes, and for what is too long for its cell.
+pub(super) struct Rounded(pub(super) u64);
 
-impl Display for Bytes {
+impl Display for Rounded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [&str; 6] = ["k", "M", "G", "T", "P", "E"];
         if self.0 < 1000 {
@@ -94,10 +94,10 @@ mod tests {
         assert_eq!(Grouped(0).to_string(), "0");
         assert_eq!(Grouped(999).to_string(), "999");
         assert_eq!(Grouped(1_234_567).to_string(), "1\u{202f}234\u{202f}567");
-        assert_eq!(Bytes(999).to_string(), "999");
-        assert_eq!(Bytes(24_901).to_string(), "24.9\u{202f}k");
-        assert_eq!(Bytes(999_600).to_string(), "1.00\u{202f}M");
-        assert_eq!(Bytes(u64::MAX).to_string(), "18.4\u{202f}E");
+        assert_eq!(Rounded(999).to_string(), "999");
+        assert_eq!(Rounded(24_901).to_string(), "24.9\u{202f}k");
+        assert_eq!(Rounded(999_600).to_string(), "1.00\u{202f}M");
+        assert_eq!(Rounded(u64::MAX).to_string(), "18.4\u{202f}E");
     }
 
     #[test]
