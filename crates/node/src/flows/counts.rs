@@ -4,62 +4,64 @@ use std::collections::BTreeMap;
 
 use relevo_api::server::Refusal;
 use relevo_api::types::{FlowStatus, Passed, ServerFlows, ServiceFlows};
-use relevo_net::nft::NftError;
+use relevo_net::nft::{Nft, NftError};
 use relevo_proto::flows::{Counted, Form, Front, Listing, TABLE};
 
+use super::carrier::Counts;
 use super::{Flows, place};
 
 impl Flows {
-    /// All services of the kernel's path with what they have counted since their rules stand.
+    /// All services of the kernel's path with what was counted since they have it.
     ///
     /// # Errors
-    /// nft does not answer.
+    /// The kernel does not tell.
     pub(crate) fn counts(&self) -> Result<FlowStatus, Refusal> {
         let (fronts, paths) = {
             let state = self.state();
             (state.fronts.clone(), state.paths.clone())
         };
-        let failed = |error: NftError| Refusal::Failed(error.to_string());
-        let list = |front: &Front, map: &str| -> Result<Listing, Refusal> {
-            let text = self.nft.list_map(front.family(), TABLE, map).map_err(failed)?;
-            Ok(text.as_deref().map(Listing::read).unwrap_or_default())
-        };
-        let mut services = Vec::new();
-        let mut fragments = 0;
-        if !fronts.is_empty() {
-            let mut families: BTreeMap<&str, Listing> = BTreeMap::new();
-            for front in &fronts {
-                if !families.contains_key(front.family()) {
-                    let text = self.nft.list_counters(front.family(), TABLE).map_err(failed)?;
-                    let listing = text.as_deref().map(Listing::read).unwrap_or_default();
-                    families.insert(front.family(), listing);
-                }
-            }
-            let pieces = families.values().filter_map(|listing| listing.counters.get("fragments"));
-            fragments = pieces.map(|counted| counted.packets).sum();
-            for front in &fronts {
-                let digit = if front.at.is_ipv4() { '4' } else { '6' };
-                let (answers, servers) = match front.form {
-                    Form::Nat => (format!("out{digit}"), "port"),
-                    Form::Source(_) => (format!("late{digit}"), "port"),
-                    // Answers do not come through: there is no such map.
-                    Form::Direct => (String::new(), "to"),
-                };
-                let asked = list(front, &format!("in{digit}"))?;
-                let answered = match answers.as_str() {
-                    "" => Listing::default(),
-                    map => list(front, map)?,
-                };
-                let sent = list(front, &format!("{servers}_{}", front.name))?;
-                let pins = list(front, &format!("pin_{}", front.name))?;
-                let none = Listing::default();
-                let counters = families.get(front.family()).unwrap_or(&none);
-                services.push(service(front, counters, [&asked, &answered, &sent, &pins]));
-            }
-        }
+        let Counts { services, fragments } = self.carrier.counts(&fronts).map_err(Refusal::Failed)?;
         let userspace = paths.into_iter().filter(|(_, path)| !path.kernel).collect();
         Ok(FlowStatus { services, userspace, fragments })
     }
+}
+
+/// What the rules of the tables have counted.
+pub(super) fn of_tables(nft: &Nft, fronts: &[Front]) -> Result<Counts, NftError> {
+    let list = |front: &Front, map: &str| -> Result<Listing, NftError> {
+        let text = nft.list_map(front.family(), TABLE, map)?;
+        Ok(text.as_deref().map(Listing::read).unwrap_or_default())
+    };
+    let mut families: BTreeMap<&str, Listing> = BTreeMap::new();
+    for front in fronts {
+        if !families.contains_key(front.family()) {
+            let text = nft.list_counters(front.family(), TABLE)?;
+            families.insert(front.family(), text.as_deref().map(Listing::read).unwrap_or_default());
+        }
+    }
+    let pieces = families.values().filter_map(|listing| listing.counters.get("fragments"));
+    let fragments = pieces.map(|counted| counted.packets).sum();
+    let mut services = Vec::new();
+    for front in fronts {
+        let digit = if front.at.is_ipv4() { '4' } else { '6' };
+        let (answers, servers) = match front.form {
+            Form::Nat => (format!("out{digit}"), "port"),
+            Form::Source(_) => (format!("late{digit}"), "port"),
+            // Answers do not come through: there is no such map.
+            Form::Direct => (String::new(), "to"),
+        };
+        let asked = list(front, &format!("in{digit}"))?;
+        let answered = match answers.as_str() {
+            "" => Listing::default(),
+            map => list(front, map)?,
+        };
+        let sent = list(front, &format!("{servers}_{}", front.name))?;
+        let pins = list(front, &format!("pin_{}", front.name))?;
+        let none = Listing::default();
+        let counters = families.get(front.family()).unwrap_or(&none);
+        services.push(service(front, counters, [&asked, &answered, &sent, &pins]));
+    }
+    Ok(Counts { services, fragments })
 }
 
 fn service(front: &Front, counters: &Listing, lists: [&Listing; 4]) -> ServiceFlows {

@@ -1,13 +1,12 @@
 //! What a director remembers of flows is true as long as it is the active one. Later, clients have used their ports for other
 //! flows, which it has not seen: a pin of then would lead to the wrong server, whose reset would be taken for the owner's.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use relevo_model::GroupName;
-use relevo_proto::flows::{Form, Front, TABLE};
+use relevo_proto::flows::Front;
 
 use super::Flows;
 use crate::duty::{Duty, Leaving};
@@ -47,36 +46,20 @@ impl Flows {
         for group in &due {
             state.left.remove(group);
         }
-        let names = state.groups.iter().filter(|(_, group)| due.contains(group)).map(|(name, _)| name);
-        let fronts = state.fronts.iter();
-        let of = |name: &str| fronts.clone().find(|front| front.name == name);
-        let text: String = names.filter_map(|name| of(name)).map(words).collect();
+        let is_due = |front: &&Front| state.groups.get(&front.name).is_some_and(|group| due.contains(group));
+        let fronts: Vec<Front> = state.fronts.iter().filter(is_due).cloned().collect();
         drop(state);
-        self.forget(&text);
+        self.forget(&fronts);
     }
 
     /// Forgets all flows.
     pub(super) fn forget_all(&self) {
-        let text: String = self.state().fronts.iter().map(words).collect();
-        self.forget(&text);
+        self.forget(&self.fronts());
     }
 
-    fn forget(&self, text: &str) {
-        if !text.is_empty()
-            && let Err(error) = self.nft.run(text)
-        {
-            tracing::warn!(%error, "flows of the time as active director are not forgotten");
+    fn forget(&self, fronts: &[Front]) {
+        if let Err(error) = self.carrier.forget(&fronts.iter().collect::<Vec<_>>()) {
+            tracing::warn!(error, "flows of the time as active director are not forgotten");
         }
     }
-}
-
-fn words(front: &Front) -> String {
-    let (family, name) = (front.family(), &front.name);
-    let mut text = format!("flush map {family} {TABLE} pin_{name}\n");
-    if !front.udp && front.form != Form::Direct {
-        for set in ["tried", "asked"] {
-            let _ = writeln!(text, "flush set {family} {TABLE} {set}_{name}");
-        }
-    }
-    text
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   cluster file ──► wanted ─┐
-//!   balancer: who is well ───┴─► Rules (relevo_proto::flows) ──► what has changed ──► nft, one transaction
+//!   balancer: who is well ───┴─► fronts and slots ──► Carrier ── Tables: Rules (relevo_proto::flows) ──► what has changed ──► nft
 //!         └─ rings the bell ───────► relevo-flows, a thread
 //! ```
 //! The rules stand on every director, active or not, and stay when the process dies: what it has set up goes on. They go
@@ -12,6 +12,7 @@
 //! rules the engine serves everybody.
 
 mod adopt;
+mod carrier;
 mod counts;
 mod forget;
 mod going;
@@ -29,9 +30,11 @@ use relevo_api::types::ServicePath;
 use relevo_lb::{Bell, Share};
 use relevo_model::cluster::{Forward, Mode, Service};
 use relevo_model::{ClusterFile, GroupName, PoolName, ServerName, ServiceName};
-use relevo_net::nft::{Nft, NftError};
-use relevo_proto::flows::{Existing, Front, Rules, TABLE};
+use relevo_net::nft::Nft;
+use relevo_proto::flows::Front;
 
+use self::carrier::{Carrier, Wanted};
+use self::tables::Tables;
 use crate::control::{Balancer, Node};
 pub(crate) use forget::Forgetful;
 use going::Going;
@@ -45,7 +48,7 @@ const CUT: Duration = Duration::from_secs(60);
 /// The kernel's path of this node.
 #[derive(Debug)]
 pub(crate) struct Flows {
-    nft: Nft,
+    carrier: Box<dyn Carrier>,
     bell: Arc<Bell>,
     stopped: AtomicBool,
     state: Mutex<State>,
@@ -54,8 +57,6 @@ pub(crate) struct Flows {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What stands; `None`: it is not known.
-    installed: Option<Rules>,
     /// The fronts that the file wants.
     fronts: Vec<Front>,
     going: Going,
@@ -65,8 +66,6 @@ struct State {
     left: BTreeMap<GroupName, Instant>,
     /// Servers whose flows end, and until when both sides are told.
     cut: BTreeMap<(PoolName, ServerName), Instant>,
-    /// Whether the kernel makes copies of packets; `None`: it has not been asked.
-    copies: Option<bool>,
     /// Why the kernel does not take the rules.
     problem: Option<String>,
     paths: BTreeMap<ServiceName, ServicePath>,
@@ -82,7 +81,7 @@ impl Flows {
     /// Nothing stands yet. `bell`: the balancer's, it rings when a server's part changes.
     pub(crate) fn new(bell: Arc<Bell>) -> Self {
         Self {
-            nft: Nft::new(),
+            carrier: Box::new(Tables::new(Nft::new())),
             bell,
             stopped: AtomicBool::new(false),
             state: Mutex::default(),
@@ -115,7 +114,7 @@ impl Flows {
                 if !node.frozen.load(Ordering::Acquire)
                     && let Some(facts) = node.flow_facts()
                 {
-                    node.flows.look();
+                    node.flows.carrier.look(&node.flows.fronts());
                     node.flows.forget_left();
                     node.flows.apply(&facts);
                 }
@@ -150,9 +149,9 @@ impl Flows {
             let _ = thread.join();
         }
         let mut state = self.state();
-        if remove && state.installed.take().is_some() && !state.fronts.is_empty() {
-            if let Err(error) = tables::remove(&self.nft) {
-                tracing::warn!(%error, "the rules of the kernel's path stay");
+        if remove && !state.fronts.is_empty() {
+            if let Err(error) = self.carrier.remove() {
+                tracing::warn!(error, "the rules of the kernel's path stay");
             }
             state.fronts.clear();
         }
@@ -161,6 +160,11 @@ impl Flows {
     /// Which path a service uses and why; `None`: it has no choice.
     pub(crate) fn path(&self, service: &str) -> Option<ServicePath> {
         self.state().paths.get(service).cloned()
+    }
+
+    /// The services that the kernel carries.
+    fn fronts(&self) -> Vec<Front> {
+        self.state().fronts.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -175,18 +179,6 @@ impl Flows {
         let soon = state.going.next(now).into_iter().chain(left).chain(cut).min().unwrap_or(LOOK);
         let soon = soon.max(Duration::from_millis(100));
         if state.fronts.is_empty() && state.problem.is_none() { soon.max(LOOK) } else { soon.min(LOOK) }
-    }
-
-    /// Whether the rules still stand: others flush all rules of a machine at times.
-    fn look(&self) {
-        let mut state = self.state();
-        if state.fronts.is_empty() || state.installed.is_none() {
-            return;
-        }
-        if tables::is_missing(&self.nft, &state.fronts) {
-            tracing::warn!("somebody has removed the table {TABLE} of nftables; it is set up again");
-            state.installed = None;
-        }
     }
 
     /// Makes the rules those of the file and of who is well now.
@@ -230,13 +222,9 @@ impl Flows {
         for front in &all {
             pools.entry(front.pool.clone()).or_default();
         }
-        let rules = match *state.copies.get_or_insert_with(|| tables::makes_copies(&self.nft)) {
-            true => Rules::new(&all, &pools),
-            false => Rules::without_copies(&all, &pools),
-        };
         let is_new = |front: &&Front| !former.iter().any(|before| before.name == front.name);
         let new: Vec<&Front> = fronts.iter().filter(is_new).collect();
-        let done = self.put(&mut state, rules, all.is_empty(), &new);
+        let done = self.carrier.put(&Wanted { fronts: &all, pools: &pools, new: &new });
         match &done {
             Err(error) if state.problem.is_none() => {
                 tracing::error!(
@@ -248,7 +236,7 @@ impl Flows {
             }
             Ok(()) | Err(_) => {}
         }
-        state.problem = done.err().map(|error| error.to_string());
+        state.problem = done.err();
         state.fronts = fronts;
         for (name, path) in paths {
             let path = path.and_then(|()| state.problem.clone().map_or(Ok(()), Err));
@@ -266,56 +254,6 @@ impl Flows {
         }
         state.paths.retain(|name, _| cluster.services.iter().any(|service| service.name == *name));
     }
-
-    /// Brings the kernel from what stands to `rules`.
-    fn put(&self, state: &mut State, rules: Rules, is_empty: bool, new: &[&Front]) -> Result<(), NftError> {
-        if let Some(former) = &state.installed {
-            let mut text = rules.follow(former);
-            if text.is_empty() {
-                return Ok(());
-            }
-            text.push_str(&adopted(new));
-            match tables::run(&self.nft, &text) {
-                Ok(()) => {
-                    state.installed = Some(rules);
-                    return Ok(());
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a change of the rules was refused; all of them are set up again")
-                }
-            }
-            state.installed = None;
-        }
-        let listing = match tables::list(&self.nft) {
-            // No permission or no program: that matters only where there is something to do.
-            Err(_) if is_empty => return Ok(()),
-            listing => listing?,
-        };
-        if is_empty {
-            if listing.is_some() {
-                tables::remove(&self.nft)?;
-            }
-            state.installed = Some(rules);
-            return Ok(());
-        }
-        let existing = listing.as_deref().map(Existing::read).unwrap_or_default();
-        let unknown: Vec<&Front> = new
-            .iter()
-            .copied()
-            .filter(|front| !tables::has(&existing, front, &format!("pin_{}", front.name)))
-            .collect();
-        let whole = rules.install(&existing) + &adopted(&unknown);
-        if let Err(error) = tables::run(&self.nft, &whole) {
-            if listing.is_none() {
-                return Err(error);
-            }
-            tracing::warn!(%error, "the rules of another version are in the way; they are removed, with what they remember");
-            tables::remove(&self.nft)?;
-            tables::run(&self.nft, &(rules.install(&Existing::default()) + &adopted(new)))?;
-        }
-        state.installed = Some(rules);
-        Ok(())
-    }
 }
 
 impl Node {
@@ -325,15 +263,6 @@ impl Node {
         let Balancer::Running(engine) = &*balancer else { return None };
         Some(Facts { shares: engine.shares(), cluster: self.loaded().cluster })
     }
-}
-
-/// Pins of the connections that these services have in the userspace engine.
-fn adopted(fronts: &[&Front]) -> String {
-    if fronts.iter().all(|front| front.udp) {
-        return String::new();
-    }
-    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
-    fronts.iter().filter(|front| !front.udp).map(|front| adopt::pins(front, &table)).collect()
 }
 
 /// Whether this machine forwards packets. Where there is a gateway for IPv4 that was seen to; directly nothing is forwarded.
