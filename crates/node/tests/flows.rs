@@ -5,8 +5,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "clients and servers of a test wait")]
 
 #[path = "flows/field.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod field;
 #[path = "flows/traffic.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod traffic;
 
 use std::io::{Read as _, Write as _};

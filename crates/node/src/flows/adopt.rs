@@ -65,6 +65,7 @@ mod tests {
             servers: Vec::new(),
             form: relevo_proto::flows::Form::Nat,
             cut: Vec::new(),
+            synproxy: None,
             closing: false,
         };
         let local = if cfg!(target_endian = "little") { "010200C0:0050" } else { "C0000201:0050" };

@@ -83,6 +83,7 @@ mod tests {
             servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
             form: relevo_proto::flows::Form::Nat,
             cut: Vec::new(),
+            synproxy: None,
             closing: false,
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn front(cluster: &ClusterFile, service: &Service, pool: &Pool) -> Op
         servers,
         form: form(cluster, service),
         cut: Vec::new(),
+        synproxy: None,
         closing: false,
     })
 }

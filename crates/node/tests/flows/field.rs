@@ -59,6 +59,7 @@ pub(crate) fn front(v4: bool, udp: bool, key: Key) -> Front {
         servers: SERVERS.map(|number| server(number, v4)).to_vec(),
         form: relevo_proto::flows::Form::Nat,
         cut: Vec::new(),
+        synproxy: None,
         closing: false,
     }
 }
@@ -129,6 +130,27 @@ impl Field {
     pub(crate) fn install_text(&self, director: &str, rules: &Rules) {
         let text = rules.install(&Existing::default());
         self.enter(director, move || Nft::new().run(&text)).unwrap();
+    }
+
+    /// Puts these rules in, where there are none; what packets make of this name has another size.
+    pub(crate) fn install_small(&self, director: &str, rules: &Rules, name: &str, size: usize) {
+        let line = |line: &str| match line.split_once("; size ") {
+            Some((before, rest)) if line.contains(&format!(" {name} {{")) => {
+                format!("{before}; size {size};{}\n", rest.split_once(';').unwrap().1)
+            }
+            _ => format!("{line}\n"),
+        };
+        let whole = rules.install(&Existing::default());
+        let text: String = whole.lines().map(line).collect();
+        assert!(text != whole, "{name}");
+        self.rules.lock().unwrap().insert(director.to_owned(), rules.clone());
+        self.enter(director, move || Nft::new().run(&text)).unwrap();
+    }
+
+    /// How many elements a map or set of packets' making has.
+    pub(crate) fn count(&self, director: &str, kind: &str, name: &str, v4: bool) -> usize {
+        let family = if v4 { "ip" } else { "ip6" };
+        self.inside(director, &format!("nft list {kind} {family} {TABLE} {name}")).matches("expires").count()
     }
 
     /// Puts rules in and forgets all pins.

@@ -40,12 +40,84 @@ fn work(mut stream: TcpStream, at: SocketAddr) {
         b'w' => stream.write_all(at.ip().to_string().as_bytes()),
         b's' => std::io::copy(&mut stream, &mut std::io::sink()).map(drop),
         b'r' => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+        b'h' => answer_the_end(&mut stream),
+        b'c' => end_and_listen(&mut stream),
         b'd' => (0_u64..).try_for_each(|number| {
             std::thread::sleep(Duration::from_millis(20));
             stream.write_all(&block(number))
         }),
         _ => echo(&mut stream),
     };
+}
+
+/// Bytes that came after the server had ended its own side.
+static HEARD: AtomicU64 = AtomicU64::new(0);
+
+/// Blocks of an answer to what has ended.
+const ANSWER: u64 = 20;
+
+/// The client ends its side first, and the server has much to say then.
+fn answer_the_end(stream: &mut TcpStream) -> std::io::Result<()> {
+    std::io::copy(stream, &mut std::io::sink())?;
+    (0..ANSWER).try_for_each(|number| {
+        std::thread::sleep(Duration::from_millis(100));
+        stream.write_all(&block(number))
+    })
+}
+
+/// The server ends its side first.
+fn end_and_listen(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let mut bytes = [0; 64];
+    loop {
+        match stream.read(&mut bytes)? {
+            0 => return Ok(()),
+            count => drop(HEARD.fetch_add(count as u64, Ordering::Relaxed)),
+        }
+    }
+}
+
+/// A connection whose client has ended its side.
+pub(crate) fn ended_by_client(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    let mut stream = connect(Some(from), to).unwrap();
+    stream.write_all(b"h").unwrap();
+    stream.write_all(&block(7)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    stream
+}
+
+/// Whether all of the answer comes to it.
+pub(crate) fn is_answered(mut stream: TcpStream) -> bool {
+    let mut all = Vec::new();
+    let read = stream.read_to_end(&mut all);
+    read.is_ok() && all == (0..ANSWER).flat_map(block).collect::<Vec<_>>()
+}
+
+/// A connection whose server has ended its side.
+pub(crate) fn ended_by_server(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    let mut stream = connect(Some(from), to).unwrap();
+    stream.write_all(b"c").unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the server has ended its side");
+    stream
+}
+
+/// Whether a server whose side has ended hears another byte within a time.
+pub(crate) fn is_heard(stream: &mut TcpStream, within: Duration) -> bool {
+    let before = HEARD.load(Ordering::Relaxed);
+    let until = Instant::now() + within;
+    if stream.write_all(b"x").is_err() {
+        return false;
+    }
+    while HEARD.load(Ordering::Relaxed) == before && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    HEARD.load(Ordering::Relaxed) > before
+}
+
+/// Ends a connection with a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
 }
 
 fn echo(stream: &mut TcpStream) -> std::io::Result<()> {
@@ -136,6 +208,11 @@ pub(crate) fn greet(from: SocketAddr, to: SocketAddr, length: usize) -> Option<I
     let (count, source) = socket.recv_from(&mut bytes).ok()?;
     assert_eq!(source, to, "the answer comes from where it was asked");
     std::str::from_utf8(&bytes[..count]).ok()?.parse().ok()
+}
+
+/// A connection on which nobody has said anything.
+pub(crate) fn silent(port: u16, to: SocketAddr) -> TcpStream {
+    connect(Some(SocketAddr::new(crate::field::client(to.is_ipv4()), port)), to).unwrap()
 }
 
 /// Whether a connection that the server resets is reset here.

@@ -188,6 +188,7 @@ impl Rig {
             servers: [1, 2].map(|number| at(number, *port)).to_vec(),
             form,
             cut: Vec::new(),
+            synproxy: None,
             closing: false,
         };
         let fronts: Vec<Front> = services.iter().map(front).collect();

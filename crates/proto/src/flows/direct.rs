@@ -11,7 +11,7 @@
 //! further. Neither forwarding nor connection tracking has a part in it. Where `fwd` of the ingress hook would save the
 //! copy, it would need the names of interfaces and answer nothing when a packet is too big for the servers' network.
 //!
-//! The director sees no answer. So a pin is made of what clients send, and a flow that a server does not know is reset
+//! The director sees no answer. So a pin is made of what clients send (of a SYN, as `begun`, for a shorter time), and a flow that a server does not know is reset
 //! by that server: here nobody can find the right one.
 
 use std::collections::BTreeMap;
@@ -97,6 +97,10 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
     };
     script.sets.insert(format!("to_{name}"), to);
     script.sets.insert(format!("pin_{name}"), Set { kind: "map", declaration: front.pins(), elements: None });
+    if !front.udp {
+        let begun = Set { kind: "map", declaration: front.begun(), elements: None };
+        script.sets.insert(format!("begun_{name}"), begun);
+    }
     for what in ["guesses", "refused", "errors"] {
         script.counters.insert(format!("{what}_{name}"));
     }
@@ -106,13 +110,13 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
     let candidate = |map: &str| format!("{ip} daddr set {hash} map @{map} goto go_{name}");
     let local = format!("update @pin_{name} {{ {pin} timeout {LOCAL}s : {ip} daddr }} accept");
 
-    let pinned = format!("{ip} daddr set {pin} map @pin_{name} goto go_{name}");
+    let known = chains.known().into_iter().take(if front.udp { 1 } else { 2 });
     let rest = if front.closing { "accept".to_owned() } else { format!("goto guess_{name}") };
-    let mut into = vec![pinned, rest];
+    let mut into: Vec<String> = known.chain([rest]).collect();
     if !front.udp {
         into.insert(0, format!("tcp flags & (syn | ack) == syn goto new_{name}"));
-        let mut new = vec![format!("delete @pin_{name} {{ {pin} : {ip} daddr }}")];
-        new.extend((!front.closing).then(|| candidate(first)));
+        let mut new = chains.forgets();
+        new.extend((!front.closing).then(|| candidate(first).replace(" goto go_", " goto begin_")));
         // Nobody takes it: the userspace engine does.
         new.extend([local.clone(), "accept".to_owned()]);
         script.chains.insert(format!("new_{name}"), Chain { rules: new, ..Chain::default() });
@@ -123,13 +127,20 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
     } else {
         guess.extend([candidate(second), format!("counter name refused_{name} drop")]);
     }
-    let go = vec![
-        format!("update @pin_{name} {{ {pin} timeout {idle}s : {ip} daddr }}"),
-        format!("{ip} daddr vmap @to_{name}"),
-        // A server that is gone.
-        format!("{ip} daddr != {at} counter name refused_{name} drop"),
-        "accept".to_owned(),
-    ];
+    let lead = |map: &str, seconds: u64| {
+        vec![
+            format!("update @{map}_{name} {{ {pin} timeout {seconds}s : {ip} daddr }}"),
+            format!("{ip} daddr vmap @to_{name}"),
+            // A server that is gone.
+            format!("{ip} daddr != {at} counter name refused_{name} drop"),
+            "accept".to_owned(),
+        ]
+    };
+    let go = lead("pin", idle);
+    if !front.udp {
+        let rules = lead("begun", front.begun_for());
+        script.chains.insert(format!("begin_{name}"), Chain { rules, ..Chain::default() });
+    }
     let inner = errors::client_hash(front, slots);
     let mut about = vec![format!("counter name errors_{name}")];
     about.extend(chains.maps.iter().map(|map| format!("dup to {inner} map @{map}")));

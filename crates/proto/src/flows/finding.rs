@@ -70,6 +70,7 @@ impl Chains<'_> {
             // nft compares no two looked up values: the packet's own address holds one of them for a moment.
             let mut rules = vec![
                 format!("{ip} saddr set {none}"),
+                format!("{ip} saddr set {} map @begun_{name}", self.pin("daddr", "dport")),
                 format!("{ip} saddr set {} map @pin_{name}", self.pin("daddr", "dport")),
                 format!("{ip} saddr {server} notrack accept"),
                 format!("{ip} saddr != {none} counter name stale_{name} drop"),

@@ -23,6 +23,7 @@ mod rules;
 mod script;
 mod slots;
 mod source;
+mod synproxy;
 #[cfg(test)]
 mod tests;
 
@@ -32,3 +33,4 @@ pub use listing::{Counted, Existing, Listing, Names};
 pub use portions::portions;
 pub use rules::{Form, Front, Rules, TABLE};
 pub use slots::{CANDIDATES, Member, Slots};
+pub use synproxy::Synproxy;

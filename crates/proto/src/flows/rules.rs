@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   prerouting ─ to a front ──► in ─ SYN ───► new ──► first server of the slot ──► go
-//!       │                       ├─ a pin ───────────────────────────────────────► go
+//!       │                       ├─ a pin, or begun ─────────────────────────────► go
 //!       │                       └─ neither ─► guess ► the servers of the slot that have not reset it, a copy for each ► go
 //!       └─ from a server ─────► reply ─ RST ─► rst: of its owner, or when all have reset it: on; else dropped and noted
-//!                               └─ of the owner for certain: pin
+//!                               └─ of the owner for certain: pin; the answer to a SYN: begun
 //!   postrouting ─ from a server ► back: under the front's address
 //! ```
 //! Nothing depends on connection tracking; both directions go without it. Where the kernel makes no copies, servers are
@@ -20,15 +20,16 @@ use ipnet::IpNet;
 use super::finding::{ASKED, ASKED_FOR, TRIED, TRIED_FOR};
 use super::listing::Names;
 use super::script::{Chain, Script, Set, SlotMaps, TableFamily, slot_maps};
-use super::{Existing, Key, SEED, Slots, direct, errors, source};
+use super::{Existing, Key, SEED, Slots, Synproxy, direct, errors, source, synproxy};
 
 /// The name of the tables; their families are `ip` and `ip6`: only there the kernel makes copies of packets.
 pub const TABLE: &str = "relevo_flows";
 
 /// Most pins of a service. When there are more, new flows go by their slots alone.
 pub(super) const PINS: u32 = 262_144;
-/// How long a flow is remembered of which only the answer to its beginning was seen, seconds. Of a flood of those nothing else
-/// comes, and it shall not fill the pins.
+/// Most flows of a service of which only the beginning was seen, and how long they are remembered, seconds. Of a flood of
+/// those nothing else comes, and it shall not fill the pins. When there are more, they are guessed.
+const BEGUN: u32 = 65_536;
 const BEGUN_FOR: u64 = 30;
 /// Most clients of a service that were told that their connection was cut, and how long that is remembered, seconds.
 const TOLD: u32 = 65_536;
@@ -76,6 +77,8 @@ pub struct Front {
     pub form: Form,
     /// Servers whose flows end: both sides get a reset when they send next. Not of forms but the usual one.
     pub cut: Vec<SocketAddr>,
+    /// The director answers SYNs itself, and only who answers that gets to a server. Of TCP, and not direct.
+    pub synproxy: Option<Synproxy>,
     /// It gets nothing new: what is pinned goes on, all else goes to the userspace engine.
     pub closing: bool,
 }
@@ -149,6 +152,7 @@ fn table(family: TableFamily, fronts: &[Front], pools: &BTreeMap<String, Slots>,
         script.chains.insert("postrouting".to_owned(), Chain { hook: AFTER.to_owned(), rules: after });
         script.counters.insert("fragments".to_owned());
         source::add(&mut script, &own);
+        synproxy::add(&mut script, &own);
         for front in &own {
             let Some(slots) = pools.get(&front.pool) else { continue };
             script.slots.insert(front.pool.clone(), SlotMaps { v4, slots: slots.clone() });
@@ -168,12 +172,22 @@ impl Front {
 
     /// Whether connection tracking has a part in it.
     pub(super) const fn is_tracked(&self) -> bool {
+        self.has_source() || self.synproxy.is_some()
+    }
+
+    /// Whether servers see an address of the director's.
+    pub(super) const fn has_source(&self) -> bool {
         matches!(self.form, Form::Source(_))
     }
 
     /// Servers whose connections are cut; connection tracking would hold resets for strangers.
     pub(super) fn cut(&self) -> &[SocketAddr] {
         if self.is_tracked() { &[] } else { &self.cut }
+    }
+
+    /// Whether servers are asked for flows that are not known here.
+    const fn is_asked_for(&self) -> bool {
+        !self.udp && self.synproxy.is_none()
     }
 
     const fn untracked(&self) -> &'static str {
@@ -186,13 +200,26 @@ impl Front {
 
     /// What declares the map of its pins.
     pub(super) fn pins(&self) -> String {
+        self.remembered(PINS, self.idle.as_secs().max(1))
+    }
+
+    /// What declares the map of its flows that have begun.
+    pub(super) fn begun(&self) -> String {
+        self.remembered(BEGUN, self.begun_for())
+    }
+
+    /// How long one is remembered, seconds.
+    pub(super) fn begun_for(&self) -> u64 {
+        self.idle.as_secs().clamp(1, BEGUN_FOR)
+    }
+
+    fn remembered(&self, most: u32, seconds: u64) -> String {
         let Words { ip, address, .. } = Words::of(self.at.is_ipv4());
         let pinned = match self.at.is_ipv4() {
             true => format!("type {address} . inet_service : {address};"),
             false => format!("typeof numgen inc mod 65536 . {} sport : {ip} daddr;", self.proto()),
         };
-        let idle = self.idle.as_secs().max(1);
-        format!("{pinned} flags dynamic,timeout; size {PINS}; timeout {idle}s;")
+        format!("{pinned} flags dynamic,timeout; size {most}; timeout {seconds}s;")
     }
 }
 
@@ -245,6 +272,12 @@ fn service(script: &mut Script, front: &Front, slots: u32, copies: bool) {
     };
     declare(format!("pin_{name}"), "map", front.pins(), None);
     if !front.udp {
+        declare(format!("begun_{name}"), "map", front.begun(), None);
+    }
+    if front.synproxy.is_some() {
+        declare(format!("lost_{name}"), "set", front.lost(), None);
+    }
+    if front.is_asked_for() {
         declare(
             format!("tried_{name}"),
             "set",
@@ -288,9 +321,11 @@ fn service(script: &mut Script, front: &Front, slots: u32, copies: bool) {
     }
 
     let chains = Chains { front, words, proto, idle, slots, copies, maps: slot_maps(pool) };
-    let all = if front.udp { chains.udp() } else { chains.tcp() };
-    let counted: &[&str] =
-        if front.udp { &["guesses"] } else { &["guesses", "copies", "heals", "stale", "refused"] };
+    let (all, counted): (_, &[&str]) = match front.synproxy {
+        _ if front.udp => (chains.udp(), &["guesses"]),
+        Some(synproxy) => (chains.proxied(synproxy), &synproxy::COUNTED),
+        None => (chains.tcp(), &["guesses", "copies", "heals", "stale", "refused"]),
+    };
     script.counters.extend(counted.iter().map(|what| format!("{what}_{name}")));
     for (kind, rules) in all {
         script.chains.insert(format!("{kind}_{name}"), Chain { rules, ..Chain::default() });
@@ -315,13 +350,12 @@ impl Chains<'_> {
         let first = &self.maps[0];
         let hash = self.hash("saddr", "sport");
         let pin = self.pin("saddr", "sport");
-        let pinned = format!("{ip} daddr set {pin} map @pin_{name} goto go_{name}");
         let local = format!("update @pin_{name} {{ {pin} timeout {LOCAL}s : {ip} daddr }} accept");
         let mut into = self.inside("saddr");
         into.push(format!("tcp flags & (syn | ack) == syn goto new_{name}"));
-        into.push(pinned);
+        into.extend(self.known());
         into.push(if front.closing { "accept".to_owned() } else { format!("goto guess_{name}") });
-        let mut new = vec![format!("delete @pin_{name} {{ {pin} : {ip} daddr }}")];
+        let mut new = self.forgets();
         if !front.closing {
             new.push(format!("{ip} daddr set {hash} map @{first} goto go_{name}"));
         }
@@ -337,10 +371,7 @@ impl Chains<'_> {
             local,
             "accept".to_owned(),
         ]);
-        let remember_for = |seconds: u64| {
-            format!("update @pin_{name} {{ {} timeout {seconds}s : {ip} saddr }}", self.pin("daddr", "dport"))
-        };
-        let (begun, remember) = (remember_for(self.idle.min(BEGUN_FOR)), remember_for(self.idle));
+        let [begun, remember] = self.remembers();
         let [long, usual] = self.words.bare;
         let length = if front.at.is_ipv4() { "ip length" } else { "ip6 length" };
         let mut reply = self.inside("daddr");
@@ -361,13 +392,13 @@ impl Chains<'_> {
         all.push(("back", self.back()));
         let mut all: Vec<_> = all.into_iter().map(|(kind, rules)| (kind.to_owned(), rules)).collect();
         if !self.front.cut().is_empty() {
-            let rules = vec![
-                format!("delete @pin_{name} {{ {pin} : {ip} daddr }}"),
+            let mut rules = self.forgets();
+            rules.extend([
                 format!("update @told_{name} {{ {ip} saddr . tcp sport }}"),
                 format!("tcp dport set {ip} daddr map @port_{name}"),
                 // It leaves by the way of answers, under the front's address.
                 "reject with tcp reset".to_owned(),
-            ];
+            ]);
             all.push(("cut".to_owned(), rules));
         }
         all.extend(self.guesses());
@@ -402,8 +433,27 @@ impl Chains<'_> {
         all.into_iter().map(|(kind, rules)| (kind.to_owned(), rules)).collect()
     }
 
+    /// Where a client's flow is known to be led.
+    pub(super) fn known(&self) -> [String; 2] {
+        let (ip, name, pin) = (self.words.ip, &self.front.name, self.pin("saddr", "sport"));
+        ["pin", "begun"].map(|map| format!("{ip} daddr set {pin} map @{map}_{name} goto go_{name}"))
+    }
+
+    /// A client begins anew.
+    pub(super) fn forgets(&self) -> Vec<String> {
+        let (ip, name, pin) = (self.words.ip, &self.front.name, self.pin("saddr", "sport"));
+        ["pin", "begun"].map(|map| format!("delete @{map}_{name} {{ {pin} : {ip} daddr }}")).into()
+    }
+
+    /// A server has answered a SYN, or more than that.
+    pub(super) fn remembers(&self) -> [String; 2] {
+        let (ip, name, pin) = (self.words.ip, &self.front.name, self.pin("daddr", "dport"));
+        [("begun", self.front.begun_for()), ("pin", self.idle)]
+            .map(|(map, seconds)| format!("update @{map}_{name} {{ {pin} timeout {seconds}s : {ip} saddr }}"))
+    }
+
     /// Answers leave under the front's address.
-    fn back(&self) -> Vec<String> {
+    pub(super) fn back(&self) -> Vec<String> {
         let Self { front, words: Words { ip, .. }, proto, .. } = self;
         let mut rules = self.inside("daddr");
         rules.push(format!("{ip} saddr set {} {proto} sport set {}", front.at.ip(), front.at.port()));
@@ -411,8 +461,8 @@ impl Chains<'_> {
     }
 
     /// Packets of machines beside the servers are not touched.
-    fn inside(&self, field: &str) -> Vec<String> {
-        if self.front.is_tracked() {
+    pub(super) fn inside(&self, field: &str) -> Vec<String> {
+        if self.front.has_source() {
             // They see an address of the director's, and answer it.
             return Vec::new();
         }

@@ -16,7 +16,7 @@ use super::rules::{Form, Front, Words};
 use super::script::{Chain, Script, Set};
 
 /// After the kernel has translated answers back (-100).
-const LATE: &str = "type filter hook prerouting priority -90; policy accept;";
+pub(super) const LATE: &str = "type filter hook prerouting priority -90; policy accept;";
 /// Before source translation of others: the first one that fits is taken.
 const TRANSLATE: &str = "type nat hook postrouting priority srcnat - 6; policy accept;";
 /// Before filters.

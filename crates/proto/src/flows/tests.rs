@@ -149,6 +149,7 @@ fn front(name: &str, udp: bool, at: &str, servers: &[&str]) -> Front {
         servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
         form: Form::Nat,
         cut: Vec::new(),
+        synproxy: None,
         closing: false,
     }
 }
@@ -229,6 +230,14 @@ fn forms() -> (Vec<Front>, BTreeMap<String, Slots>) {
             fronts.push(Front { form, ..front(&name, udp, &at, &[&server]) });
         }
     }
+    for (name, at, server, mss) in [
+        ("synproxy4", "192.0.2.1:91", "10.0.0.11:91", 1460),
+        ("synproxy6", "[2001:db8::1]:91", "[fd00::11]:91", 1440),
+    ] {
+        pools.insert(format!("{name}.pool"), slots(&[server]));
+        let synproxy = Some(Synproxy { mss, wscale: 7 });
+        fronts.push(Front { synproxy, ..front(name, false, at, &[server]) });
+    }
     (fronts, pools)
 }
 
@@ -259,6 +268,28 @@ fn a_service_that_becomes_direct_stays_in_its_table() {
     assert!(!text.contains("flush map ip relevo_flows pin_shop"), "pins stay");
     assert!(!text.contains("flush map ip6 relevo_flows pin_six"), "pins stay");
     assert!(has(&text, "delete chain ip relevo_flows in_old"), "{}", shortened(&text));
+}
+
+#[test]
+fn synproxy_can_be_given_and_taken_from_a_service() {
+    let (mut fronts, pools) = shop();
+    let before = Rules::new(&fronts, &pools);
+    fronts[0].synproxy = Some(Synproxy { mss: 1400, wscale: 10 });
+    let after = Rules::new(&fronts, &pools);
+    let text = after.follow(&before);
+    let has = |text: &str, wanted: &str| text.lines().any(|line| line.contains(wanted));
+    assert!(has(&text, "synproxy mss 1400 wscale 10 timestamp sack-perm"), "{}", shortened(&text));
+    assert!(has(&text, "add chain ip relevo_flows late { type filter hook prerouting priority -90;"));
+    assert!(has(&text, "delete element ip relevo_flows out4 { 10.0.0.11 . tcp . 8080"));
+    assert!(has(&text, "delete set ip relevo_flows tried_shop"));
+    assert!(
+        !text.contains("map ip relevo_flows pin_shop") && !text.contains("relevo_flows pin_six"),
+        "pins stay"
+    );
+    let back = before.follow(&after);
+    assert!(has(&back, "delete set ip relevo_flows lost_shop"), "{}", shortened(&back));
+    assert!(has(&back, "delete chain ip relevo_flows syns"));
+    assert_eq!(after.follow(&after), "");
 }
 
 /// Both forms have their parts in the chains that they share.
