@@ -103,8 +103,12 @@ impl Way {
     ) -> io::Result<()> {
         while self.state != State::Ended {
             if !to.is_flushed() {
+                let before = to.unsent();
                 match to.poll_flush(cx) {
-                    Poll::Pending => break,
+                    Poll::Pending => {
+                        *moved |= to.unsent() < before;
+                        break;
+                    }
                     Poll::Ready(result) => result.inspect_err(|_| self.target_broke = true)?,
                 }
                 *moved = true;

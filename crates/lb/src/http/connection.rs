@@ -255,10 +255,20 @@ impl Connection {
         let Self { client, presence, .. } = self;
         let sent = poll_fn(|cx| {
             presence.slot.set_waker(cx.waker());
-            if matches!(presence.slot.take_signal(), Signal::Timeout | Signal::Cut) {
-                return Poll::Ready(false);
+            let patience = presence.local.frontend.config.timeouts.client;
+            match presence.slot.take_signal() {
+                // Whoever carries it knows for whom it waits.
+                Signal::Timeout if client.is_pipe() => presence.set_deadline(patience),
+                Signal::Timeout | Signal::Cut => return Poll::Ready(false),
+                Signal::None | Signal::Closing | Signal::ServerDown => {}
             }
-            client.poll_flush(cx).map(|result| result.is_ok())
+            let before = client.unsent();
+            let flushed = client.poll_flush(cx);
+            if flushed.is_pending() && client.unsent() < before {
+                // Who takes slowly, but takes, has as much time again.
+                presence.set_deadline(patience);
+            }
+            flushed.map(|result| result.is_ok())
         });
         sent.await
     }

@@ -11,6 +11,7 @@ use h2::{Reason, SendStream};
 use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::load::Load;
 use crate::http::body::Body;
 use crate::http::fields::{Field, Fields};
 use crate::http::request::Method;
@@ -42,6 +43,8 @@ pub(super) struct Download {
     trailers: Vec<u8>,
     /// Bytes of DATA so far.
     sent: u64,
+    /// When it was told that the connection must be written first.
+    asked: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,7 @@ impl Download {
             queued: 0,
             trailers: Vec::new(),
             sent: 0,
+            asked: None,
         }
     }
 
@@ -119,10 +123,10 @@ impl Download {
     }
 
     /// Sends what there is and what the client has room for.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, far: &Far, fields: &mut Fields) -> Step {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, far: &Far, load: &Load, fields: &mut Fields) -> Step {
         let mut moved = false;
         loop {
-            match self.poll_send(cx) {
+            match self.poll_send(cx, load) {
                 Poll::Pending => return if moved { Step::Moved } else { Step::Waiting },
                 Poll::Ready(Err(step)) => return step,
                 Poll::Ready(Ok(())) => {}
@@ -225,11 +229,14 @@ impl Download {
     }
 
     /// Sends the queue as far as the client lets us; ready when it is empty, and ended if that was all.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Step>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, load: &Load) -> Poll<Result<(), Step>> {
         let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
         let complete = self.stage == Stage::Complete;
         let gone = |_| Step::Gone;
         while let Some(piece) = self.queue.front_mut() {
+            if !load.may_give(cx, &mut self.asked) {
+                return Poll::Pending;
+            }
             send.reserve_capacity(piece.len());
             while send.capacity() == 0 {
                 match send.poll_capacity(cx) {
@@ -241,6 +248,7 @@ impl Download {
             let part = piece.split_to(send.capacity().min(piece.len()));
             self.sent += part.len() as u64;
             self.queued -= part.len();
+            load.give(part.len());
             if !piece.has_remaining() {
                 self.queue.pop_front();
             }

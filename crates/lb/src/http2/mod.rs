@@ -7,11 +7,12 @@
 //! ```
 //! What a client can make us hold is bounded: `limits.streams` requests at a time, heads of `limits.header` bytes, half
 //! a megabyte of bodies for each connection, 64 KiB in each direction of each pipe, and little for each further answer when
-//! a megabyte of them waits for the client. Who cancels most of its requests is sent away. Extended
+//! a megabyte of them waits for the client, and another megabyte within the `h2` crate ([`load`]). Who cancels most of its requests is sent away. Extended
 //! CONNECT (RFC 8441) is a WebSocket's handshake for the engine. There is no push.
 
 mod download;
 pub mod head;
+mod load;
 pub mod replay;
 mod session;
 mod stream;
@@ -57,7 +58,9 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
         let mut close = false;
         match presence.slot.take_signal() {
             Signal::Cut => return Poll::Ready(false),
-            Signal::Timeout if said_goodbye || waits == Some(Waits::Room) => return Poll::Ready(false),
+            Signal::Timeout if said_goodbye || matches!(waits, Some(Waits::Room(_))) => {
+                return Poll::Ready(false);
+            }
             Signal::Timeout => close = waits != Some(Waits::Answers),
             Signal::Closing => session.close(),
             Signal::None | Signal::ServerDown => {}
@@ -81,7 +84,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
                 Waits::Next => timeouts.keep_alive,
                 // Each of them has deadlines of its own.
                 Waits::Answers => Duration::from_secs(3600),
-                Waits::Room => timeouts.client,
+                Waits::Room(_) => timeouts.client,
             });
         }
         Poll::Pending

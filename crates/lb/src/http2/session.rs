@@ -10,7 +10,8 @@ use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection, Handshake};
 
-use super::stream::{End, Exchange, Waiting};
+use super::load::Load;
+use super::stream::{End, Exchange};
 use super::wire::Wire;
 use crate::http::fields::Fields;
 use crate::stream::Client;
@@ -70,8 +71,8 @@ pub(crate) enum Waits {
     Next,
     /// Requests that are under way.
     Answers,
-    /// The client takes nothing of what was sent.
-    Room,
+    /// The client takes nothing of what was sent; how often it has taken something before.
+    Room(u64),
 }
 
 /// What became of the requests of a connection.
@@ -80,7 +81,7 @@ struct Tally {
     opened: Cell<u64>,
     running: Cell<u32>,
     cancelled: Cell<u64>,
-    waiting: Waiting,
+    load: Rc<Load>,
     /// The connection's task.
     waker: RefCell<Option<Waker>>,
 }
@@ -138,14 +139,18 @@ impl<S: Serve> Session<S> {
             // Nobody hears us.
             Poll::Ready(Err(_)) => Poll::Ready(()),
             Poll::Ready(Ok(())) if ended => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                self.tally.load.settle();
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
 
     /// What it waits for.
     pub(crate) fn waits(&self) -> Waits {
         if !self.wire.is_flushed() {
-            Waits::Room
+            Waits::Room(self.wire.taken())
         } else if self.tally.running.get() > 0 {
             Waits::Answers
         } else if self.tally.opened.get() > 0 {
@@ -192,10 +197,10 @@ impl<S: Serve> Session<S> {
                         };
                         self.tally.running.set(self.tally.running.get() + 1);
                         let (running, serve) = (Running(Rc::clone(&self.tally)), Rc::clone(&self.serve));
-                        let (patience, waiting) = (self.patience, Rc::clone(&self.tally.waiting));
+                        let (patience, load) = (self.patience, Rc::clone(&self.tally.load));
                         tokio::task::spawn_local(async move {
                             let end =
-                                exchange.run(serve.serve(client), serve.fields(), patience, waiting).await;
+                                exchange.run(serve.serve(client), serve.fields(), patience, &load).await;
                             running.0.note(end);
                         });
                     }

@@ -1,9 +1,8 @@
 //! One request: a stream of the connection on one side, the engine on the other, a pipe between them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,10 +10,11 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::download::{Download, Step};
 use super::head::{self, Plan};
+use super::load::{Load, Share};
 use super::upload::Upload;
 use crate::http::fields::Fields;
 use crate::stream::Client;
@@ -22,34 +22,6 @@ use crate::stream::pipe::{self, Far};
 
 /// Longest time that a client may go on sending after its answer.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Bytes of answers that may wait for one client before each further answer has little room.
-const MOST_WAITING: usize = 1024 * 1024;
-
-/// Bytes of answers that wait for one client, of all its requests.
-pub(super) type Waiting = Rc<Cell<usize>>;
-
-/// The part of one request in them.
-struct Share {
-    all: Waiting,
-    own: usize,
-}
-
-impl Share {
-    /// Notes how many bytes wait now; whether too many do in all.
-    fn note(&mut self, own: usize) -> bool {
-        let all = self.all.get() - self.own + own;
-        self.own = own;
-        self.all.set(all);
-        all > MOST_WAITING
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.note(0);
-    }
-}
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,12 +69,12 @@ impl Exchange {
         serving: impl Future<Output = ()>,
         fields: &RefCell<Fields>,
         patience: Duration,
-        waiting: Waiting,
+        load: &Load,
     ) -> End {
         let Self { far, mut up, mut down } = self;
         let mut serving = pin!(serving);
         let mut is_serving = true;
-        let mut share = Share { all: waiting, own: 0 };
+        let mut share = Share::new(load);
         // Made only for a client that does not read.
         let mut stall: Option<(u64, Pin<Box<Sleep>>)> = None;
         let step = poll_fn(|cx| {
@@ -113,7 +85,7 @@ impl Exchange {
                 far.set_narrow(share.note(far.waiting() + down.queued()));
                 is_serving = is_serving && serving.as_mut().poll(cx).is_pending();
                 let Ok(moved) = up.poll(cx, &far) else { return Poll::Ready(Step::Gone) };
-                match down.poll(cx, &far, &mut fields.borrow_mut()) {
+                match down.poll(cx, &far, load, &mut fields.borrow_mut()) {
                     Step::Waiting | Step::Moved if down.is_open() && up.release() => {}
                     Step::Waiting if !moved => {
                         let Some(sent) = down.owed() else {
@@ -124,7 +96,14 @@ impl Exchange {
                             stall = Some((sent, Box::pin(tokio::time::sleep(patience))));
                         }
                         let Some((_, sleep)) = &mut stall else { return Poll::Pending };
-                        return sleep.as_mut().poll(cx).map(|()| Step::Broken);
+                        while sleep.as_mut().poll(cx).is_ready() {
+                            if load.is_settled() {
+                                return Poll::Ready(Step::Broken);
+                            }
+                            // All of the client's answers wait: that is the connection's affair.
+                            sleep.as_mut().reset(Instant::now() + patience);
+                        }
+                        return Poll::Pending;
                     }
                     Step::Waiting | Step::Moved => {}
                     end @ (Step::Done | Step::Gone | Step::Refused | Step::Broken) => {

@@ -41,6 +41,8 @@ struct Ends<S> {
     /// What was read before, and how much of it is used.
     early: (Vec<u8>, usize),
     out: Vec<u8>,
+    /// How often the kernel has taken something of what waited for it.
+    taken: u64,
 }
 
 impl<S: Stream> Wire<S> {
@@ -50,6 +52,7 @@ impl<S: Stream> Wire<S> {
             has_read: false,
             early: (early, 0),
             out: Vec::new(),
+            taken: 0,
         })))
     }
 
@@ -61,6 +64,11 @@ impl<S: Stream> Wire<S> {
     /// Whether nothing waits for the other side to take it.
     pub(crate) fn is_flushed(&self) -> bool {
         self.0.borrow().stream.as_ref().is_none_or(S::is_flushed)
+    }
+
+    /// How often the other side has taken something of what waited for it.
+    pub(crate) fn taken(&self) -> u64 {
+        self.0.borrow().taken
     }
 
     /// The connection, to be closed. Reading and writing fail from now on.
@@ -91,7 +99,7 @@ impl<S: Stream> Ends<S> {
             // What the kernel does not take waits within the connection.
             stream.send([&out, &[]], false)?;
         }
-        let flushed = if stream.is_flushed() { Poll::Ready(Ok(())) } else { stream.poll_flush(cx) };
+        let flushed = self.flush(cx);
         if out.capacity() <= KEEP {
             self.out = out;
             self.out.clear();
@@ -99,9 +107,22 @@ impl<S: Stream> Ends<S> {
         flushed
     }
 
-    /// Waits until more may be collected.
+    /// Goes on with what the kernel has not taken.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.stream()?;
+        let before = stream.unsent();
+        if stream.is_flushed() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = stream.poll_flush(cx);
+        let is_less = stream.unsent() < before;
+        self.taken += u64::from(is_less);
+        flushed
+    }
+
+    /// Waits until more may be collected: who takes nothing shall not make it grow.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.out.len() >= MOST { self.write_out(cx) } else { Poll::Ready(Ok(())) }
+        if self.out.len() >= MOST { self.write_out(cx) } else { self.flush(cx) }
     }
 }
 

@@ -68,6 +68,10 @@ impl Stream {
         self.both.as_ref().is_none_or(|(up, _)| up.is_flushed())
     }
 
+    pub(crate) fn unsent(&self) -> usize {
+        self.both.as_ref().map_or(0, |(up, _)| up.unsent())
+    }
+
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.both.as_mut().map_or(Poll::Ready(Ok(())), |(up, _)| up.poll_flush(cx))
     }

@@ -68,6 +68,10 @@ impl Up {
         self.queue.is_empty() && (self.ended || !self.body.is_done())
     }
 
+    pub(super) fn unsent(&self) -> usize {
+        self.queue.iter().map(Bytes::len).sum()
+    }
+
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_send(Some(cx))
     }

@@ -164,6 +164,14 @@ impl Stream for Client {
         }
     }
 
+    fn unsent(&self) -> usize {
+        match self {
+            Self::Plain(plain) => plain.out.len(),
+            Self::Tls(tls) => tls.secure.unsent(),
+            Self::Pipe(pipe) => pipe.unsent(),
+        }
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(plain) if plain.out.is_empty() => Poll::Ready(Ok(())),

@@ -36,6 +36,9 @@ pub(crate) trait Stream {
     /// Whether nothing that was sent waits here.
     fn is_flushed(&self) -> bool;
 
+    /// Bytes that were sent and wait here.
+    fn unsent(&self) -> usize;
+
     /// Goes on sending; ready when all is sent.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 

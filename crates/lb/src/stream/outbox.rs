@@ -23,6 +23,11 @@ impl Outbox {
         self.sent == self.bytes.len()
     }
 
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// Sends the parts now as far as the kernel takes them, and keeps the rest. `more`: the end of the connection
     /// follows at once, and travels with the bytes.
     pub(super) fn send(&mut self, socket: BorrowedFd<'_>, parts: [&[u8]; 2], more: bool) -> io::Result<()> {

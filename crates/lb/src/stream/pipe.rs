@@ -117,6 +117,11 @@ impl Pipe {
         both.down.len() < both.most_down()
     }
 
+    /// Bytes of the answer that nobody has taken.
+    pub(super) fn unsent(&self) -> usize {
+        self.0.borrow().down.len()
+    }
+
     /// How much of an answer should be sent next; at least a byte.
     pub(super) fn room_down(&self) -> usize {
         let both = self.0.borrow();

@@ -160,6 +160,10 @@ impl<E: Side, S: Socket> Secure<E, S> {
         self.out.is_empty()
     }
 
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len()
+    }
+
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.out.is_empty() {
             return Poll::Ready(Ok(()));

@@ -28,6 +28,7 @@ mod rig;
 mod rules;
 mod rules_tls;
 mod servers;
+mod slow_readers;
 mod tcp;
 mod tls;
 mod tls_rig;

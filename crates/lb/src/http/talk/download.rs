@@ -22,8 +22,12 @@ impl Talk {
         let local = std::rc::Rc::clone(&connection.presence.local);
         loop {
             if !connection.client.is_flushed() {
+                let before = connection.client.unsent();
                 match connection.client.poll_flush(cx) {
-                    Poll::Pending => return None,
+                    Poll::Pending => {
+                        self.moved |= connection.client.unsent() < before;
+                        return None;
+                    }
                     Poll::Ready(Ok(())) => self.moved = true,
                     Poll::Ready(Err(_)) => return Some(End::ClientGone),
                 }

@@ -256,7 +256,16 @@ impl Talk {
         let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
         match signal {
             Signal::None | Signal::Closing => None,
-            Signal::Timeout if self.client_owes_reading(connection) => Some(End::ClientGone),
+            Signal::Timeout if self.client_owes_reading(connection) => {
+                if connection.client.is_pipe() {
+                    // Whoever carries it knows for whom it waits: for the client, or for other answers to it.
+                    connection
+                        .presence
+                        .set_deadline(connection.presence.local.frontend.config.timeouts.client);
+                    return None;
+                }
+                Some(End::ClientGone)
+            }
             Signal::Timeout | Signal::Cut if !unanswered => Some(End::Cut),
             Signal::Timeout if self.up == (Upload::Running { waiting: true }) => {
                 refuse(Status::RequestTimeout, "the request's body did not arrive in time")

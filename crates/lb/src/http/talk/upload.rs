@@ -16,8 +16,10 @@ impl Talk {
         let Connection { presence, client, carry, ruled, .. } = connection;
         loop {
             if !self.server.is_flushed() {
+                let before = self.server.unsent();
                 match self.server.poll_flush(cx) {
                     Poll::Pending => {
+                        self.moved |= self.server.unsent() < before;
                         if self.up != Upload::Done {
                             self.up = Upload::Running { waiting: false };
                         }
