@@ -56,7 +56,11 @@ fn least_connections_avoids_the_busy_server() {
     let mut busy = rig.client();
     busy.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
     wait_until("it works on the request", || rig.server(1).connections == 1);
-    assert_eq!(rig.bodies(4), ["fast"; 4]);
+    for _ in 0..4 {
+        // Who has its answer may still be counted, for a moment.
+        wait_until("the other one is free", || rig.server(2).connections == 0);
+        assert_eq!(rig.get("/").body, "fast");
+    }
     gate.wait();
     assert_eq!(busy.answer().unwrap().body, "slow");
 }

@@ -12,7 +12,7 @@ use relevo_model::ClusterFile;
 use relevo_model::cluster::{Check, CheckKind, Listen, Mode, Pool, PoolTimeouts, Server, Service, Timeouts};
 
 /// Nothing in these tests takes so long unless it never comes.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Waits until it is so.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -20,6 +20,29 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(Instant::now() < deadline, "still not: {what}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Looks how long a machine needs from one request to the next: connections to servers rest for 4 s at most.
+pub(crate) struct Pace {
+    last: Instant,
+    longest: Duration,
+}
+
+impl Pace {
+    pub(crate) fn start() -> Self {
+        Self { last: Instant::now(), longest: Duration::ZERO }
+    }
+
+    /// A request was answered.
+    pub(crate) fn step(&mut self) {
+        self.longest = self.longest.max(self.last.elapsed());
+        self.last = Instant::now();
+    }
+
+    /// Whether no connection can have rested for too long.
+    pub(crate) fn was_quick(&self) -> bool {
+        self.longest < Duration::from_secs(3)
     }
 }
 
