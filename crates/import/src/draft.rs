@@ -55,6 +55,8 @@ pub(crate) struct Draft {
     /// All else, in order.
     pub(crate) tables: Vec<Table>,
     pub(crate) names: BTreeSet<String>,
+    /// Addresses that a file speaks of, whoever has them: none of them is made up for somebody else.
+    pub(crate) spoken_of: BTreeSet<IpAddr>,
     /// Names of machines that other files tell (DHCP, DNS), by address.
     pub(crate) hosts: BTreeMap<IpAddr, String>,
     /// The group of virtual addresses that no file declares.

@@ -74,6 +74,18 @@ fn directors_are_on_their_groups_networks(draft: &mut Draft) {
             if !draft.is_on(director, network) {
                 let _ = draft.make_up(director, network, None);
             }
+            if has_router6(draft, network) {
+                draft.make_up6(director, network);
+            }
         }
     }
+}
+
+/// Whether adverts of IPv6 addresses are spoken on a network: each director needs one of its own there.
+fn has_router6(draft: &Draft, network: &str) -> bool {
+    draft.addresses.iter().any(|(_, ip, table)| {
+        ip.is_ipv6()
+            && table.find("network") == Some(&quoted(network))
+            && table.find("watched") != Some("false")
+    })
 }

@@ -19,6 +19,8 @@ pub(crate) struct Virtual {
     pub(crate) check: Check,
     /// Whether connections of a dead server are cut.
     pub(crate) cuts: bool,
+    /// Whether servers answer clients by themselves.
+    pub(crate) direct: bool,
 }
 
 /// A real server.
@@ -68,6 +70,8 @@ pub(crate) struct Made {
     pub(crate) pool: String,
     /// What was assumed of its place.
     pub(crate) assumed: Vec<String>,
+    /// Of one whose servers answer clients by themselves: why they will not here, if they will not.
+    pub(crate) obstacle: Option<String>,
 }
 
 /// The `balance` of a scheduler's name, and what differs.
@@ -109,6 +113,10 @@ pub(crate) fn put(one: &Virtual, draft: &mut Draft) -> Result<Made, String> {
     table.set("listen", if listens.len() == 1 { listens.concat() } else { crate::draft::list(listens) });
     table.set("mode", if one.udp { "\"udp\"" } else { "\"tcp\"" });
     table.set("pool", quoted(&name));
+    let obstacle = if one.direct { one.obstacle_to_direct() } else { None };
+    if one.direct && obstacle.is_none() {
+        table.set("forward", "\"direct\"");
+    }
     draft.tables.push(table);
     let pool = format!("pool.{}", key(&name));
     let mut table = Table::new(&pool);
@@ -152,7 +160,35 @@ pub(crate) fn put(one: &Virtual, draft: &mut Draft) -> Result<Made, String> {
         }
         draft.tables.push(table);
     }
-    Ok(Made { service, pool, assumed })
+    Ok(Made { service, pool, assumed, obstacle })
+}
+
+impl Virtual {
+    /// What keeps `forward = "direct"` from being possible: the kernel's path has fewer ways to choose a server.
+    fn obstacle_to_direct(&self) -> Option<String> {
+        let [(_, port)] = self.places.as_slice() else {
+            return Some("it listens at several places".to_owned());
+        };
+        let scheduler = self.scheduler.as_deref().unwrap_or("wrr");
+        let text = if balance(scheduler).0 == "\"leastconn\"" {
+            format!(
+                "the kernel's path has no `{scheduler}`: write balance = \"roundrobin\", and forward = \"direct\""
+            )
+        } else if self.persistent.is_some() {
+            "the kernel's path has no table of clients: write balance = \"source\" without `affinity`, and forward = \"direct\""
+                .to_owned()
+        } else if self.reals.iter().any(|real| real.port != *port) {
+            "servers have other ports than clients ask".to_owned()
+        } else if self.cuts {
+            "the kernel's path cuts no connections: leave `on_marked_down` out, and write forward = \"direct\"".to_owned()
+        } else if self.reals.iter().any(|real| real.most.is_some()) {
+            "the kernel's path counts no connections: leave `max_connections` out, and write forward = \"direct\""
+                .to_owned()
+        } else {
+            return None;
+        };
+        Some(text)
+    }
 }
 
 impl Check {

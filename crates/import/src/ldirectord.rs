@@ -133,8 +133,14 @@ fn one(head: &Word, words: &[Word], global: &[Word], draft: &mut Draft, ledger: 
     let (probe, how) = probe(&find, place.1, wants);
     let fallback =
         find("fallback").and_then(|text| endpoint(text.split_whitespace().next().unwrap_or_default()));
+    let mut ways = words
+        .iter()
+        .filter(|word| word.name == "real")
+        .map(|word| unquoted(&word.value).split_whitespace().nth(1).unwrap_or("masq"));
+    let direct = ways.all(|way| way == "gate");
     let made = l4::put(
         &Virtual {
+            direct,
             places: vec![place],
             udp,
             scheduler: find("scheduler").map(str::to_owned),
@@ -172,11 +178,16 @@ fn one(head: &Word, words: &[Word], global: &[Word], draft: &mut Draft, ledger: 
             "real" => {
                 if reals.iter().any(|real| real.at == *at) {
                     let way = text.split_whitespace().nth(1).unwrap_or("masq");
-                    if matches!(way, "gate" | "ipip") {
-                        let how = format!("`{way}`: answers go through the director here");
-                        ledger.approximated(at, format!("{pool} server"), how);
-                    } else {
-                        ledger.carried(at, format!("{pool} server"));
+                    match (way, &made.obstacle) {
+                        ("gate", None) if direct => {
+                            ledger.carried(at, format!("{pool} server, {service} forward"));
+                        }
+                        ("gate" | "ipip", why) => {
+                            let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+                            let how = format!("`{way}`: answers go through the director here{why}");
+                            ledger.approximated(at, format!("{pool} server"), how);
+                        }
+                        _ => ledger.carried(at, format!("{pool} server")),
                     }
                 }
             }

@@ -109,6 +109,7 @@ pub fn import(inputs: &[Input], options: &Options<'_>) -> Result<Imported, Refus
     for input in inputs {
         ledger.open_file(&input.path);
     }
+    draft.spoken_of = inputs.iter().flat_map(|input| place::addresses_in(&input.text)).collect();
     let of = |kind| inputs.iter().filter(move |input| input.kind == kind);
     for (index, input) in of(Kind::Interfaces).enumerate() {
         let node = node_of(input, index);
@@ -121,7 +122,7 @@ pub fn import(inputs: &[Input], options: &Options<'_>) -> Result<Imported, Refus
             keepalived::read(input, &node, options.include, &mut ledger, &mut elsewhere)
         })
         .collect();
-    keepalived::map(&directors, &mut draft, &mut ledger);
+    keepalived::map(&directors, of(Kind::Haproxy).next().is_some(), &mut draft, &mut ledger);
     name_directors(inputs, &mut draft);
     // Names for addresses first: servers are called after them.
     let leases = of(Kind::Dnsmasq).next().map(|input| dnsmasq::read(input, &mut draft, &mut ledger));

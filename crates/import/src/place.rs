@@ -1,6 +1,6 @@
 //! Networks and nodes' own addresses: who is where, and what must be made up because no file says it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -45,7 +45,20 @@ impl Draft {
         })?;
         let (first, last) = (subnet.network().to_bits(), subnet.broadcast().to_bits());
         let mut free = (first.saturating_add(1)..last).rev().map(Ipv4Addr::from_bits);
-        free.find(|ip| !self.is_taken(IpAddr::V4(*ip)))
+        free.find(|ip| !self.is_taken(IpAddr::V4(*ip)) && !self.spoken_of.contains(&IpAddr::V4(*ip)))
+    }
+
+    /// The same in IPv6.
+    fn free_address6(&self, network: &str) -> Option<Ipv6Addr> {
+        let network = self.networks.iter().find(|one| one.name == network)?;
+        let subnet = network.subnets.iter().find_map(|subnet| match subnet {
+            IpNet::V4(_) => None,
+            IpNet::V6(subnet) => Some(*subnet),
+        })?;
+        let first = subnet.network().to_bits();
+        let most = if subnet.prefix_len() > 112 { (1 << (128 - subnet.prefix_len())) - 1 } else { 0xffff };
+        let mut free = (1..most).rev().map(|last| Ipv6Addr::from_bits(first | last));
+        free.find(|ip| !self.is_taken(IpAddr::V6(*ip)) && !self.spoken_of.contains(&IpAddr::V6(*ip)))
     }
 
     /// Says where a node is on a network, if that is not known yet.
@@ -54,6 +67,18 @@ impl Draft {
         if !node.addresses.iter().any(|(_, own, _)| *own == ip) {
             node.addresses.push((network.to_owned(), ip, interface.map(str::to_owned)));
         }
+    }
+
+    /// Makes up an own IPv6 address for a node on a network that has them, unless it has one.
+    pub(crate) fn make_up6(&mut self, node: &str, network: &str) {
+        let own = self.nodes.iter().find(|one| one.name == node);
+        let has =
+            own.is_some_and(|node| node.addresses.iter().any(|(on, ip, _)| on == network && ip.is_ipv6()));
+        let Some(ip) = self.free_address6(network).filter(|_| !has) else { return };
+        self.put(node, network, IpAddr::V6(ip), None);
+        let comment =
+            format!("Made up, no file says it: its own address on {network}, {ip}. Put the right one.");
+        self.node(node).comments.push(comment);
     }
 
     /// Makes up an own address for a node on a network, with a comment that says so.
@@ -73,4 +98,10 @@ pub(crate) fn unused_subnet(draft: &Draft) -> IpNet {
     let mut free = (0..=255).filter_map(|third| Ipv4Net::new(Ipv4Addr::new(198, 18, third, 0), 24).ok());
     free.find(|subnet| !taken(subnet))
         .map_or_else(|| IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 19, 0, 0), 16)), IpNet::V4)
+}
+
+/// All that looks like an address, with a prefix length or without.
+pub(crate) fn addresses_in(text: &str) -> impl Iterator<Item = IpAddr> {
+    let words = text.split(|letter: char| !letter.is_ascii_hexdigit() && letter != '.' && letter != ':');
+    words.filter(|word| word.contains(['.', ':'])).filter_map(|word| word.parse().ok())
 }

@@ -4,7 +4,7 @@ use relevo_api::types::{AdminState, GroupState, HealthState, ServerStatus};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::CheckKind;
 
-use crate::status::{LabStatus, MainState, NodeKind, NodeStatus, PortState};
+use crate::status::{LabStatus, MainState, NodeKind, NodeStatus, PortState, state_word};
 
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,11 @@ fn groups(cluster: &ClusterFile, seen: &LabStatus, directors: &[&NodeStatus], mi
             .map(|node| node.name.as_str())
             .collect();
         match active.as_slice() {
-            [] => missing.push(format!("no director is active for the group {}", group.name)),
+            [] => missing.push(format!(
+                "no director is active for the group {}{}",
+                group.name,
+                why(directors, &group.name)
+            )),
             [one] => {
                 for address in cluster.addresses_of(&group.name) {
                     if seen.holders(address.ip) != [*one] {
@@ -83,6 +87,16 @@ fn groups(cluster: &ClusterFile, seen: &LabStatus, directors: &[&NodeStatus], mi
             several => missing.push(format!("{} are all active for {}", several.join(" and "), group.name)),
         }
     }
+}
+
+/// What the directors say of it.
+fn why(directors: &[&NodeStatus], group: &str) -> String {
+    let said = directors.iter().filter_map(|node| {
+        let seen = node.api.as_ref()?.groups.iter().find(|seen| seen.name.as_str() == group)?;
+        Some(format!("{} is {}: {}", node.name, state_word(seen.state), seen.reason))
+    });
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }
 
 fn is_active(node: &NodeStatus, group: &str) -> bool {

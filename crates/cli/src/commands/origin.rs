@@ -22,13 +22,20 @@ pub(crate) struct Args {
     /// Answer / with this many bytes rather than with words, for measurements.
     #[arg(long, value_name = "N")]
     body_bytes: Option<usize>,
+    /// Answer this path, too, as checks ask for it; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    page: Vec<String>,
 }
 
 /// Runs it until it is told to stop.
 pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
-    let origin =
-        Origin::bind(&Options { listen: args.listen, name: args.name.clone(), body_bytes: args.body_bytes })
-            .map_err(Failure::Wrong)?;
+    let options = Options {
+        listen: args.listen,
+        name: args.name.clone(),
+        body_bytes: args.body_bytes,
+        pages: args.page,
+    };
+    let origin = Origin::bind(&options).map_err(Failure::Wrong)?;
     let listen = origin.addresses().map_err(Failure::Failed)?;
     if json {
         println!("{}", serde_json::json!({ "name": args.name, "listen": listen }));

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{Director, Node};
 use crate::draft::Draft;
 use crate::l4::{self, Check, Made, Probe, Real, Virtual};
-use crate::ledger::Ledger;
+use crate::ledger::{At, Ledger};
 
 /// Takes the virtual servers of all directors.
 pub(crate) fn map(directors: &[Director], draft: &mut Draft, ledger: &mut Ledger) {
@@ -68,6 +68,8 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
     };
     let udp = find("protocol").is_some_and(|text| text.eq_ignore_ascii_case("udp"));
     let mut reals = Vec::new();
+    // Checkers that are not the first one's.
+    let mut others = Vec::new();
     let mut check: Option<(Probe, Option<u64>, Option<u32>)> = None;
     for child in block.children.iter().filter(|child| child.name() == "real_server") {
         let Some((ip, port)) = place(child, 1, places.first().map(|(_, port)| *port)) else {
@@ -84,8 +86,11 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
             check_port: None,
         };
         for one in &child.children {
-            if let Some(found) = probe(one, block, &mut real) {
-                check.get_or_insert(found);
+            if let Some(found) = probe(one, block, &mut real)
+                && *check.get_or_insert_with(|| found.clone()) != found
+            {
+                others.push(one.at.clone());
+                real.check_port = None;
             }
         }
         reals.push(real);
@@ -107,10 +112,11 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
             fall: retries.map_or(1, |retries| retries.saturating_add(1)),
         },
         cuts: false,
+        direct: method(block).is_some_and(|way| way.eq_ignore_ascii_case("dr")),
     };
     match l4::put(&one, draft) {
         Ok(made) => {
-            told(block, &one, &made, ledger);
+            told(block, &one, &made, &others, ledger);
             Some(made)
         }
         Err(why) => {
@@ -118,6 +124,12 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
             None
         }
     }
+}
+
+/// `NAT`, `DR` or `TUN`.
+fn method(block: &Node) -> Option<&str> {
+    let child = block.child("lb_kind").or_else(|| block.child("lvs_method"))?;
+    Some(child.word(1))
 }
 
 fn millis(seconds: f64) -> u64 {
@@ -201,7 +213,7 @@ fn probe(node: &Node, block: &Node, real: &mut Real) -> Option<(Probe, Option<u6
     Some((probe, timeout, retries))
 }
 
-fn told(block: &Node, one: &Virtual, made: &Made, ledger: &mut Ledger) {
+fn told(block: &Node, one: &Virtual, made: &Made, others: &[At], ledger: &mut Ledger) {
     let (service, pool) = (format!("[{}]", made.service), format!("[{}]", made.pool));
     if made.assumed.is_empty() {
         ledger.carried(&block.at, format!("{service} listen"));
@@ -218,8 +230,12 @@ fn told(block: &Node, one: &Virtual, made: &Made, ledger: &mut Ledger) {
             "lb_kind" | "lvs_method" if child.word(1).eq_ignore_ascii_case("nat") => {
                 ledger.carried(at, format!("{service}: answers go through the director"));
             }
+            "lb_kind" | "lvs_method" if one.direct && made.obstacle.is_none() => {
+                ledger.carried(at, format!("{service} forward = \"direct\""));
+            }
             "lb_kind" | "lvs_method" => {
-                ledger.approximated(at, &service, "answers go through the director here");
+                let why = made.obstacle.as_ref().map_or(String::new(), |why| format!(": {why}"));
+                ledger.approximated(at, &service, format!("answers go through the director here{why}"));
             }
             "protocol" => ledger.carried(at, format!("{service} mode")),
             "persistence_timeout" => ledger.carried(at, format!("{pool} affinity")),
@@ -228,18 +244,28 @@ fn told(block: &Node, one: &Virtual, made: &Made, ledger: &mut Ledger) {
             "virtualhost" => ledger.carried(at, format!("{pool} check")),
             "sorry_server" if one.fallback.is_some() => ledger.carried(at, format!("{pool} fallback")),
             "real_server" if one.reals.iter().any(|real| real.at == *at) => {
-                real(child, &pool, &one.check.probe, ledger)
+                real(child, &pool, &one.check.probe, others, ledger)
             }
             "real_server" => {}
             "quorum" | "quorum_up" | "quorum_down" | "hysteresis" => {
                 child.drop_all(ledger, "a service works while one server does");
+            }
+            "alpha" | "omega" | "ha_suspend" => {
+                ledger.dropped(
+                    at,
+                    "a server gets nothing before its check says that it is up, on each director",
+                );
+            }
+            "ops" => ledger.dropped(at, "datagrams of a client keep their server for as long as they come"),
+            "retry" | "delay_before_retry" | "warmup" | "connect_timeout" => {
+                ledger.dropped(at, "it is told where it stands beside a checker");
             }
             _ => child.drop_all(ledger, "there is no word for it"),
         }
     }
 }
 
-fn real(node: &Node, pool: &str, counts: &Probe, ledger: &mut Ledger) {
+fn real(node: &Node, pool: &str, counts: &Probe, others: &[At], ledger: &mut Ledger) {
     ledger.carried(&node.at, format!("{pool} server"));
     for child in &node.children {
         let at = &child.at;
@@ -262,6 +288,13 @@ fn real(node: &Node, pool: &str, counts: &Probe, ledger: &mut Ledger) {
                         );
                         for one in &child.children {
                             one.drop_all(ledger, "only that it can be connected is looked at");
+                        }
+                    }
+                    _ if others.contains(at) => {
+                        let how = "a pool has one check: that of its first server";
+                        ledger.approximated(at, &to, how);
+                        for one in &child.children {
+                            one.drop_all(ledger, how);
                         }
                     }
                     _ => {

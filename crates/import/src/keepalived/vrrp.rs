@@ -6,11 +6,14 @@
 
 mod address;
 mod announce;
+mod bfd;
 mod instance;
 mod plan;
 mod track;
+mod words;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Director, Node};
 use crate::draft::Draft;
@@ -18,8 +21,10 @@ use crate::ledger::Ledger;
 use plan::Plan;
 
 /// The groups of all directors.
-pub(crate) fn map(directors: &[Director], draft: &mut Draft, ledger: &mut Ledger) {
-    let mut plan = Plan::default();
+///
+/// `has_balancer`: HAProxy's file is given too, so that HAProxy will not run any more.
+pub(crate) fn map(directors: &[Director], has_balancer: bool, draft: &mut Draft, ledger: &mut Ledger) {
+    let mut plan = Plan { has_balancer, ..Plan::default() };
     for director in directors {
         draft.node(&director.name).is_director = true;
         let sync = sync_groups(director, draft, &mut plan, ledger);
@@ -30,7 +35,14 @@ pub(crate) fn map(directors: &[Director], draft: &mut Draft, ledger: &mut Ledger
                     instance::read(director, block, name.as_deref(), draft, &mut plan, ledger);
                 }
                 "global_defs" => globals(block, &mut plan, ledger),
-                _ => {}
+                "bfd_instance" if !watched_by_bfd(director, block) => {
+                    block.drop_all(ledger, "no `track_bfd` names it");
+                }
+                name => {
+                    if let Some(why) = words::block(name) {
+                        block.drop_all(ledger, why);
+                    }
+                }
             }
         }
     }
@@ -60,22 +72,35 @@ fn sync_groups(
                         }
                     }
                 }
+                "track_bfd" => bfd::read(director, child, &name, plan, ledger),
                 "track_interface" | "track_script" | "track_process" | "track_file" => {
                     track::read(director, child, &name, plan, ledger);
                 }
-                word if word.starts_with("notify") => instance::notify(child, &name, plan, ledger),
-                "smtp_alert" | "smtp_alerts" => child.drop_all(ledger, NO_MAIL),
                 "global_tracking" | "sync_group_tracking_weight" => {
                     ledger.carried(&child.at, format!("{here}: trackers are of the whole group"));
                 }
-                _ => child.drop_all(ledger, "there is no word for it"),
+                word => match words::why_not(word) {
+                    Some(why) => child.drop_all(ledger, why),
+                    None if word.starts_with("notify") => {
+                        let who = format!("GROUP {}", block.word(1));
+                        instance::notify(child, &name, &who, plan, ledger);
+                    }
+                    None => child.drop_all(ledger, NO_WORD),
+                },
             }
         }
     }
     of
 }
 
-const NO_MAIL: &str = "Relevo sends no mail: run a program with `notify`, or watch the log or the metrics";
+const NO_WORD: &str = "there is no word for it";
+
+/// Whether an instance or a sync group has it in `track_bfd`.
+fn watched_by_bfd(director: &Director, bfd: &Node) -> bool {
+    let of = |block: &&Node| matches!(block.name(), "vrrp_instance" | "vrrp_sync_group");
+    let mut tracks = director.blocks.iter().filter(of).filter_map(|block| block.child("track_bfd"));
+    tracks.any(|track| track.children.iter().any(|one| one.name() == bfd.word(1)))
+}
 
 fn globals(block: &Node, plan: &mut Plan, ledger: &mut Ledger) {
     ledger.carried(&block.at, "evaluated");
@@ -96,29 +121,27 @@ fn globals(block: &Node, plan: &mut Plan, ledger: &mut Ledger) {
                     _ => ledger.dropped(&child.at, "it is not a number of seconds up to an hour"),
                 }
             }
-            "notification_email"
-            | "notification_email_from"
-            | "smtp_server"
-            | "smtp_connect_timeout"
-            | "smtp_alert"
-            | "smtp_alert_vrrp"
-            | "smtp_alert_checker"
-            | "smtp_helo_name" => {
-                child.drop_all(ledger, NO_MAIL);
-            }
-            "script_user" | "enable_script_security" => {
-                ledger.dropped(&child.at, "programs run as the user that Relevo runs as, without a shell");
+            "vrrp_mcast_group4" | "vrrp_mcast_group6" => match child.word(1).parse::<IpAddr>() {
+                Ok(group) => {
+                    plan.multicast.insert(group.is_ipv6(), group);
+                    ledger.carried(&child.at, "groups: multicast");
+                }
+                Err(_) => ledger.dropped(&child.at, "it is no address"),
+            },
+            "vrrp_down_timer_adverts" => match child.word(1).parse() {
+                Ok(missed @ 1..=100) => {
+                    plan.missed = Some(missed);
+                    ledger.carried(&child.at, "groups: missed");
+                }
+                _ => ledger.dropped(&child.at, "it is not a number from 1 to 100"),
+            },
+            word if words::why_not(word).is_some() => {
+                child.drop_all(ledger, words::why_not(word).unwrap_or(NO_WORD));
             }
             word if word.starts_with("vrrp_garp") || word.starts_with("vrrp_gna") => {
                 announce::read(child, "groups:", &mut plan.announce, ledger);
             }
-            word if word.starts_with("lvs_") => {
-                ledger.dropped(&child.at, "the balancer is Relevo's own, not IPVS");
-            }
-            word if word.contains("priority") || word.contains("no_swap") || word.contains("rt_") => {
-                ledger.dropped(&child.at, "the director's thread has its own precautions against being late");
-            }
-            _ => child.drop_all(ledger, "there is no word for it"),
+            _ => child.drop_all(ledger, NO_WORD),
         }
     }
 }

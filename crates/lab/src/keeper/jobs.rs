@@ -1,7 +1,7 @@
 //! What runs on the nodes: the process that a node is for, how it ended, starting it again. Nothing is started again by
 //! itself: a drill that kills something wants it dead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Node, Role};
+use relevo_model::cluster::{CheckKind, Node, Pool, Role};
 
 use super::notify::Notify;
 use crate::Result;
@@ -250,11 +250,31 @@ fn server_works(program: &str, cluster: &ClusterFile, node: &Node) -> Vec<(Optio
         return listen.into_keys().map(|port| (Some(port), arguments.clone())).collect();
     }
     let several = listen.len() > 1;
+    // What real servers have, as the checks suppose.
+    let here = |pool: &&Pool| {
+        pool.servers.iter().any(|server| node.addresses.iter().any(|own| own.has(server.at.ip())))
+    };
+    let pages: BTreeSet<String> = cluster
+        .pools
+        .iter()
+        .filter(here)
+        .filter_map(|pool| match &pool.check.kind {
+            CheckKind::Http(check) => Some(check.path.clone()),
+            CheckKind::None
+            | CheckKind::Connect
+            | CheckKind::Script { .. }
+            | CheckKind::Command { .. }
+            | CheckKind::Ping => None,
+        })
+        .collect();
     let origin = |(port, at): (u16, Vec<String>)| {
         let name = server_name(node, Some(port).filter(|_| several));
         let mut arguments = [program, "origin", "--name", &name].map(str::to_owned).to_vec();
         for at in at {
             arguments.extend([String::from("--listen"), at]);
+        }
+        for page in &pages {
+            arguments.extend([String::from("--page"), page.clone()]);
         }
         (Some(port), arguments)
     };

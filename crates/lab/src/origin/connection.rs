@@ -28,12 +28,24 @@ const BYTES: &str = "application/octet-stream";
 pub(super) struct Shared {
     name: String,
     body_bytes: Option<usize>,
+    pages: Vec<String>,
     filler: Vec<u8>,
 }
 
 impl Shared {
-    pub(super) fn new(name: &str, body_bytes: Option<usize>) -> Self {
-        Self { name: name.to_owned(), body_bytes, filler: (0..FILLER).map(filler).collect() }
+    pub(super) fn new(options: &super::Options) -> Self {
+        Self {
+            name: options.name.clone(),
+            body_bytes: options.body_bytes,
+            pages: options.pages.clone(),
+            filler: (0..FILLER).map(filler).collect(),
+        }
+    }
+
+    /// Whether what was asked for, `METHOD PATH`, is one of the further pages.
+    fn has(&self, asked: &str) -> bool {
+        let path = asked.split(' ').nth(1);
+        path.is_some_and(|path| self.pages.iter().any(|page| page == path))
     }
 }
 
@@ -124,6 +136,7 @@ fn answer(
         Page::Who { refresh } if head.html => ("200 OK", HTML, page::html(&facts, refresh)),
         Page::Health => ("200 OK", TEXT, "ok\n".to_owned()),
         Page::Checked => ("200 OK", TEXT, if is_right { "right\n" } else { "wrong\n" }.to_owned()),
+        Page::Unknown if shared.has(&head.asked) => ("200 OK", TEXT, page::words(&facts)),
         Page::Unknown => {
             let body = format!(
                 "{}: no such page. There are /, /healthz, /bytes/N, /slow/MS and /checked.\n",

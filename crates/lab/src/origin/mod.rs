@@ -54,6 +54,8 @@ pub struct Options {
     pub name: String,
     /// `/` answers with this many bytes rather than with words; at most [`BODY_MAX`].
     pub body_bytes: Option<usize>,
+    /// Further paths that are answered as `/` is, without HTML: those that checks ask for.
+    pub pages: Vec<String>,
 }
 
 /// An origin that has its ports and does not answer yet.
@@ -84,7 +86,7 @@ impl Origin {
             bail!("no address to listen on: give at least one, such as 127.0.0.1:8080");
         }
         let listeners = options.listen.iter().map(|at| listen(*at)).collect::<Result<Vec<_>>>()?;
-        let shared = Arc::new(Shared::new(&options.name, options.body_bytes));
+        let shared = Arc::new(Shared::new(options));
         Ok(Self { listeners, shared })
     }
 

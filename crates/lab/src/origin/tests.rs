@@ -17,8 +17,12 @@ struct Running {
 
 impl Running {
     fn start(body_bytes: Option<usize>) -> Self {
-        let options =
-            Options { listen: vec!["127.0.0.1:0".parse().unwrap()], name: "serv1".to_owned(), body_bytes };
+        let options = Options {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            name: "serv1".to_owned(),
+            body_bytes,
+            pages: vec!["/status.php?full=1".to_owned()],
+        };
         let origin = Origin::bind(&options).unwrap();
         let at = origin.addresses().unwrap()[0];
         let (stop, stopped) = oneshot::channel();
@@ -131,7 +135,12 @@ fn a_request_in_progress_is_finished_when_it_stops() {
 #[test]
 fn a_port_in_use_is_named() {
     let origin = Running::start(None);
-    let options = Options { listen: vec![origin.at], name: "serv2".to_owned(), body_bytes: None };
+    let options = Options {
+        listen: vec![origin.at],
+        name: "serv2".to_owned(),
+        body_bytes: None,
+        pages: vec!["/status.php?full=1".to_owned()],
+    };
     let message = format!("{:#}", Origin::bind(&options).unwrap_err());
     assert!(message.contains(&format!("port {}", origin.at.port())), "{message}");
     assert!(message.contains("taken by another process"), "{message}");
@@ -139,8 +148,12 @@ fn a_port_in_use_is_named() {
 
 #[test]
 fn an_address_of_another_machine_is_named() {
-    let options =
-        Options { listen: vec!["192.0.2.1:0".parse().unwrap()], name: "serv1".to_owned(), body_bytes: None };
+    let options = Options {
+        listen: vec!["192.0.2.1:0".parse().unwrap()],
+        name: "serv1".to_owned(),
+        body_bytes: None,
+        pages: vec!["/status.php?full=1".to_owned()],
+    };
     let message = format!("{:#}", Origin::bind(&options).unwrap_err());
     assert!(message.contains("no interface with the address 192.0.2.1"), "{message}");
 }
@@ -148,8 +161,21 @@ fn an_address_of_another_machine_is_named() {
 #[test]
 fn a_name_that_breaks_the_header_is_refused() {
     for name in ["", "two words", "a\r\nb", "ñ"] {
-        let options =
-            Options { listen: vec!["127.0.0.1:0".parse().unwrap()], name: name.to_owned(), body_bytes: None };
+        let options = Options {
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            name: name.to_owned(),
+            body_bytes: None,
+            pages: vec!["/status.php?full=1".to_owned()],
+        };
         assert!(Origin::bind(&options).is_err(), "{name:?}");
     }
+}
+
+#[test]
+fn what_checks_ask_for_is_there() {
+    let origin = Running::start(None);
+    let answer = origin.exchange("GET /status.php?full=1 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let answer = origin.exchange("GET /status.php HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }

@@ -75,6 +75,19 @@ pub(super) fn network(
     }
 }
 
+/// Gives a network the IPv6 subnet of its addresses, if it has none: with the prefix length that is written, else /64.
+pub(super) fn widen(network: &str, addresses: &[Virtual], draft: &mut Draft) {
+    let Some(network) = draft.networks.iter_mut().find(|one| one.name == network) else { return };
+    if network.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_))) {
+        return;
+    }
+    let routed = |one: &&Virtual| matches!(one.ip, IpAddr::V6(ip) if !ip.is_unicast_link_local());
+    if let Some(one) = addresses.iter().find(routed) {
+        let prefix = one.prefix.filter(|prefix| (16..=126).contains(prefix)).unwrap_or(64);
+        network.subnets.extend(IpNet::new(one.ip, prefix).map(|subnet| subnet.trunc()));
+    }
+}
+
 /// Adds the addresses of a block.
 pub(super) fn read(
     block: &Node,
@@ -108,6 +121,8 @@ pub(super) fn read(
         let own = draft.network_of(address.ip).filter(|own| own.name == network);
         let subnet =
             own.and_then(|own| own.subnets.iter().find(|subnet| subnet.contains(&address.ip)).copied());
+        let is_local = matches!(address.ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let subnet = subnet.or_else(|| is_local.then(|| IpNet::from(address.ip)));
         let Some(subnet) = subnet else {
             ledger.dropped(
                 &child.at,

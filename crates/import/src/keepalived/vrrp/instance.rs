@@ -1,8 +1,10 @@
 //! `vrrp_instance`.
 
+use std::net::IpAddr;
+
 use super::super::{Director, Node};
 use super::plan::Plan;
-use super::{NO_MAIL, address, announce, track};
+use super::{NO_WORD, address, announce, bfd, track, words};
 use crate::draft::{Draft, Table, key, list, quoted};
 use crate::ledger::Ledger;
 
@@ -28,6 +30,7 @@ pub(super) fn read(
         .flat_map(|child| child.children.iter().filter_map(address::parse))
         .collect();
     let (network, doubt) = address::network(director, &interface, &addresses, draft);
+    address::widen(&network, &addresses, draft);
     let has_addresses = block.child("virtual_ipaddress").is_some_and(|child| !child.children.is_empty());
     own_address(director, block, &network, &interface, draft);
     if let Some(group) = plan.find(&name)
@@ -36,8 +39,11 @@ pub(super) fn read(
     {
         group.heartbeat.push(network.clone());
     }
+    if let Some(peers) = block.child("unicast_peer").filter(|_| sync.is_some()) {
+        ledger.approximated(&peers.at, format!("{here} unicast"), "on all networks of the group");
+    }
     for child in &block.children {
-        statement(director, child, &name, &network, &interface, draft, plan, ledger);
+        statement(director, block, child, &name, &network, &interface, draft, plan, ledger);
         if child.name() == "interface" {
             if let Some(doubt) = &doubt {
                 ledger.approximated(&child.at, format!("[network.{network}]"), doubt);
@@ -74,6 +80,7 @@ fn own_address(director: &Director, block: &Node, network: &str, interface: &str
 #[allow(clippy::too_many_arguments, reason = "a statement is about all that an instance knows")]
 fn statement(
     director: &Director,
+    block: &Node,
     child: &Node,
     name: &str,
     network: &str,
@@ -167,6 +174,7 @@ fn statement(
                 moving_rule(rule, &here, name, plan, ledger);
             }
         }
+        "track_bfd" => bfd::read(director, child, name, plan, ledger),
         "track_interface" | "track_script" | "track_process" | "track_file" => {
             track::read(director, child, name, plan, ledger);
         }
@@ -175,6 +183,32 @@ fn statement(
             group.is_unicast = true;
             child.carry_all(ledger, &format!("{here} unicast: the peers are the group's other directors"));
         }
+        "unicast_ttl" => match value.parse() {
+            Ok(ttl @ 1..=255) => {
+                group.ttl = Some(ttl);
+                ledger.carried(at, format!("{here} unicast"));
+            }
+            _ => ledger.dropped(at, "it is not a number from 1 to 255"),
+        },
+        "mcast_dst_ip" => match value.parse::<IpAddr>() {
+            Ok(ip) => {
+                group.multicast.insert(ip.is_ipv6(), ip);
+                ledger.carried(at, format!("{here} multicast"));
+            }
+            Err(_) => ledger.dropped(at, "it is no address"),
+        },
+        "down_timer_adverts" => match value.parse() {
+            Ok(missed @ 1..=100) => {
+                let before = *group.missed.get_or_insert(missed);
+                if before == missed {
+                    ledger.carried(at, format!("{here} missed"));
+                } else {
+                    let how = format!("the group has one, that of its first instance: {before}");
+                    ledger.approximated(at, format!("{here} missed"), how);
+                }
+            }
+            _ => ledger.dropped(at, "it is not a number from 1 to 100"),
+        },
         "use_vmac" => {
             group.has_virtual_mac = true;
             ledger.carried(at, format!("{here} mac = \"virtual\""));
@@ -196,13 +230,18 @@ fn statement(
                 "a director whose interface is down cannot hold the address: it always gives way",
             );
         }
-        "smtp_alert" => child.drop_all(ledger, NO_MAIL),
         "debug" => ledger.dropped(at, "RELEVO_LOG=debug shows what happens"),
-        word if word.starts_with("notify") => notify(child, name, plan, ledger),
+        word if words::why_not(word).is_some() => {
+            child.drop_all(ledger, words::why_not(word).unwrap_or(NO_WORD));
+        }
+        word if word.starts_with("notify") => {
+            let who = format!("INSTANCE {}", block.word(1));
+            notify(child, name, &who, plan, ledger);
+        }
         word if word.starts_with("garp_") || word.starts_with("gna_") => {
             announce::read(child, &here, &mut group.announce, ledger);
         }
-        _ => child.drop_all(ledger, "there is no word for it"),
+        _ => child.drop_all(ledger, NO_WORD),
     }
 }
 
@@ -215,29 +254,32 @@ fn authentication(child: &Node, here: &str, group: &mut super::plan::Group, ledg
     if let Some(password) = child.child("auth_pass") {
         // keepalived cuts it as well.
         let cut: String = password.word(1).chars().take(8).collect();
-        group.password = Some(cut);
+        if *group.password.get_or_insert_with(|| cut.clone()) != cut {
+            let how = "the group has one password, that of its first instance";
+            ledger.approximated(&password.at, format!("{here} password"), how);
+        }
     }
     child.carry_all(ledger, &format!("{here} password"));
 }
 
 /// `notify`, `notify_master` and so on: the programs.
-pub(super) fn notify(child: &Node, name: &str, plan: &mut Plan, ledger: &mut Ledger) {
+/// `who`: what keepalived tells of itself, as in `INSTANCE web`.
+pub(super) fn notify(child: &Node, name: &str, who: &str, plan: &mut Plan, ledger: &mut Ledger) {
     let here = format!("[group.{name}] notify");
-    let command = child.rest();
+    // Behind the program, which is quoted with its arguments, may be a user and a group.
+    let command = child.word(1);
+    if child.words.len() > 2 {
+        ledger.approximated(&child.at, &here, "it runs as the user that Relevo runs as");
+    }
     let state = match child.name() {
         "notify" => {
-            let value = list(
-                child
-                    .words
-                    .iter()
-                    .skip(1)
-                    .filter(|word| word.parse::<u8>().is_err())
-                    .map(|word| quoted(word)),
+            // The words that it is used to.
+            let script = format!(
+                "case $2 in active) s=MASTER;; backup) s=BACKUP;; fault) s=FAULT;; *) s=STOP;; esac; {command} {who} $s $3"
             );
+            let value = list(["/bin/sh", "-c", script.as_str(), "notify"].iter().map(|word| quoted(word)));
             push_notify(plan, name, value);
-            let how =
-                "its arguments are the group, the state and the priority: GROUP active|backup|fault|stop 150";
-            ledger.approximated(&child.at, here, how);
+            ledger.carried(&child.at, here);
             return;
         }
         "notify_master" => "active",

@@ -1,18 +1,25 @@
 //! Groups while the directors' files are being put together.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::draft::{Draft, Table, key, list, quoted};
 
 /// All groups, and what is said for all instances.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
+    /// Relevo is the balancer instead of HAProxy.
+    pub(super) has_balancer: bool,
     pub(super) groups: Vec<Group>,
     /// `vrrp_version` of the global part.
     pub(super) version: Option<u8>,
     /// Of all groups: `announce`, `startup_delay` and `boot_delay`.
     pub(super) announce: BTreeMap<&'static str, String>,
     pub(super) delays: BTreeMap<&'static str, f64>,
+    /// `vrrp_mcast_group4`, and of IPv6 under `true`.
+    pub(super) multicast: BTreeMap<bool, IpAddr>,
+    /// `vrrp_down_timer_adverts`.
+    pub(super) missed: Option<u8>,
 }
 
 /// A group.
@@ -27,6 +34,16 @@ pub(super) struct Group {
     /// Seconds.
     pub(super) advert: Option<f64>,
     pub(super) version: Option<u8>,
+    /// `down_timer_adverts`.
+    pub(super) missed: Option<u8>,
+    /// `mcast_dst_ip`.
+    pub(super) multicast: BTreeMap<bool, IpAddr>,
+    /// Keys of `bfd`.
+    pub(super) bfd: Option<String>,
+    /// `unicast_ttl`.
+    pub(super) ttl: Option<u8>,
+    /// The longest way that a peer's adverts may have come, as a TTL.
+    pub(super) min_ttl: Option<u8>,
     pub(super) password: Option<String>,
     pub(super) sticky: bool,
     pub(super) preempt_delay: Option<f64>,
@@ -60,6 +77,10 @@ impl Plan {
     /// Puts all groups into the cluster file.
     pub(super) fn finish(self, draft: &mut Draft) {
         for mut group in self.groups {
+            group.missed = group.missed.or(self.missed);
+            for (family, ip) in &self.multicast {
+                group.multicast.entry(*family).or_insert(*ip);
+            }
             let version = group.version.or(self.version);
             for (key, value) in &self.announce {
                 group.announce.entry(key).or_insert_with(|| value.clone());
@@ -97,6 +118,9 @@ impl Group {
         }
         let advert = self.advert.unwrap_or(1.0);
         table.set("advert", quoted(&seconds(advert)));
+        if let Some(missed) = self.missed.filter(|missed| *missed != 3) {
+            table.set("missed", missed.to_string());
+        }
         if !self.sticky {
             table.set("preempt", "true");
         }
@@ -106,11 +130,35 @@ impl Group {
         if let Some(password) = self.password.filter(|_| version == 2) {
             table.set("password", quoted(&password));
         }
-        for (is, key, value) in [
-            (self.is_unicast, "unicast", "true"),
-            (self.has_virtual_mac, "mac", "\"virtual\""),
-            (self.accepts_not, "accept", "false"),
-        ] {
+        if self.is_unicast {
+            // keepalived sends to single peers with a TTL of 255 and takes any; Relevo takes what has passed no router.
+            let pairs: Vec<String> = [("ttl", self.ttl.filter(|ttl| *ttl != 255)), ("min_ttl", self.min_ttl)]
+                .iter()
+                .filter_map(|(key, value)| Some(format!("{key} = {}", (*value)?)))
+                .collect();
+            let text =
+                if pairs.is_empty() { "true".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) };
+            table.set("unicast", text);
+        } else {
+            let usual = relevo_model::cluster::Multicast::default();
+            let groups: Vec<String> = self
+                .multicast
+                .values()
+                .filter(|ip| ![IpAddr::V4(usual.v4), IpAddr::V6(usual.v6)].contains(ip))
+                .map(|ip| quoted(&ip.to_string()))
+                .collect();
+            match groups.as_slice() {
+                [] => {}
+                [one] => table.set("multicast", one),
+                _ => table.set("multicast", list(groups)),
+            }
+        }
+        if let Some(bfd) = self.bfd {
+            table.set("bfd", bfd);
+        }
+        for (is, key, value) in
+            [(self.has_virtual_mac, "mac", "\"virtual\""), (self.accepts_not, "accept", "false")]
+        {
             if is {
                 table.set(key, value);
             }

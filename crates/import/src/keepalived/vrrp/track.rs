@@ -17,6 +17,7 @@ pub(super) fn read(director: &Director, block: &Node, group: &str, plan: &mut Pl
         let mut weight = option(child, "weight").and_then(|value| value.parse::<i32>().ok());
         let mut reverse = child.words.iter().any(|word| word == "reverse");
         if let Some(definition) = definition(director, &["vrrp_script", "vrrp_track_process"], name)
+            && plan.has_balancer
             && watches_the_balancer(definition)
         {
             definition.drop_all(ledger, OWN_BALANCER);
@@ -96,6 +97,13 @@ fn script(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str,
                 let words: Vec<&str> =
                     child.words.iter().skip(1).flat_map(|word| word.split_whitespace()).collect();
                 let shell = words.iter().any(|word| word.contains(['|', '&', ';', '$', '*', '<', '>', '`']));
+                // What has no path keepalived looks for in PATH, as a shell does.
+                let shell = shell || words.first().is_some_and(|program| !program.starts_with('/'));
+                if let Some(process) = process_of(&words) {
+                    table.set("process", quoted(process));
+                    ledger.carried(&child.at, format!("{here}: /proc is looked at, no program is run"));
+                    continue;
+                }
                 if shell {
                     let text = words.join(" ");
                     table.set(
@@ -106,6 +114,9 @@ fn script(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str,
                     table.set("script", list(words.iter().map(|word| quoted(word))));
                 }
                 ledger.carried(&child.at, here);
+            }
+            "timeout" if watches_a_process(block) => {
+                ledger.carried(&child.at, format!("{here}: no program is run"));
             }
             "interval" | "timeout" => {
                 if let Ok(number) = value.parse() {
@@ -129,12 +140,38 @@ fn script(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str,
             _ => child.drop_all(ledger, "there is no word for it"),
         }
     }
-    // A timeout is at most the interval.
-    let longer = |key: &str| table.find(key).map(str::len);
-    if longer("timeout") > longer("interval") && table.find("timeout") != table.find("interval") {
-        let interval = table.find("interval").map_or("\"1s\"", |interval| interval).to_owned();
-        table.set("timeout", interval);
+    // A timeout is at most the interval; keepalived's own are 1 s and the interval.
+    let told = |name: &str| block.child(name).and_then(|child| child.word(1).parse::<f64>().ok());
+    let interval = told("interval").unwrap_or(1.0);
+    let timeout = told("timeout").filter(|timeout| *timeout > interval && !watches_a_process(block));
+    if let Some(timeout) = timeout {
+        table.set("timeout", quoted(&seconds(interval)));
+        if let Some(child) = block.child("timeout") {
+            let how = format!("{timeout} s is longer than the interval: {interval} s");
+            ledger.approximated(&child.at, here, how);
+        }
     }
+}
+
+/// The process that a script looks for and does no more: `killall -0 NAME`, `pidof NAME`, `pgrep -x NAME`.
+fn process_of<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let (program, arguments) = words.split_first()?;
+    let name = match (program.rsplit('/').next().unwrap_or_default(), arguments) {
+        ("killall", ["-0", name]) | ("pidof", [name]) | ("pgrep", ["-x", name]) => name,
+        _ => return None,
+    };
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    (!name.starts_with('-') && name.chars().all(plain)).then_some(name)
+}
+
+fn watches_a_process(block: &Node) -> bool {
+    let words: Vec<&str> = block
+        .child("script")
+        .into_iter()
+        .flat_map(|script| script.words.iter().skip(1))
+        .flat_map(|word| word.split_whitespace())
+        .collect();
+    process_of(&words).is_some()
 }
 
 fn process(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str, ledger: &mut Ledger) {
@@ -158,6 +195,12 @@ fn process(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str
                     table.set("delay", quoted(&seconds(number)));
                 }
                 ledger.approximated(&child.at, here, "one `delay` for both ways");
+            }
+            "quorum" | "quorum_max" => {
+                ledger.dropped(&child.at, "one process that runs is enough: count them in a `script`");
+            }
+            "param_match" | "full_command" => {
+                ledger.dropped(&child.at, "a process goes by its name or its program's path");
             }
             _ => child.drop_all(ledger, "there is no word for it"),
         }
