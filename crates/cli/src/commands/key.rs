@@ -6,22 +6,28 @@ use anyhow::Context;
 
 use crate::failure::Failure;
 
-/// Print a new random key for the channel between directors.
+/// Print a new random key: for the channel between directors, with `--id` for the signatures of adverts.
 ///
-/// Put the same one on all directors, where `[peers]` says, readable by its owner alone.
+/// Put the same one on all directors, where `[peers]` or `hmac` says, readable by its owner alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  (umask 077 && relevo key > /etc/relevo/peers.key)")]
-pub(crate) struct Args {}
+Examples:
+  (umask 077 && relevo key > /etc/relevo/peers.key)
+  (umask 077 && relevo key --id 1 > /etc/relevo/vrrp.key)")]
+pub(crate) struct Args {
+    /// The key's number in a file for `hmac` of a group; without it the key is for `[peers]`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=255))]
+    id: Option<u8>,
+}
 
 /// Runs it.
-pub(crate) fn run(_args: Args, json: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     let key = relevo_node::new_key().context("the system has no random numbers")?;
-    if json {
-        println!("{}", serde_json::json!({ "key": key }));
-    } else {
-        println!("{key}");
+    match (args.id, json) {
+        (Some(id), true) => println!("{}", serde_json::json!({ "id": id, "key": key })),
+        (None, true) => println!("{}", serde_json::json!({ "key": key })),
+        (Some(id), false) => println!("{id} {key}"),
+        (None, false) => println!("{key}"),
     }
     Ok(ExitCode::SUCCESS)
 }
