@@ -83,6 +83,21 @@ impl Route {
         Ok(found.collect())
     }
 
+    /// Whether the kernel has macvlan. Nothing is made: what is asked for lacks the interface below.
+    ///
+    /// # Errors
+    /// [`Error::Permission`] without `CAP_NET_ADMIN`.
+    pub fn has_macvlan(&mut self) -> Result<bool, Error> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::MacVlan)])];
+        let answer = self.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL);
+        match answer.map_err(|error| (error.raw_os_error(), error)) {
+            Err((Some(libc::EOPNOTSUPP), _)) => Ok(false),
+            Err((Some(libc::EPERM | libc::EACCES), error)) => Err(Error::kernel("ask for a macvlan", error)),
+            Ok(()) | Err(_) => Ok(true),
+        }
+    }
+
     /// Makes one over `base`, or takes the one that is there. It stays as it is: a new one is off. Tells whether it is new.
     ///
     /// # Errors

@@ -11,7 +11,22 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
         secret(
             "the key of [peers]",
             &peers.key,
-            "relevo key > FILE; chmod 600 FILE; the same on all directors",
+            &format!(
+                "(umask 077 && relevo key > {}), then copy it to the other directors: all have the same",
+                peers.key.display()
+            ),
+            findings,
+        );
+    }
+    for group in patient.groups() {
+        let Some(hmac) = &group.hmac else { continue };
+        secret(
+            &format!("the keys of group {}", group.name),
+            &hmac.keys,
+            &format!(
+                "(umask 077 && relevo key --id 1 > {}), then copy it to the other directors: all have the same",
+                hmac.keys.display()
+            ),
             findings,
         );
     }
@@ -25,7 +40,7 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
             secret(
                 &format!("a key of {}", service.name),
                 certificate.key.as_ref().unwrap_or(&certificate.chain),
-                "put the certificate's key there, mode 0600",
+                "put the certificate's key there: install -m 600 KEY.pem THERE",
                 findings,
             );
         }

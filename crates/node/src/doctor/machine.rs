@@ -49,7 +49,7 @@ fn open_files(patient: Patient<'_>, findings: &mut Findings) {
         Ok((_, hard)) => findings.doubtful(
             "open files",
             format!("{hard} are allowed; all services full need {needed}"),
-            format!("raise the limit (ulimit -n, LimitNOFILE={needed}), or lower max_connections"),
+            format!("ulimit -n {needed} before it starts, LimitNOFILE={needed} in its unit; or lower max_connections"),
         ),
         Err(error) => findings.unknown("open files", error.to_string(), ""),
     }
@@ -62,22 +62,41 @@ fn programs(patient: Patient<'_>, findings: &mut Findings) {
         return;
     }
     match Nft::new().check("table inet relevo-doctor {\n}\n") {
-        Ok(()) => findings.good("nftables", "nft works, for [gateway], [firewall] and accept = false"),
+        Ok(()) => {
+            findings.good("nftables", "nft works, for [gateway], [firewall] and accept = false");
+            if closed && patient.status.is_some() {
+                drops(findings);
+            }
+        }
         Err(error) => findings.bad(
             "nftables",
             format!("nft does not work: {error}"),
-            "install nftables, with a kernel that has nf_tables",
+            "apt-get install nftables (dnf install nftables); the kernel needs nf_tables: modprobe nf_tables",
         ),
     }
 }
 
+/// Whether packets to addresses that only forward are dropped, while the node runs.
+fn drops(findings: &mut Findings) {
+    match Nft::new().list_table("inet", relevo_net::accept::TABLE) {
+        Ok(Some(_)) => findings.good("accept", "packets to addresses with accept = false are dropped"),
+        Ok(None) => findings.bad(
+            "accept",
+            format!("accept = false, and the table {} is not there: somebody took it away, and connections to the addresses are answered", relevo_net::accept::TABLE),
+            "relevo reload",
+        ),
+        Err(error) => findings.unknown("accept", error.to_string(), "run it as root"),
+    }
+}
+
 /// The value of a sysctl of an interface; the larger of its own and that of `all`, as the kernel does for most.
-fn of_interface(family: &str, interface: &str, name: &str) -> Option<i64> {
-    let one = |interface: &str| {
-        let path = format!("/proc/sys/net/{family}/conf/{interface}/{name}");
-        fs::read_to_string(path).ok()?.trim().parse::<i64>().ok()
-    };
-    Some(one(interface)?.max(one("all").unwrap_or(0)))
+pub(super) fn of_interface(family: &str, interface: &str, name: &str) -> Option<i64> {
+    Some(one_of(family, interface, name)?.max(one_of(family, "all", name).unwrap_or(0)))
+}
+
+fn one_of(family: &str, interface: &str, name: &str) -> Option<i64> {
+    let path = format!("/proc/sys/net/{family}/conf/{interface}/{name}");
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 fn sysctls(patient: Patient<'_>, findings: &mut Findings) {
@@ -97,15 +116,17 @@ fn sysctls(patient: Patient<'_>, findings: &mut Findings) {
         }
         if of_interface("ipv4", &name, "drop_gratuitous_arp") == Some(1) {
             good = false;
+            // Whichever of the two says so.
+            let which = if one_of("ipv4", "all", "drop_gratuitous_arp") == Some(1) { "all" } else { &name };
             findings.bad(
                 "sysctls",
                 format!("net.ipv4.conf.{name}.drop_gratuitous_arp is 1: this machine does not hear that an address has moved"),
-                format!("sysctl -w net.ipv4.conf.{name}.drop_gratuitous_arp=0"),
+                format!("sysctl -w net.ipv4.conf.{which}.drop_gratuitous_arp=0"),
             );
         }
         let wants_v6 =
             patient.cluster.addresses.iter().filter(has_v6).any(|address| address.network == own.network);
-        if wants_v6 && of_interface("ipv6", &name, "disable_ipv6") != Some(0) {
+        if wants_v6 && one_of("ipv6", &name, "disable_ipv6") != Some(0) {
             good = false;
             findings.bad(
                 "sysctls",

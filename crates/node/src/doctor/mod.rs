@@ -6,6 +6,7 @@
 //!        ├── files     keys, certificates
 //!        ├── ports     who listens where a service wants to
 //!        ├── paths     which way services take, and what is in it
+//!        ├── virtual_mac  macvlan, sysctls, switches, for mac = "virtual"
 //!        ├── network   interfaces, neighbours, MTU end to end, clocks
 //!        └── wire      VRRP adverts that are heard, strangers with our router ids, who answers for the addresses
 //! ```
@@ -16,6 +17,7 @@ mod machine;
 mod network;
 mod paths;
 mod ports;
+mod virtual_mac;
 mod wire;
 
 use std::time::Duration;
@@ -81,6 +83,7 @@ pub fn examine(patient: Patient<'_>, progress: &mut dyn FnMut(&str)) -> Vec<Find
     paths::look(patient, &mut findings);
     progress("the neighbours");
     network::look(patient, &mut findings);
+    virtual_mac::look(patient, &mut findings);
     progress("adverts on the wire");
     wire::look(patient, &mut findings);
     findings.0

@@ -32,15 +32,20 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
         let interface = match route.interface(own.ip, own.interface.as_deref()) {
             Ok(interface) => interface,
             Err(error) => {
-                let remedy =
-                    format!("bring the interface up with {}, or correct [node.{}]", own.ip, patient.node);
+                let prefix = patient.cluster.network(&own.network).map_or(24, |it| it.subnet.prefix_len());
+                let name = own.interface.as_deref().unwrap_or("INTERFACE");
+                let remedy = format!(
+                    "ip address add {}/{prefix} dev {name} && ip link set {name} up; or correct [node.{}]",
+                    own.ip, patient.node
+                );
                 findings.bad("interfaces", format!("network {}: {error}", own.network), remedy);
                 continue;
             }
         };
         let name = &interface.link.name;
         if !interface.link.up {
-            let remedy = "look at the cable and the switch; ip link set up";
+            let remedy =
+                format!("ip link set {name} up; if it is up already: the cable, and the switch's port");
             findings.bad(
                 "interfaces",
                 format!("{name} (network {}) is down or has no carrier", own.network),
@@ -133,7 +138,7 @@ fn clock(name: &str, ip: Ipv4Addr, icmp: &mut Icmp, findings: &mut Findings) {
                 ahead.abs(),
                 if ahead < 0 { "behind" } else { "ahead of" }
             );
-            let remedy = "run chrony or systemd-timesyncd on both";
+            let remedy = "on both: timedatectl set-ntp true, or apt-get install chrony";
             if off >= SKEW_BAD {
                 findings.bad("clocks", seen, remedy);
             } else if off >= SKEW_DOUBTFUL {

@@ -43,10 +43,14 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
                     || "another program".to_owned(),
                     |(pid, name)| format!("{name} (pid {pid})"),
                 );
+                let stop = owner.map_or_else(
+                    || format!("find it: ss -lntup 'sport = :{}'", at.port()),
+                    |(pid, _)| format!("stop it (its unit: systemctl status {pid})"),
+                );
                 findings.bad(
                     "ports",
                     format!("{what} wants {at}, and {who} listens on {}", listener.at),
-                    "stop that program, let it listen on another address, or change `listen`",
+                    format!("{stop}, let it listen on another address, or change `listen`"),
                 );
             }
         }

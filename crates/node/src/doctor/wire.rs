@@ -2,16 +2,17 @@
 //! addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use relevo_api::types::GroupState;
 use relevo_model::NetworkName;
-use relevo_model::cluster::{Address, Group};
+use relevo_model::cluster::{Family, Group, VrrpVersion};
 use relevo_net::conflict::ConflictWatch;
 use relevo_net::link::Interface;
 use relevo_net::route::Route;
-use relevo_net::vrrp_socket::VrrpSocket;
+use relevo_net::vrrp_socket::{Audience, Datagram, VrrpSocket};
+use relevo_proto::vrrp::Advert;
 
 use super::{Findings, Patient};
 
@@ -20,13 +21,21 @@ const ANSWERS: Duration = Duration::from_millis(700);
 /// Time from one look at the sockets to the next.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A network that groups of this node are on.
+/// A network that groups of this node are on, in one family.
 struct Leg {
     network: NetworkName,
+    family: Family,
     interface: Interface,
     socket: VrrpSocket,
-    /// Router ids that were heard, with their senders and priorities.
-    heard: BTreeMap<(u8, Ipv4Addr), u8>,
+    /// Router ids that were heard, with their senders.
+    heard: BTreeMap<(u8, IpAddr), Heard>,
+}
+
+/// What an advert said.
+struct Heard {
+    priority: u8,
+    /// `None`: it cannot be read as the group's version.
+    addresses: Option<Vec<IpAddr>>,
 }
 
 pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
@@ -34,19 +43,14 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
     let networks: BTreeSet<&NetworkName> = patient.groups().flat_map(|group| group.vrids.keys()).collect();
     let mut legs = Vec::new();
     for network in networks {
-        let own = patient.addresses().iter().find(|address| address.network == *network);
-        let Some(interface) = own.and_then(|own| route.interface(own.ip, own.interface.as_deref()).ok())
-        else {
-            continue;
-        };
-        let unicast =
-            patient.groups().find(|group| group.vrids.contains_key(network)).and_then(|one| one.unicast);
-        match VrrpSocket::open(&interface.link, IpAddr::V4(interface.ip), unicast.map(|unicast| unicast.ttl))
-        {
-            Ok(socket) => {
-                legs.push(Leg { network: network.clone(), interface, socket, heard: BTreeMap::new() })
+        for family in [Family::V4, Family::V6] {
+            match leg(patient, network, family, &mut route) {
+                Some(Ok(leg)) => legs.push(leg),
+                Some(Err(error)) => {
+                    findings.unknown("adverts", format!("not listened for: {error}"), "run it as root");
+                }
+                None => {}
             }
-            Err(error) => findings.unknown("adverts", format!("not listened for: {error}"), "run it as root"),
         }
     }
     listen(patient, &mut legs);
@@ -56,6 +60,36 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
     addresses(patient, &legs, findings);
 }
 
+/// `None`: no group speaks there in this family, or the interface is not there, which is told elsewhere.
+fn leg(
+    patient: Patient<'_>,
+    network: &NetworkName,
+    family: Family,
+    route: &mut Route,
+) -> Option<Result<Leg, relevo_net::Error>> {
+    let group = patient.groups().find(|group| speaks(patient, group, network, family))?;
+    let own = patient.addresses().iter().find(|address| address.network == *network)?;
+    let interface = route.interface(own.ip, own.interface.as_deref()).ok()?;
+    let source = match (family, group.unicast) {
+        (Family::V4, _) => IpAddr::V4(interface.ip),
+        (Family::V6, Some(_)) => own.ip6?.into(),
+        (Family::V6, None) => route.link_local(interface.link.index).ok()??.into(),
+    };
+    let audience = match group.unicast {
+        Some(unicast) => Audience::Peers { ttl: unicast.ttl },
+        None => Audience::Group(group.multicast.of(family)),
+    };
+    let socket = VrrpSocket::open(&interface.link, source, audience);
+    let network = network.clone();
+    Some(socket.map(|socket| Leg { network, family, interface, socket, heard: BTreeMap::new() }))
+}
+
+/// Whether there are adverts of a group.
+fn speaks(patient: Patient<'_>, group: &Group, network: &NetworkName, family: Family) -> bool {
+    let mut own = patient.cluster.addresses_of(&group.name).filter(|address| address.watched);
+    own.any(|address| address.network == *network && address.family() == family)
+}
+
 /// Three adverts and the skew of whoever is the slowest, or as long as was asked for.
 fn listen(patient: Patient<'_>, legs: &mut [Leg]) {
     let slowest = patient.groups().map(|group| group.advert * 4).max().unwrap_or_default();
@@ -63,10 +97,13 @@ fn listen(patient: Patient<'_>, legs: &mut [Leg]) {
     while Instant::now() < end && !legs.is_empty() {
         for leg in legs.iter_mut() {
             while let Ok(Some(datagram)) = leg.socket.receive() {
+                let Datagram { source, destination, payload, .. } = datagram;
                 // Version and type, VRID, priority: the same in both versions.
-                if let ([_, vrid, priority, ..], IpAddr::V4(source)) = (datagram.payload, datagram.source) {
-                    leg.heard.insert((*vrid, source), *priority);
-                }
+                let [kind, vrid, priority, ..] = payload else { continue };
+                let version = if kind >> 4 == 2 { VrrpVersion::V2 } else { VrrpVersion::V3 };
+                let advert = Advert::decode_from(version, source, destination, payload);
+                let addresses = advert.ok().map(|(advert, _)| advert.addresses);
+                leg.heard.insert((*vrid, source), Heard { priority: *priority, addresses });
             }
         }
         std::thread::sleep(LOOK);
@@ -76,23 +113,27 @@ fn listen(patient: Patient<'_>, legs: &mut [Leg]) {
 fn adverts(patient: Patient<'_>, leg: &Leg, findings: &mut Findings) {
     for group in patient.groups() {
         let Some(vrid) = group.vrids.get(&leg.network) else { continue };
-        // Where a group has IPv6 addresses alone, there is no advert that is looked at here.
-        let is_v4 = |address: &&Address| address.network == leg.network && address.ip.is_ipv4();
-        if patient.cluster.addresses_of(&group.name).find(is_v4).is_none() {
+        if !speaks(patient, group, &leg.network, leg.family) {
             continue;
         }
         let heard: Vec<_> = leg.heard.iter().filter(|((id, _), _)| id == vrid).collect();
         let mut directors = Vec::new();
-        for ((_, source), priority) in heard {
-            match node_of(patient, group, &leg.network, *source) {
-                Some(name) => directors.push(format!("{name} ({source}), priority {priority}")),
+        for ((_, source), heard) in heard {
+            match node_of(patient, group, &leg.network, *source, heard) {
+                Some(name) => directors.push(format!("{name} ({source}), priority {}", heard.priority)),
                 None => findings.bad(
                     "router ids",
                     format!(
-                        "{source} on network {} sends adverts of router id {vrid}, which is that of group {}, and is no director of it",
-                        leg.network, group.name
+                        "{source} on network {} sends adverts of router id {vrid}{}, which is that of group {}, and is no director of it",
+                        leg.network,
+                        words_of(heard),
+                        group.name
                     ),
-                    format!("give [group.{}] another vrid on {}, or stop that router", group.name, leg.network),
+                    format!(
+                        "in [group.{}] of the cluster file: {}, or stop that router",
+                        group.name,
+                        free_vrid(patient, leg)
+                    ),
                 ),
             }
         }
@@ -101,20 +142,70 @@ fn adverts(patient: Patient<'_>, leg: &Leg, findings: &mut Findings) {
         });
         let (name, network) = (&group.name, &leg.network);
         match (directors.as_slice(), active_here) {
-            ([], true) => believed(patient, group, &leg.network, findings),
+            ([], true) if leg.family == Family::V4 || !speaks(patient, group, network, Family::V4) => {
+                believed(patient, group, &leg.network, findings);
+            }
+            ([], true) => {}
             ([], false) => findings.unknown(
                 "adverts",
-                format!("no adverts of group {name} on network {network}: nobody is active, or they do not get here"),
-                "start a director; if one is active, let protocol 112 to 224.0.0.18 pass through firewalls and switches (IGMP snooping), or use unicast = true",
+                format!(
+                    "no adverts of group {name} on network {network}{}: nobody is active, or they do not get here",
+                    family_words(leg.family)
+                ),
+                format!("start a director; if one is active: {}", let_pass(group, leg.family)),
             ),
-            ([one], false) => findings.good("adverts", format!("group {name}, network {network}: heard from {one}")),
+            ([one], false) => findings.good(
+                "adverts",
+                format!("group {name}, network {network}{}: heard from {one}", family_words(leg.family)),
+            ),
             (several, _) => findings.bad(
                 "adverts",
                 format!("group {name} has more than one active director on network {network}: {}{}", several.join("; "), if active_here { "; this node" } else { "" }),
-                "they do not hear each other: look at the switches between them",
+                format!("they do not hear each other, on each of them: {}; else look at the switches between them", let_pass(group, leg.family)),
             ),
         }
     }
+}
+
+const fn family_words(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "",
+        Family::V6 => " (IPv6)",
+    }
+}
+
+fn words_of(heard: &Heard) -> String {
+    let Some(addresses) = &heard.addresses else { return String::new() };
+    let list: Vec<String> = addresses.iter().take(4).map(ToString::to_string).collect();
+    format!(" for {}", list.join(", "))
+}
+
+/// What lets adverts through a firewall and switches.
+fn let_pass(group: &Group, family: Family) -> String {
+    let to = group.multicast.of(family);
+    let (word, end) = match family {
+        Family::V4 => ("ip protocol", ""),
+        Family::V6 => ("meta l4proto", ""),
+    };
+    let open =
+        format!("nft add rule inet filter input {word} 112 accept{end} (or what your firewall has for it)");
+    match group.unicast {
+        Some(_) => open,
+        None => {
+            format!("{open}; switches with IGMP or MLD snooping must let {to} pass; or write unicast = true")
+        }
+    }
+}
+
+/// A router id that nobody has on a network, as a key of a group.
+fn free_vrid(patient: Patient<'_>, leg: &Leg) -> String {
+    let ours = patient.cluster.groups.iter().filter_map(|group| group.vrids.get(&leg.network));
+    let taken: BTreeSet<u8> = ours.copied().chain(leg.heard.keys().map(|(vrid, _)| *vrid)).collect();
+    let free = (51..=255).chain(1..51).find(|vrid| !taken.contains(vrid));
+    free.map_or_else(
+        || "another vrid".to_owned(),
+        |vrid| format!("vrid = {vrid}, which nobody was heard with"),
+    )
 }
 
 /// This node is active: whether the others hear it, as they say themselves.
@@ -125,12 +216,18 @@ fn believed(patient: Patient<'_>, group: &Group, network: &NetworkName, findings
         let opinion = opinions.iter().find(|opinion| opinion.node == *peer && opinion.state.is_some());
         match opinion {
             Some(opinion) if opinion.hears_adverts.contains(network) => {
-                findings.good("adverts", format!("{peer} hears this node's adverts of group {} on network {network}", group.name));
+                findings.good(
+                    "adverts",
+                    format!("{peer} hears this node's adverts of group {} on network {network}", group.name),
+                );
             }
             Some(_) => findings.bad(
                 "adverts",
-                format!("{peer} does not hear this node's adverts of group {} on network {network}", group.name),
-                "let protocol 112 to 224.0.0.18 pass through firewalls and switches (IGMP snooping), or use unicast = true",
+                format!(
+                    "{peer} does not hear this node's adverts of group {} on network {network}",
+                    group.name
+                ),
+                format!("on {peer}: {}", let_pass(group, Family::V4)),
             ),
             None => findings.unknown(
                 "adverts",
@@ -141,18 +238,33 @@ fn believed(patient: Patient<'_>, group: &Group, network: &NetworkName, findings
     }
 }
 
-fn node_of(patient: Patient<'_>, group: &Group, network: &NetworkName, source: Ipv4Addr) -> Option<String> {
+/// The director that an advert is from. The file does not tell link-local addresses: who speaks of our addresses is one.
+fn node_of(
+    patient: Patient<'_>,
+    group: &Group,
+    network: &NetworkName,
+    source: IpAddr,
+    heard: &Heard,
+) -> Option<String> {
+    if matches!(source, IpAddr::V6(ip) if ip.is_unicast_link_local()) {
+        let ours = |ip: &IpAddr| patient.cluster.addresses_of(&group.name).any(|address| address.ip == *ip);
+        let is_ours = heard.addresses.as_ref().is_none_or(|addresses| addresses.iter().any(ours));
+        let same = group.priorities.iter().find(|(_, priority)| *priority == heard.priority);
+        return is_ours.then(|| same.map_or_else(|| "a director".to_owned(), |(name, _)| name.to_string()));
+    }
     let mut names = group.priorities.iter().map(|(name, _)| name);
     let of = |name: &&relevo_model::NodeName| {
         let node = patient.cluster.node(name);
-        node.and_then(|node| node.address_on(network)).is_some_and(|own| own.ip == source)
+        node.and_then(|node| node.address_on(network)).is_some_and(|own| own.has(source))
     };
     names.find(of).map(ToString::to_string)
 }
 
 /// Who says that a virtual address is his.
 fn addresses(patient: Patient<'_>, legs: &[Leg], findings: &mut Findings) {
-    for leg in legs {
+    // Both families are asked at once, on the first leg of each network.
+    let mut asked = BTreeSet::new();
+    for leg in legs.iter().filter(|leg| asked.insert(&leg.network)) {
         let groups: Vec<_> = patient.groups().map(|group| &group.name).collect();
         let ips: Vec<(IpAddr, String, bool)> = patient
             .cluster
