@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use relevo_model::Time;
-use relevo_model::cluster::{Announce, HmacMode, Unicast, VrrpVersion};
+use relevo_model::cluster::{Announce, HmacMode, Multicast, Unicast, VrrpVersion};
 use relevo_proto::vrrp::sign::{Key, Signing};
 use relevo_proto::vrrp::{Advert, CLAIM, Envelope, Group, Input, Output, Peer, RouterSettings, Settings};
 
@@ -43,6 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
         unicast: (choice & 4 != 0).then_some(Unicast { ttl: 255, min_ttl: 255, check_source: choice & 8 != 0 }),
         signing: (choice & 16 != 0).then(signing),
         announce: Announce::default(),
+        missed: 3,
+        multicast: Multicast::default(),
     };
     play(settings, rest);
 });

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_model::cluster::{Announce, Multicast, VrrpVersion};
 use relevo_proto::bfd::{self, Session, SessionState};
 use relevo_proto::vrrp::{Envelope, Group, Input, Output, RouterSettings, Settings, State};
 use relevo_sim::random::Random;
@@ -34,6 +34,8 @@ fn group(index: u8) -> Group {
         unicast: None,
         signing: None,
         announce: Announce::default(),
+        missed: 3,
+        multicast: Multicast::default(),
     };
     let mut group = Group::new(settings, Time::ZERO);
     group.handle_input(Time::ZERO, Input::Link { router: 0, up: true });

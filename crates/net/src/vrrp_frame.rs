@@ -7,31 +7,31 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use relevo_model::cluster::Family;
 use socket2::{Domain, SockFilter, Socket, Type};
 
 use crate::Error;
 use crate::arp::{self, ArpSocket, ETH_P_IPV6};
 use crate::link::Link;
-use crate::vrrp_socket::{Datagram, GROUP, GROUP6, Hear};
+use crate::vrrp_socket::{Datagram, Hear};
 
 /// Hears on a macvlan what comes from its own hardware address.
 #[derive(Debug)]
 pub struct VirtualSocket {
     socket: Socket,
     hardware: [u8; 6],
+    group: IpAddr,
     buffer: Vec<u8>,
 }
 
 impl VirtualSocket {
-    /// Opens it; adverts of `family`.
+    /// Opens it; adverts to `group`.
     ///
     /// # Errors
     /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::Kernel`] when the interface went away meanwhile.
-    pub fn open(link: &Link, hardware: [u8; 6], family: Family) -> Result<Self, Error> {
-        let (protocol, field) = match family {
-            Family::V4 => (nix::libc::ETH_P_IP as u16, ETHERNET + 9),
-            Family::V6 => (ETH_P_IPV6, ETHERNET + 6),
+    pub fn open(link: &Link, hardware: [u8; 6], group: IpAddr) -> Result<Self, Error> {
+        let (protocol, field) = match group {
+            IpAddr::V4(_) => (nix::libc::ETH_P_IP as u16, ETHERNET + 9),
+            IpAddr::V6(_) => (ETH_P_IPV6, ETHERNET + 6),
         };
         let open = || {
             // Without a protocol nothing comes in before it is bound.
@@ -47,7 +47,7 @@ impl VirtualSocket {
         };
         let socket =
             open().map_err(|source| Error::kernel(format!("hear VRRP adverts on {}", link.name), source))?;
-        Ok(Self { socket, hardware, buffer: vec![0; FRAME_BYTES] })
+        Ok(Self { socket, hardware, group, buffer: vec![0; FRAME_BYTES] })
     }
 }
 
@@ -55,14 +55,16 @@ impl Hear for VirtualSocket {
     fn receive(&mut self) -> Result<Option<Datagram<'_>>, Error> {
         let length = loop {
             match (&self.socket).read(&mut self.buffer) {
-                Ok(length) if heard(&self.buffer[..length], self.hardware).is_some() => break length,
+                Ok(length) if heard(&self.buffer[..length], self.hardware, self.group).is_some() => {
+                    break length;
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(source) => return Err(Error::kernel("receive VRRP adverts", source)),
             }
         };
-        Ok(heard(&self.buffer[..length], self.hardware))
+        Ok(heard(&self.buffer[..length], self.hardware, self.group))
     }
 }
 
@@ -73,7 +75,7 @@ impl AsFd for VirtualSocket {
 }
 
 /// An advert to the multicast group from a hardware address.
-fn heard(frame: &[u8], hardware: [u8; 6]) -> Option<Datagram<'_>> {
+fn heard(frame: &[u8], hardware: [u8; 6], group: IpAddr) -> Option<Datagram<'_>> {
     let (ethernet, packet) = frame.split_first_chunk::<14>()?;
     let from = &ethernet[6..12];
     let datagram = match ethernet[12..] {
@@ -81,8 +83,7 @@ fn heard(frame: &[u8], hardware: [u8; 6]) -> Option<Datagram<'_>> {
         [0x86, 0xdd] => parse6(packet),
         _ => None,
     };
-    let group = |ip: IpAddr| ip == IpAddr::V4(GROUP) || ip == IpAddr::V6(GROUP6);
-    datagram.filter(|datagram| from == hardware && group(datagram.destination))
+    datagram.filter(|datagram| from == hardware && datagram.destination == group)
 }
 
 /// Reads an IPv6 datagram without extension headers, header included.
@@ -190,6 +191,8 @@ fn checksum(bytes: &[u8]) -> u16 {
 mod tests {
     use super::*;
 
+    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+    const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
     const HARDWARE: [u8; 6] = [0, 0, 0x5e, 0, 1, 51];
 
     #[test]
@@ -214,14 +217,15 @@ mod tests {
 
     #[test]
     fn only_what_comes_from_the_virtual_hardware_address_is_heard() {
-        for frame in [
-            frame4(HARDWARE, Ipv4Addr::new(10, 0, 0, 1), GROUP, &[7, 8]),
-            frame6(HARDWARE, Ipv6Addr::LOCALHOST, GROUP6, &[7, 8]),
+        for (frame, group) in [
+            (frame4(HARDWARE, Ipv4Addr::new(10, 0, 0, 1), GROUP, &[7, 8]), IpAddr::V4(GROUP)),
+            (frame6(HARDWARE, Ipv6Addr::LOCALHOST, GROUP6, &[7, 8]), IpAddr::V6(GROUP6)),
         ] {
-            assert_eq!(heard(&frame, HARDWARE).unwrap().payload, [7, 8]);
-            assert_eq!(heard(&frame, [2; 6]), None);
+            assert_eq!(heard(&frame, HARDWARE, group).unwrap().payload, [7, 8]);
+            assert_eq!(heard(&frame, [2; 6], group), None);
+            assert_eq!(heard(&frame, HARDWARE, [224, 0, 0, 19].into()), None);
             for length in 0..frame.len() {
-                assert_eq!(heard(&frame[..length], HARDWARE), None, "{length}");
+                assert_eq!(heard(&frame[..length], HARDWARE, group), None, "{length}");
             }
         }
     }
@@ -229,7 +233,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..100)) {
-            let _ = heard(&bytes, HARDWARE);
+            let _ = heard(&bytes, HARDWARE, GROUP.into());
         }
     }
 }

@@ -14,10 +14,17 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type}
 use crate::Error;
 use crate::link::Link;
 
-/// Where all VRRP routers of a network listen, RFC 9568 section 5.1.1.2.
-pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// The same in IPv6, RFC 9568 section 5.1.2.2.
-pub const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// Whom a socket speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// All routers of the network, by this multicast group.
+    Group(IpAddr),
+    /// Single peers.
+    Peers {
+        /// TTL, IPv6: hop limit, of what is sent.
+        ttl: u8,
+    },
+}
 
 /// A VRRP socket, bound to one interface. It sends from the node's own address there and hears only what came in there.
 #[derive(Debug)]
@@ -43,23 +50,22 @@ pub struct Datagram<'a> {
 }
 
 impl VrrpSocket {
-    /// Opens a socket on an interface that has the node's own address `source`. With a TTL it sends to single peers and hears
-    /// what is sent to `source`; without one it speaks to the multicast group, and joins it.
+    /// Opens a socket on an interface that has the node's own address `source`. It joins the multicast group that it
+    /// speaks to; with single peers it hears what is sent to `source`.
     ///
     /// # Errors
     /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::Kernel`] when the interface went away meanwhile.
-    pub fn open(link: &Link, source: IpAddr, unicast: Option<u8>) -> Result<Self, Error> {
+    pub fn open(link: &Link, source: IpAddr, audience: Audience) -> Result<Self, Error> {
         let socket = match source {
-            IpAddr::V4(source) => open4(link.index, source, unicast),
-            IpAddr::V6(source) => open6(link.index, source, unicast),
+            IpAddr::V4(source) => open4(link.index, source, audience),
+            IpAddr::V6(source) => open6(link.index, source, audience),
         };
         let socket = socket.map_err(|error| {
             Error::kernel(format!("open a raw VRRP socket on {} ({source})", link.name), error)
         })?;
-        let destination = match (unicast, source) {
-            (Some(_), source) => source,
-            (None, IpAddr::V4(_)) => GROUP.into(),
-            (None, IpAddr::V6(_)) => GROUP6.into(),
+        let destination = match audience {
+            Audience::Peers { .. } => source,
+            Audience::Group(group) => group,
         };
         Ok(Self { socket, index: link.index, destination, buffer: vec![0; DATAGRAM_BYTES] })
     }
@@ -162,18 +168,23 @@ fn raw(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(PROTOCOL)))
 }
 
-fn open4(index: u32, source: Ipv4Addr, unicast: Option<u8>) -> io::Result<Socket> {
+fn other_family() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the multicast group is of the other family")
+}
+
+fn open4(index: u32, source: Ipv4Addr, audience: Audience) -> io::Result<Socket> {
     let socket = raw(Domain::IPV4)?;
     socket.bind_device_by_index_v4(NonZeroU32::new(index))?;
     socket.set_tos_v4(INTERNETWORK_CONTROL)?;
-    match unicast {
-        Some(ttl) => {
+    match audience {
+        Audience::Peers { ttl } => {
             socket.set_ttl_v4(u32::from(ttl))?;
             socket.bind(&SocketAddr::from((source, 0)).into())?;
         }
-        None => {
+        Audience::Group(IpAddr::V6(_)) => return Err(other_family()),
+        Audience::Group(IpAddr::V4(group)) => {
             socket.set_multicast_all_v4(false)?;
-            socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index))?;
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
             // The address given here is the source of what is sent to a multicast group (ip(7), IP_MULTICAST_IF).
             socket.set_multicast_if_v4(&source)?;
             socket.set_multicast_loop_v4(false)?;
@@ -183,17 +194,18 @@ fn open4(index: u32, source: Ipv4Addr, unicast: Option<u8>) -> io::Result<Socket
     Ok(socket)
 }
 
-fn open6(index: u32, source: Ipv6Addr, unicast: Option<u8>) -> io::Result<Socket> {
+fn open6(index: u32, source: Ipv6Addr, audience: Audience) -> io::Result<Socket> {
     let socket = raw(Domain::IPV6)?;
     socket.bind_device_by_index_v6(NonZeroU32::new(index))?;
     socket.set_tclass_v6(INTERNETWORK_CONTROL)?;
     socket.set_recv_hoplimit_v6(true)?;
     setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-    match unicast {
-        Some(ttl) => socket.set_unicast_hops_v6(u32::from(ttl))?,
-        None => {
+    match audience {
+        Audience::Peers { ttl } => socket.set_unicast_hops_v6(u32::from(ttl))?,
+        Audience::Group(IpAddr::V4(_)) => return Err(other_family()),
+        Audience::Group(IpAddr::V6(group)) => {
             socket.set_multicast_all_v6(false)?;
-            socket.join_multicast_v6(&GROUP6, index)?;
+            socket.join_multicast_v6(&group, index)?;
             socket.set_multicast_if_v6(index)?;
             socket.set_multicast_loop_v6(false)?;
             socket.set_multicast_hops_v6(TTL)?;
@@ -241,6 +253,8 @@ const DATAGRAM_BYTES: usize = 4608;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
     fn datagram() -> Vec<u8> {
         let mut bytes = vec![0x45, 0xc0, 0, 24, 0, 0, 0, 0, 255, 112, 0, 0, 10, 0, 0, 1, 224, 0, 0, 18];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use relevo_model::Time;
-use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_model::cluster::{Announce, Multicast, VrrpVersion};
 use relevo_proto::vrrp::{Advert, CLAIM, Envelope, Group, Input, Output, Peer, RouterSettings, Settings};
 
 /// One thing that happens.
@@ -73,6 +73,8 @@ fn settings(version: VrrpVersion, preempt: bool) -> Settings {
         unicast: None,
         signing: None,
         announce: Announce::default(),
+        missed: 3,
+        multicast: Multicast::default(),
     }
 }
 

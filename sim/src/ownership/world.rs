@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_model::cluster::{Announce, Multicast, VrrpVersion};
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName, Time};
 use relevo_proto::ownership::{self, GroupSettings, Output as Said, Own, Ownership, pace};
 use relevo_proto::vrrp::{Envelope, Group, Input, Output, RouterSettings, Settings, State, Told, timer};
@@ -110,6 +110,8 @@ impl World {
                 unicast: None,
                 signing: None,
                 announce: Announce::default(),
+                missed: 3,
+                multicast: Multicast::default(),
             },
             runs: 0,
             phase: random.between(0, 19),
@@ -230,7 +232,7 @@ impl World {
 
     fn start(&mut self, ms: u64, index: usize) {
         let now = Time::from_millis(ms);
-        let down = timer::active_down(VrrpVersion::V3, self.nodes[index].settings.priority, ADVERT);
+        let down = timer::active_down(VrrpVersion::V3, self.nodes[index].settings.priority, ADVERT, 3);
         let (period, validity) = pace(ADVERT, None);
         let others = || (0..NODES).filter(|other| *other != index);
         let settings = ownership::Settings {

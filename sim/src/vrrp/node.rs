@@ -121,12 +121,17 @@ impl Node {
 
     /// Its Active_Down interval.
     pub fn own_down(&self) -> Duration {
-        timer::active_down(self.settings.version, self.priority(), self.settings.advert)
+        timer::active_down(self.settings.version, self.priority(), self.settings.advert, self.settings.missed)
     }
 
     /// Its Active_Down interval when nothing is wrong: the shortest.
     pub fn least_down(&self) -> Duration {
-        timer::active_down(self.settings.version, self.settings.priority, self.settings.advert)
+        timer::active_down(
+            self.settings.version,
+            self.settings.priority,
+            self.settings.advert,
+            self.settings.missed,
+        )
     }
 
     /// Its priority, as its trackers say.

@@ -115,11 +115,11 @@ impl Facts {
     }
 
     /// What the protocol itself needs to notice that the active director is gone: `Active_Down_Interval` of the
-    /// lowest priority in the group (RFC 9568 section 6.1: three adverts plus the skew time).
+    /// lowest priority in the group (RFC 9568 section 6.1: three adverts, or `missed`, plus the skew time).
     pub fn active_down(&self) -> Duration {
         let lowest = self.group.priorities.iter().map(|(_, priority)| *priority).min().unwrap_or(100);
         let skew = self.group.advert * (256 - u32::from(lowest)) / 256;
-        self.group.advert * 3 + skew
+        self.group.advert * u32::from(self.group.missed) + skew
     }
 
     /// How long the checks need at most to bring a server back: `rise` good ones, begun up to one interval late.

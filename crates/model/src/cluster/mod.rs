@@ -55,7 +55,7 @@ pub use tls::{Acme, Certificate, Challenge, ClientTls, ServerTls, TlsVersion, Ve
 pub use track::{
     Along, AtStart, LAST, MAIN_TABLE, MovingPolicy, MovingRoute, RouteInterface, Tracker, Watched,
 };
-pub use vrrp::{Announce, Family, Hmac, HmacMode, MacSource, Scope, Unicast};
+pub use vrrp::{Announce, Family, Hmac, HmacMode, MacSource, Multicast, Scope, Unicast};
 
 /// A whole cluster: everything that every node must agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -178,6 +178,8 @@ pub struct Group {
     pub priorities: Vec<(NodeName, u8)>,
     /// Time between two adverts: 10 ms to 40.95 s in version 3, 1 to 255 whole seconds in version 2.
     pub advert: Duration,
+    /// How many adverts must be missing before others take over, 1 to 100; the RFCs say 3.
+    pub missed: u8,
     /// Whether a returning director of higher priority takes the addresses back.
     pub preempt: bool,
     /// The version spoken.
@@ -205,6 +207,8 @@ pub struct Group {
     pub along: Along,
     /// Adverts go to the other directors one by one; `None`: to the multicast group.
     pub unicast: Option<Unicast>,
+    /// The multicast group.
+    pub multicast: Multicast,
     /// Adverts are signed; `None`: they are not.
     pub hmac: Option<Hmac>,
     /// Which hardware address the virtual addresses have.

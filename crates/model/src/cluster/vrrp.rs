@@ -31,6 +31,32 @@ pub struct Unicast {
     pub check_source: bool,
 }
 
+/// Where adverts go that are for all routers of a network, `multicast`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Multicast {
+    /// In IPv4.
+    pub v4: Ipv4Addr,
+    /// In IPv6.
+    pub v6: Ipv6Addr,
+}
+
+impl Default for Multicast {
+    /// RFC 9568 sections 5.1.1.2 and 5.1.2.2.
+    fn default() -> Self {
+        Self { v4: Ipv4Addr::new(224, 0, 0, 18), v6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12) }
+    }
+}
+
+impl Multicast {
+    /// That of a family.
+    pub const fn of(self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(self.v4),
+            Family::V6 => IpAddr::V6(self.v6),
+        }
+    }
+}
+
 /// What adverts without a right signature are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -19,6 +19,8 @@ use crate::quantity::format_duration;
 use crate::reference;
 
 /// How long a director finishes the connections of a group that it has given away when the file says nothing.
+/// RFC 9568 section 6.1.
+const DEFAULT_MISSED: u8 = 3;
 const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 /// Name of the group that is there when the file has none.
 pub(super) const DEFAULT_GROUP: &str = "main";
@@ -150,8 +152,8 @@ impl Groups {
         (watch, wire): (Watch, Wire),
     ) {
         let name = GroupName::new(name);
-        let Timing { advert, preempt, version, password } = timing;
-        let Wire { unicast, hmac, mac, no_accept, announce } = wire;
+        let Timing { advert, missed, preempt, version, password } = timing;
+        let Wire { unicast, multicast, hmac, mac, no_accept, announce } = wire;
         self.adverts.insert(name.clone(), at);
         let Watch { bfd, heartbeat } = watch;
         self.list.push(Group {
@@ -159,6 +161,7 @@ impl Groups {
             vrids,
             priorities,
             advert,
+            missed,
             preempt,
             version,
             password,
@@ -172,6 +175,7 @@ impl Groups {
             trackers: Vec::new(),
             along: Along::default(),
             unicast,
+            multicast,
             hmac,
             mac,
             accept: !no_accept,
@@ -299,6 +303,7 @@ struct Watch {
 #[derive(Debug)]
 struct Timing {
     advert: Duration,
+    missed: u8,
     preempt: bool,
     version: VrrpVersion,
     password: Option<String>,
@@ -306,7 +311,13 @@ struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { advert: DEFAULT_ADVERT, preempt: false, version: VrrpVersion::V3, password: None }
+        Self {
+            advert: DEFAULT_ADVERT,
+            missed: DEFAULT_MISSED,
+            preempt: false,
+            version: VrrpVersion::V3,
+            password: None,
+        }
     }
 }
 
@@ -320,7 +331,8 @@ fn timing(findings: &mut Findings<'_>, fields: &Fields<'_>) -> Timing {
     };
     let preempt = fields.find("preempt").and_then(|item| item.boolean(findings)).unwrap_or(false);
     let password = fields.find("password").and_then(|item| password(findings, item, version));
-    Timing { advert, preempt, version, password }
+    let missed = fields.number(findings, "missed").unwrap_or(DEFAULT_MISSED);
+    Timing { advert, missed, preempt, version, password }
 }
 
 fn advert(findings: &mut Findings<'_>, item: &Item<'_>, version: VrrpVersion) -> Option<Duration> {

@@ -31,7 +31,7 @@ pub(super) fn check(findings: &mut Findings<'_>, groups: &Groups, services: &Ser
     }
 }
 
-/// How long the last of the group's directors waits before it takes over: three adverts and its skew
+/// How long the last of the group's directors waits before it takes over: so many adverts (`missed`) and its skew
 /// (RFC 9568 section 6.1, RFC 3768 section 6.1).
 pub(super) fn active_down(group: &Group) -> Option<(Duration, Duration)> {
     let (_, priority) = group.priorities.last().filter(|_| group.priorities.len() > 1)?;
@@ -40,13 +40,19 @@ pub(super) fn active_down(group: &Group) -> Option<(Duration, Duration)> {
         VrrpVersion::V2 => Duration::from_secs(1),
     };
     let skew = unit * (256 - u32::from(*priority)) / 256;
-    Some((group.advert * 3 + skew, skew))
+    Some((group.advert * u32::from(group.missed) + skew, skew))
 }
 
 fn takeover(findings: &mut Findings<'_>, groups: &Groups, group: &Group) {
     let Some((down, skew)) = active_down(group) else { return };
     let Some(span) = groups.adverts.get(&group.name) else { return };
-    let sum = format!("3 x {} + {} = {}", format_duration(group.advert), seconds(skew), seconds(down));
+    let sum = format!(
+        "{} x {} + {} = {}",
+        group.missed,
+        format_duration(group.advert),
+        seconds(skew),
+        seconds(down)
+    );
     // Version 2 cannot do better than one second.
     let shortest = group.version == VrrpVersion::V2 && group.advert <= Duration::from_secs(1);
     if down > TAKEOVER && !shortest {

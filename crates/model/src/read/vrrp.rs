@@ -1,12 +1,13 @@
-//! What a group wishes of the wire: `unicast`, `hmac`, `mac`, `accept`, `announce`.
+//! What a group wishes of the wire: `unicast`, `multicast`, `hmac`, `mac`, `accept`, `announce`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::fields::Fields;
 use super::findings::Findings;
 use super::texts::file;
 use super::tree::Item;
-use crate::cluster::{Announce, Hmac, HmacMode, MacSource, Unicast, VrrpVersion};
+use crate::cluster::{Announce, Hmac, HmacMode, MacSource, Multicast, Unicast, VrrpVersion};
 use crate::reference::{ANNOUNCE, HMAC, UNICAST};
 
 const KEY_FILE: &str = "/etc/relevo/vrrp.key";
@@ -15,6 +16,7 @@ const KEY_FILE: &str = "/etc/relevo/vrrp.key";
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     pub(super) unicast: Option<Unicast>,
+    pub(super) multicast: Multicast,
     pub(super) hmac: Option<Hmac>,
     pub(super) mac: MacSource,
     pub(super) no_accept: bool,
@@ -32,8 +34,18 @@ pub(super) fn read(findings: &mut Findings<'_>, fields: &Fields<'_>, version: Vr
             "remove it: the signature is more",
         );
     }
+    let unicast = fields.find("unicast").and_then(|item| unicast(findings, item));
+    let group = fields.find("multicast").map(|item| multicast(findings, item));
+    if let (Some(_), Some(_), Some(item)) = (&unicast, group, fields.find("multicast")) {
+        findings.error(
+            &item.key,
+            "`multicast` has no meaning beside `unicast`",
+            "remove one of the two: adverts go to single directors or to a multicast group",
+        );
+    }
     Wire {
-        unicast: fields.find("unicast").and_then(|item| unicast(findings, item)),
+        unicast,
+        multicast: group.unwrap_or_default(),
         hmac,
         mac: fields.word(findings, "mac", &macs).unwrap_or_default(),
         no_accept: fields.flag(findings, "accept") == Some(false),
@@ -52,6 +64,42 @@ fn unicast(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Unicast> {
         min_ttl: fields.number(findings, "min_ttl").unwrap_or(plain.min_ttl),
         check_source: fields.flag(findings, "check_source").unwrap_or(plain.check_source),
     })
+}
+
+/// One group, or one of each family.
+fn multicast(findings: &mut Findings<'_>, item: &Item<'_>) -> Multicast {
+    let mut groups = Multicast::default();
+    let (mut v4, mut v6) = (false, false);
+    let values: Vec<Item<'_>> = item
+        .value
+        .as_array()
+        .into_iter()
+        .flat_map(|list| list.iter())
+        .map(|value| item.of_list(value))
+        .collect();
+    let single = values.is_empty().then_some(item);
+    for value in single.into_iter().chain(&values) {
+        let twice = match value.ip(findings) {
+            Some(IpAddr::V4(ip)) if ip.octets()[..3] == [224, 0, 0] => {
+                groups.v4 = ip;
+                std::mem::replace(&mut v4, true)
+            }
+            Some(IpAddr::V6(ip)) if ip.segments()[0] == 0xff02 => {
+                groups.v6 = ip;
+                std::mem::replace(&mut v6, true)
+            }
+            Some(ip) => {
+                let message = format!("{ip} is no multicast group that stays on one network");
+                findings.value(&value.span, message, "write one of 224.0.0.0/24, or of ff02::/16");
+                false
+            }
+            None => false,
+        };
+        if twice {
+            findings.value(&value.span, "there is a group of this family already", "remove one of the two");
+        }
+    }
+    groups
 }
 
 fn hmac(findings: &mut Findings<'_>, item: &Item<'_>) -> Option<Hmac> {

@@ -111,6 +111,13 @@ Virtual addresses that move together: one VRRP router on each of their networks,
             "Time between adverts. Version 3: 10 ms to 40.95 s in whole 10 ms. Version 2: 1 s to 255 s in whole seconds.",
         )
         .or_told("`\"100ms\"`; version 2: `\"1s\"`"),
+        Key::integer(
+            "missed",
+            1,
+            100,
+            "How many adverts must be missing before others take over (keepalived's `down_timer_adverts`), the same on all directors. The RFCs say 3; with 1 a single lost advert moves the addresses.",
+        )
+        .or("3"),
         Key::boolean(
             "preempt",
             "Whether a director of higher priority takes the addresses back when it returns.",
@@ -174,6 +181,12 @@ Virtual addresses that move together: one VRRP router on each of their networks,
         .or_told("none"),
         Key::other("unicast", "`true`, `false` or table", "Adverts go to the other directors one by one, for networks without multicast.")
             .or("false"),
+        Key::other(
+            "multicast",
+            "multicast group, or list of one for each family",
+            "Where adverts go: another group keeps this cluster's adverts from routers of others on the same network, and from switches that treat the usual one in a way of their own. In 224.0.0.0/24 and ff02::/16.",
+        )
+        .or("[\"224.0.0.18\", \"ff02::12\"]"),
         Key::other("hmac", "path or table", "Adverts are signed. All directors of the group need it; keepalived before 2.4 does not understand it.")
             .or_told("no signature"),
         Key::words(
@@ -189,7 +202,7 @@ Virtual addresses that move together: one VRRP router on each of their networks,
         .or("true"),
         Key::other("announce", "table", "How neighbours are told of a takeover.").or_told("the defaults below"),
     ],
-    after: "The others take over after three adverts and a skew of `(256 - priority) / 256` adverts (version 2: seconds).",
+    after: "The others take over after `missed` adverts and a skew of `(256 - priority) / 256` adverts (version 2: seconds).",
 };
 
 /// `[address.NAME]`

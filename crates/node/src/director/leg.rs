@@ -53,7 +53,7 @@ impl Leg {
         };
         leg.source = leg.source_on(route, &interface)?;
         if let Some(source) = leg.source {
-            leg.socket = Some(VrrpSocket::open(&interface.link, source, leg.setup.unicast)?);
+            leg.socket = Some(VrrpSocket::open(&interface.link, source, leg.setup.audience())?);
         }
         leg.own = Virtual::make(&leg.setup, &interface.link, route)?;
         leg.trouble = leg.trouble_of(&interface.link);
@@ -119,7 +119,7 @@ impl Leg {
         if let Some(source) = source
             && (!same || self.socket.is_none())
         {
-            match VrrpSocket::open(&found.link, source, self.setup.unicast) {
+            match VrrpSocket::open(&found.link, source, self.setup.audience()) {
                 Ok(socket) => {
                     info!(network = %self.setup.network, interface = %found.link.name, "opened the VRRP socket");
                     self.socket = Some(socket);

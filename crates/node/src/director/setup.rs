@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use relevo_model::cluster::{Address, ClusterFile, Family, Group, Hmac, MacSource, NodeAddress, Scope};
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
 use relevo_net::virtual_mac::VirtualLink;
+use relevo_net::vrrp_socket::Audience;
 use relevo_proto::vrrp::sign::Signing;
 use relevo_proto::vrrp::{self, RouterSettings, Settings};
 
@@ -48,6 +49,8 @@ pub(super) struct Leg {
     pub(super) vrid: u8,
     /// TTL of adverts to single peers; `None`: they go to the multicast group.
     pub(super) unicast: Option<u8>,
+    /// That group.
+    pub(super) multicast: IpAddr,
     /// The addresses have the virtual router's hardware address.
     pub(super) mac: MacSource,
     /// Whose the interface with it is.
@@ -125,6 +128,7 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             source: (!from_link).then_some(source),
             vrid: group.vrid_on(network).ok_or_else(missing)?,
             unicast: group.unicast.map(|unicast| unicast.ttl),
+            multicast: group.multicast.of(family),
             mac: group.mac,
             owner: VirtualLink::owner(&cluster.name, node),
         });
@@ -189,7 +193,9 @@ fn member(cluster: &ClusterFile, node: &NodeName, group: &Group, priority: u8) -
             preempt_delay: group.preempt_delay,
             version: group.version,
             password: group.password.clone(),
+            missed: group.missed,
             unicast: group.unicast,
+            multicast: group.multicast,
             signing: group.hmac.as_ref().map(|hmac| signing(&group.name, hmac)).transpose()?,
             announce: group.announce,
         },
@@ -237,6 +243,16 @@ pub(super) fn keys(file: &PathBuf) -> Result<Vec<vrrp::sign::Key>, String> {
     }
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     vrrp::sign::keys(&text).map_err(|error| error.to_string())
+}
+
+impl Leg {
+    /// Whom its adverts go to.
+    pub(super) const fn audience(&self) -> Audience {
+        match self.unicast {
+            Some(ttl) => Audience::Peers { ttl },
+            None => Audience::Group(self.multicast),
+        }
+    }
 }
 
 impl Member {
@@ -302,7 +318,7 @@ mod tests {
     use std::time::Duration;
 
     use relevo_model::cluster::{
-        Announce, Lab, MacSource, Network, Node, NodeAddress, Role, Scope, VrrpVersion,
+        Announce, Lab, MacSource, Multicast, Network, Node, NodeAddress, Role, Scope, VrrpVersion,
     };
 
     use super::*;
@@ -363,7 +379,9 @@ mod tests {
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),
+                missed: 3,
                 unicast: None,
+                multicast: Multicast::default(),
                 hmac: None,
                 mac: MacSource::Interface,
                 accept: true,

@@ -43,7 +43,7 @@ impl Virtual {
         let hardware = virtual_mac::hardware(setup.family, setup.vrid);
         let name = virtual_mac::name(setup.family, setup.vrid, &base.name);
         let (link, new) = route.virtual_link(base, &name, hardware, &setup.owner)?;
-        let socket = VirtualSocket::open(&link.link, hardware, setup.family)?;
+        let socket = VirtualSocket::open(&link.link, hardware, setup.multicast)?;
         Ok(Some(Self { link, hardware, socket, new }))
     }
 }

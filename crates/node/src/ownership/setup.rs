@@ -38,7 +38,12 @@ fn settings_of(cluster: &ClusterFile, own: &NodeName, group: &Group) -> GroupSet
         name: group.name.clone(),
         directors: group.priorities.iter().filter_map(|(node, _)| address(node)).collect(),
         proofs: networks().chain(&group.heartbeat).cloned().collect(),
-        active_down: timer::active_down(group.version, group.priority_of(own).unwrap_or(1), group.advert),
+        active_down: timer::active_down(
+            group.version,
+            group.priority_of(own).unwrap_or(1),
+            group.advert,
+            group.missed,
+        ),
         addresses: cluster.addresses_of(&group.name).map(|address| address.name.clone()).collect(),
         validity: pace_of(group).1,
     }

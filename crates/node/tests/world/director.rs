@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use relevo_api::types::{GroupState, GroupStatus};
 use relevo_model::cluster::{
-    Address, Announce, ClusterFile, Group, Lab, MacSource, Network, Node, NodeAddress, Role, Scope,
-    VrrpVersion,
+    Address, Announce, ClusterFile, Group, Lab, MacSource, Multicast, Network, Node, NodeAddress, Role,
+    Scope, VrrpVersion,
 };
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
 use relevo_node::director::Director;
@@ -118,7 +118,9 @@ impl Settings {
                 track_services: true,
                 trackers: Vec::new(),
                 along: relevo_model::cluster::Along::default(),
+                missed: 3,
                 unicast: None,
+                multicast: Multicast::default(),
                 hmac: None,
                 mac: MacSource::Interface,
                 accept: true,

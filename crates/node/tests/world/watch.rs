@@ -10,7 +10,7 @@ use relevo_model::Time;
 use relevo_net::clock;
 use relevo_net::monitor::{Event, Monitor};
 use relevo_net::route::Route;
-use relevo_net::vrrp_socket::VrrpSocket;
+use relevo_net::vrrp_socket::{Audience, VrrpSocket};
 
 use super::{VIP, World, wait_for};
 
@@ -52,7 +52,8 @@ impl Watch {
         }
         let socket = world.enter("c", || {
             let interface = Route::open().unwrap().interface(Ipv4Addr::new(10, 77, 0, 3), None).unwrap();
-            VrrpSocket::open(&interface.link, interface.ip.into(), None).unwrap()
+            VrrpSocket::open(&interface.link, interface.ip.into(), Audience::Group([224, 0, 0, 18].into()))
+                .unwrap()
         });
         let (end, kept) = (Arc::clone(&stop), Arc::clone(&adverts));
         threads.push(std::thread::spawn(move || watch_adverts(socket, &end, &kept)));

@@ -36,6 +36,8 @@ pub(super) struct Router {
     pub(super) link: Option<bool>,
     /// Active_Adver_Interval: own, or learned from the active (version 3).
     pub(super) interval: Duration,
+    /// Adverts that must be missing.
+    missed: u8,
     /// End of the Active_Down timer; it has run out when this is not after now.
     pub(super) down_at: Time,
     pub(super) seen: Seen,
@@ -49,11 +51,12 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn new(settings: RouterSettings, interval: Duration) -> Self {
+    pub(super) fn new(settings: RouterSettings, interval: Duration, missed: u8) -> Self {
         Self {
             settings,
             link: None,
             interval,
+            missed,
             down_at: Time::MAX,
             seen: Seen::Nobody,
             rival: None,
@@ -82,7 +85,7 @@ impl Router {
     /// Starts the Active_Down timer with an interval heard.
     pub(super) fn restart(&mut self, now: Time, version: VrrpVersion, priority: u8, interval: Duration) {
         self.interval = interval;
-        self.down_at = now + timer::active_down(version, priority, interval);
+        self.down_at = now + timer::active_down(version, priority, interval, self.missed);
     }
 
     /// The active said good-bye: Active_Down timer = Skew_Time (RFC 9568 section 6.4.2), never later than before.

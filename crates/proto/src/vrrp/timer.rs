@@ -16,9 +16,9 @@ pub fn skew(version: VrrpVersion, priority: u8, interval: Duration) -> Duration 
     base * (256 - u32::from(priority)) / 256
 }
 
-/// Active_Down_Interval (Master_Down_Interval in version 2): `3 * Active_Adver_Interval + Skew_Time`.
-pub fn active_down(version: VrrpVersion, priority: u8, interval: Duration) -> Duration {
-    interval * 3 + skew(version, priority, interval)
+/// Active_Down_Interval (Master_Down_Interval in version 2): `missed * Active_Adver_Interval + Skew_Time`. The RFCs say 3.
+pub fn active_down(version: VrrpVersion, priority: u8, interval: Duration, missed: u8) -> Duration {
+    interval * u32::from(missed.max(1)) + skew(version, priority, interval)
 }
 
 /// The interval that the wire can say: hundredths of a second in 12 bits (version 3, never 0), whole seconds in
@@ -61,7 +61,7 @@ mod tests {
                 want_skew,
                 "{version:?} {priority} {interval:?}"
             );
-            assert_eq!(cut(active_down(version, priority, interval)), want_down, "{version:?} {priority}");
+            assert_eq!(cut(active_down(version, priority, interval, 3)), want_down, "{version:?} {priority}");
         }
     }
 

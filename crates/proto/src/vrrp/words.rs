@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::{Announce, Unicast, VrrpVersion};
+use relevo_model::cluster::{Announce, Multicast, Unicast, VrrpVersion};
 
 use super::packet::{DropReason, Envelope};
 use super::sign::Signing;
@@ -45,6 +45,8 @@ pub struct Settings {
     /// Time between adverts. Version 3: 10 ms to 40.95 s; version 2: 1 s to 255 s. Others are cut to that range and
     /// rounded down to what the wire can say.
     pub advert: Duration,
+    /// Adverts that must be missing before this one takes over, 1 to 100; others are cut to that range. The RFCs say 3.
+    pub missed: u8,
     /// Whether to take over from a living active of lower priority. From one that is worse off than the file says, and
     /// has lost more of its priority than this one, is always taken over.
     pub preempt: bool,
@@ -56,6 +58,8 @@ pub struct Settings {
     pub password: Option<String>,
     /// Adverts go to each router's peers; `None`: to the multicast group.
     pub unicast: Option<Unicast>,
+    /// The multicast group.
+    pub multicast: Multicast,
     /// Adverts are signed.
     pub signing: Option<Signing>,
     /// When the addresses are announced.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_model::cluster::{Announce, Multicast, VrrpVersion};
 use relevo_proto::vrrp::{Peer, RouterSettings, Settings};
 
 use super::NODES;
@@ -50,6 +50,8 @@ pub(super) fn draw_settings(random: &mut Random, nets: usize) -> Vec<Settings> {
             unicast: None,
             signing: None,
             announce: Announce::default(),
+            missed: 3,
+            multicast: Multicast::default(),
         })
         .collect()
 }

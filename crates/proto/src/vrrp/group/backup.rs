@@ -116,7 +116,7 @@ impl Group {
         // The router that waited longest decided.
         let last = self.routers.iter().enumerate().max_by_key(|(_, router)| router.down_at);
         let index = last.map_or(0, |(index, _)| index);
-        let is_recent = |at: Time| now.since(at) <= self.advert * 3;
+        let is_recent = |at: Time| now.since(at) <= self.advert * u32::from(self.missed);
         match last.map(|(_, router)| router.seen) {
             Some(Seen::Active { source, priority, at })
                 if is_recent(at)

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::{HmacMode, Unicast, VrrpVersion};
+use relevo_model::cluster::{Family, HmacMode, Multicast, Unicast, VrrpVersion};
 
 use super::announce::Series;
 use super::packet::{self, Advert, DropReason, Envelope, Expect};
@@ -44,10 +44,12 @@ pub struct Group {
     /// When nothing is wrong.
     healthy: u8,
     advert: Duration,
+    missed: u8,
     preempt: bool,
     preempt_delay: Duration,
     password: Option<[u8; 8]>,
     unicast: Option<Unicast>,
+    multicast: Multicast,
     signing: Option<Signing>,
     /// The time that was signed last.
     signed_at: u64,
@@ -116,6 +118,7 @@ impl Group {
     /// Makes a group in Init; it begins to listen when every router's link was reported up.
     pub fn new(settings: Settings, now: Time) -> Self {
         let advert = timer::on_the_wire(settings.version, settings.advert);
+        let missed = settings.missed.clamp(1, 100);
         let password = match settings.version {
             VrrpVersion::V2 => settings.password.as_deref().map(packet::password),
             VrrpVersion::V3 => None,
@@ -125,13 +128,15 @@ impl Group {
             priority: settings.priority.clamp(1, 254),
             healthy: settings.healthy.clamp(1, 254),
             advert,
+            missed,
             preempt: settings.preempt,
             preempt_delay: settings.preempt_delay,
             password,
             unicast: settings.unicast,
+            multicast: settings.multicast,
             signing: settings.signing,
             signed_at: 0,
-            routers: settings.routers.into_iter().map(|router| Router::new(router, advert)).collect(),
+            routers: settings.routers.into_iter().map(|router| Router::new(router, advert, missed)).collect(),
             state: State::Init,
             since: now,
             reason: String::from("waiting for the links"),
@@ -367,7 +372,7 @@ impl Group {
             self.signed_at = sign::next(self.signed_at, wall + self.last_run.since(Time::ZERO));
             (key, self.signed_at)
         });
-        let group = packet::group_of(source);
+        let group = self.multicast.of(Family::of(source));
         let peers = router.settings.peers.iter().map(|peer| peer.source);
         let peers = peers.filter(|peer| peer.is_ipv4() == source.is_ipv4());
         match self.unicast {
@@ -390,7 +395,7 @@ impl Group {
     }
 
     fn own_down(&self) -> Duration {
-        timer::active_down(self.version, self.priority, self.advert)
+        timer::active_down(self.version, self.priority, self.advert, self.missed)
     }
 
     fn effective_priority(&self) -> u8 {

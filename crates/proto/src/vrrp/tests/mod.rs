@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use relevo_model::Time;
-use relevo_model::cluster::{Announce, VrrpVersion};
+use relevo_model::cluster::{Announce, Multicast, VrrpVersion};
 
 use super::{Advert, DropReason, Envelope, Group, Input, Output, RouterSettings, Settings, State};
 
@@ -46,6 +46,8 @@ fn settings(nets: u8, preempt: bool) -> Settings {
         unicast: None,
         signing: None,
         announce: Announce::default(),
+        missed: 3,
+        multicast: Multicast::default(),
     }
 }
 
