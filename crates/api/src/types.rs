@@ -317,7 +317,7 @@ pub struct ServiceStatus {
     pub requests: u64,
     /// Requests that the balancer itself answered with an error, or connections it had to close.
     pub errors: u64,
-    /// Which path its packets take; `None`: mode `http`, or not known.
+    /// Which path its packets take; `None`: not known yet.
     #[serde(default)]
     pub path: Option<ServicePath>,
 }
@@ -327,6 +327,10 @@ pub struct ServiceStatus {
 pub struct ServicePath {
     /// The kernel's; else the userspace engine's.
     pub kernel: bool,
+    /// How the kernel leads packets to servers: `nat`, `direct` or `nat, source NAME`; empty: it does not, or an older node
+    /// does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub form: String,
     /// Why not the kernel's; empty if it is.
     pub why: String,
 }

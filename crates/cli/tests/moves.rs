@@ -22,6 +22,10 @@ const V4: &str = "10.174.1.200:80";
 const V6: &str = "[fd00:174::200]:80";
 
 fn up() -> Lab {
+    up_among(&[])
+}
+
+fn up_among(environment: &[(&str, &str)]) -> Lab {
     let text = "name = \"moves-test\"
 [peers]
 key = \"/etc/relevo/peers.key\"
@@ -49,7 +53,7 @@ ip = \"10.174.1.100\"
 ";
     let file = std::env::temp_dir().join(format!("relevo-moves-{}.toml", std::process::id()));
     std::fs::write(&file, text).unwrap();
-    let lab = Lab::up(file.to_str().unwrap());
+    let lab = Lab::up_among(file.to_str().unwrap(), environment);
     std::fs::remove_file(file).unwrap();
     on(&lab, "user", &["ip", "address", "add", "fd00:174::100/64", "dev", "lan", "nodad"]);
     lab
@@ -155,6 +159,45 @@ fn lab_moves_back_and_forth_cut_nothing_in_both_families() {
         assert!(!has_silent(&lab, first) && !has_silent(&lab, second));
         assert!(!tables(&lab, first).contains("table arp relevo_moves"));
     }
+}
+
+/// An `nft` before the real one that is slow, as on a machine that is busy; removed when it is dropped.
+struct SlowNft(std::path::PathBuf);
+
+impl SlowNft {
+    fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("relevo-moves-nft-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let program = folder.join("nft");
+        std::fs::write(&program, "#!/bin/sh\nsleep 0.3\nPATH=${PATH#*:} exec nft \"$@\"\n").unwrap();
+        std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for SlowNft {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn lab_moves_back_cut_nothing_where_the_rules_come_late() {
+    let slow = SlowNft::new();
+    let path = format!("{}:{}", slow.0.display(), std::env::var("PATH").unwrap());
+    let lab = up_among(&[("PATH", &path)]);
+    let client = Client::new(&lab, V4);
+    let (first, second) = active(&lab);
+    on(&lab, first, &["relevo", "switchover", "web"]);
+    wait_until("the former owner drains", || kind(&lab, first) == "draining");
+    // New connections come to the new owner.
+    thread::sleep(Duration::from_secs(1));
+    on(&lab, second, &["relevo", "switchover", "web"]);
+    wait_until("it is back", || active(&lab).0 == first);
+    thread::sleep(Duration::from_secs(3));
+    let end = client.end();
+    assert_eq!((&end["lost"], &end["wrong"]), (&0.into(), &0.into()), "{end}");
 }
 
 #[test]

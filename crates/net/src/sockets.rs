@@ -15,19 +15,19 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The other one.
     pub remote: SocketAddr,
-    /// Whether it is more than what the kernel remembers of a closed one.
+    /// Whether it is more than what the kernel remembers of one that this end has closed.
     pub alive: bool,
     /// Whether both ends may send.
     pub established: bool,
 }
 
-/// All TCP connections whose own port is one of these, listening sockets not among them; at most [`MOST`]. `closed`: also what the
-/// kernel remembers of closed ones, which may be many more.
+/// All TCP connections whose own port is one of these, listening sockets not among them; at most [`MOST`]. `closed`: also those
+/// that this end has closed and the other one has not yet. Those that both have closed (TIME-WAIT), which may be many more, are none.
 ///
 /// # Errors
 /// [`Error::Kernel`] where the kernel does not tell.
 pub fn connections(ports: &[u16], closed: bool) -> Result<Vec<Connection>, Error> {
-    let states = ALIVE | 1 << NEW_SYN_RECV | if closed { 1 << FIN_WAIT2 | 1 << TIME_WAIT } else { 0 };
+    let states = ALIVE | 1 << NEW_SYN_RECV | if closed { 1 << FIN_WAIT2 } else { 0 };
     let work = || -> io::Result<Vec<Connection>> {
         let mut kernel = Netlink::open(SOCK_DIAG)?;
         let mut found = Vec::new();
@@ -85,7 +85,6 @@ const BY_FAMILY: u16 = 20;
 /// States (`net/tcp_states.h`).
 const ESTABLISHED: u32 = 1;
 const FIN_WAIT2: u32 = 5;
-const TIME_WAIT: u32 = 6;
 const NEW_SYN_RECV: u32 = 12;
 /// Established, SYN-received, FIN-wait-1, close-wait, last-ack, closing.
 const ALIVE: u32 = 1 << ESTABLISHED | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;

@@ -210,7 +210,8 @@ fn service_words(service: &ServiceStatus) -> String {
     let path = match &service.path {
         None => String::new(),
         Some(path) if path.kernel => {
-            "  by the kernel's path, see relevo flows; these are the rest\n".to_owned()
+            let form = if path.form.is_empty() { String::new() } else { format!(" ({})", path.form) };
+            format!("  by the kernel's path{form}, see relevo flows; these are the rest\n")
         }
         Some(path) => format!("  in userspace: {}\n", path.why),
     };

@@ -14,6 +14,11 @@ pub(crate) struct Lab {
 impl Lab {
     /// Brings up a file of `tests/apache`.
     pub(crate) fn up(file: &str) -> Self {
+        Self::up_among(file, &[])
+    }
+
+    /// The same, with more in the environment of all its processes.
+    pub(crate) fn up_among(file: &str, environment: &[(&str, &str)]) -> Self {
         let registry = std::env::temp_dir().join(format!("relevo-apache-{}", std::process::id()));
         std::fs::create_dir_all(&registry).expect("a folder for the registry");
         let cleanup = "RELEVO_LAB_DIR=$2 \"$1\" lab down; rmdir \"$2\"";
@@ -23,7 +28,10 @@ impl Lab {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/apache");
         // A whole path stays as it is.
         let file = std::path::Path::new(folder).join(file);
-        lab.relevo(&["lab", "up", &file.to_string_lossy()]);
+        let arguments = ["lab", "up", &file.to_string_lossy()];
+        let mut command = lab.command(&arguments);
+        command.envs(environment.iter().copied());
+        said(&command.output().expect("relevo starts"), &arguments);
         lab
     }
 

@@ -36,6 +36,17 @@ pub enum Forward {
     Direct,
 }
 
+impl Service {
+    /// How the kernel's way leads to its servers, in words: `nat`, `direct` or `nat, source NAME`.
+    pub fn form(&self) -> String {
+        match (self.forward, &self.source) {
+            (Forward::Direct, _) => "direct".to_owned(),
+            (Forward::Nat, Some(source)) => format!("nat, source {source}"),
+            (Forward::Nat, None) => "nat".to_owned(),
+        }
+    }
+}
+
 /// Client connections that a service has unless the file says another number.
 const DEFAULT_CONNECTIONS: usize = 10_000;
 

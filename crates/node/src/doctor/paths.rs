@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use relevo_model::cluster::{Forward, Mode, Role};
+use relevo_model::cluster::{Forward, Role};
 use relevo_net::nft::Nft;
 use relevo_proto::flows::{TABLE, strict_filters};
 
 use super::{Findings, Patient};
-use crate::server;
+use crate::{flows, server};
 
 pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
     let Some(node) = patient.cluster.node(patient.node) else { return };
@@ -23,26 +23,23 @@ fn director(patient: Patient<'_>, findings: &mut Findings) {
     let cluster = patient.cluster;
     let (mut stateless, mut tracked) = (false, false);
     for (service, path) in cluster.services.iter().zip(cluster.kernel_paths()) {
-        if service.mode == Mode::Http {
-            continue;
-        }
         let name = &service.name;
         let status = patient.status.and_then(|status| status.services.iter().find(|one| one.name == *name));
-        let seen = status.and_then(|service| service.path.as_ref());
+        let seen = match status.and_then(|service| service.path.as_ref()) {
+            Some(path) if path.kernel => Ok(()),
+            Some(path) => Err(path.why.clone()),
+            // It does not run: what would it find?
+            None => path.clone().and_then(|()| flows::permits(cluster, service)),
+        };
         match (path, seen) {
             (Err(why), _) => findings.good("paths", format!("{name}: in userspace: {why}")),
-            (Ok(()), Some(path)) if !path.kernel => findings.doubtful(
+            (Ok(()), Err(why)) => findings.doubtful(
                 "paths",
-                format!("{name}: could take the kernel's path, and is served in userspace: {}", path.why),
+                format!("{name}: could take the kernel's path, and is served in userspace: {why}"),
                 "its connections end with this director",
             ),
-            (Ok(()), _) => {
-                let form = match (service.forward, &service.source) {
-                    (Forward::Direct, _) => "direct".to_owned(),
-                    (Forward::Nat, Some(source)) => format!("nat, source {source}"),
-                    (Forward::Nat, None) => "nat".to_owned(),
-                };
-                findings.good("paths", format!("{name}: the kernel's path, {form}"));
+            (Ok(()), Ok(())) => {
+                findings.good("paths", format!("{name}: the kernel's path, {}", service.form()));
                 stateless |= service.forward == Forward::Nat && service.source.is_none();
                 tracked |= service.source.is_some();
             }

@@ -16,9 +16,10 @@ impl Flows {
     /// # Errors
     /// The kernel does not tell.
     pub(crate) fn counts(&self) -> Result<FlowStatus, Refusal> {
-        let (fronts, paths) = {
+        let (fronts, paths): (Vec<Front>, BTreeMap<_, _>) = {
             let state = self.state();
-            (state.fronts.clone(), state.paths.clone())
+            let chosen = state.paths.iter().filter(|(name, _)| !state.web.contains(*name));
+            (state.fronts.clone(), chosen.map(|(name, path)| (name.clone(), path.clone())).collect())
         };
         let Counts { services, fragments } = self.carrier.counts(&fronts).map_err(Refusal::Failed)?;
         let userspace = paths.into_iter().filter(|(_, path)| !path.kernel).collect();

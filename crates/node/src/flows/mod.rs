@@ -19,7 +19,7 @@ mod going;
 mod tables;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -69,6 +69,8 @@ struct State {
     /// Why the kernel does not take the rules.
     problem: Option<String>,
     paths: BTreeMap<ServiceName, ServicePath>,
+    /// Those of mode `http`, which have no choice.
+    web: BTreeSet<ServiceName>,
 }
 
 /// What the rules are made from.
@@ -157,7 +159,7 @@ impl Flows {
         }
     }
 
-    /// Which path a service uses and why; `None`: it has no choice.
+    /// Which path a service uses and why; `None`: not known yet.
     pub(crate) fn path(&self, service: &str) -> Option<ServicePath> {
         self.state().paths.get(service).cloned()
     }
@@ -197,9 +199,6 @@ impl Flows {
         };
         state.cut.retain(|(pool, name), until| *until > now && !is_back(pool, name));
         for (service, path) in cluster.services.iter().zip(cluster.kernel_paths()) {
-            if service.mode == Mode::Http {
-                continue;
-            }
             let path = path.and_then(|()| forwards(cluster, service));
             let shares = facts.shares.iter().find(|(pool, _)| *pool == service.pool);
             let front = cluster.pool_of(service).and_then(|pool| wanted::front(cluster, service, pool));
@@ -211,7 +210,7 @@ impl Flows {
                 pools.entry(pool.to_string()).or_insert_with(|| wanted::slots(shares));
                 fronts.push(front);
             }
-            paths.insert(service.name.clone(), path);
+            paths.insert(service.name.clone(), path.map(|()| service.form()));
         }
         state.groups =
             fronts.iter().filter_map(|front| Some((front.name.clone(), group_of(cluster, front)?))).collect();
@@ -238,13 +237,15 @@ impl Flows {
         }
         state.problem = done.err();
         state.fronts = fronts;
+        let web = cluster.services.iter().filter(|service| service.mode == Mode::Http);
+        state.web = web.map(|service| service.name.clone()).collect();
         for (name, path) in paths {
-            let path = path.and_then(|()| state.problem.clone().map_or(Ok(()), Err));
+            let path = path.and_then(|form| state.problem.clone().map_or(Ok(form), Err));
             let status = match path {
-                Ok(()) => ServicePath { kernel: true, why: String::new() },
-                Err(why) => ServicePath { kernel: false, why },
+                Ok(form) => ServicePath { kernel: true, form, why: String::new() },
+                Err(why) => ServicePath { kernel: false, form: String::new(), why },
             };
-            let is_new = state.paths.get(&name) != Some(&status);
+            let is_new = !state.web.contains(&name) && state.paths.get(&name) != Some(&status);
             if is_new && status.kernel {
                 tracing::info!(service = %name, "its packets take the kernel's path");
             } else if is_new {
@@ -263,6 +264,14 @@ impl Node {
         let Balancer::Running(engine) = &*balancer else { return None };
         Some(Facts { shares: engine.shares(), cluster: self.loaded().cluster })
     }
+}
+
+/// Whether this machine can carry a service's packets in its kernel, for one whose node does not run. Nothing is changed.
+pub(crate) fn permits(cluster: &ClusterFile, service: &Service) -> Result<(), String> {
+    forwards(cluster, service)?;
+    Nft::new()
+        .check(&format!("table ip {} {{\n}}\n", relevo_proto::flows::TABLE))
+        .map_err(|error| error.to_string())
 }
 
 /// Whether this machine forwards packets. Where there is a gateway for IPv4 that was seen to; directly nothing is forwarded.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use relevo_model::cluster::{ClusterFile, MacSource, Mode, Role};
+use relevo_model::cluster::{ClusterFile, Group, MacSource, Mode, Role};
 use relevo_model::{GroupName, NodeName, ServiceName};
 
 /// A group that has services of the userspace engine.
@@ -35,6 +35,7 @@ impl Facts {
     /// Those of a node. `in_kernel`: services whose packets take the kernel's path.
     pub(super) fn all(cluster: &ClusterFile, node: &NodeName, in_kernel: impl Fn(&str) -> bool) -> Vec<Self> {
         let groups = cluster.groups.iter().filter(|group| group.priority_of(node).is_some());
+        let groups = groups.filter(|group| group.mac == MacSource::Interface);
         let facts = groups.map(|group| {
             let mut services = BTreeSet::new();
             let mut addresses = Vec::new();
@@ -71,9 +72,6 @@ impl Facts {
                     others: others.filter_map(|it| Some((it.name.clone(), same(&it.name)?))).collect(),
                 });
             }
-            if group.mac == MacSource::Virtual {
-                addresses.clear();
-            }
             Self {
                 name: group.name.clone(),
                 drain: group.drain,
@@ -82,6 +80,20 @@ impl Facts {
             }
         });
         facts.filter(|facts| !facts.addresses.is_empty()).collect()
+    }
+
+    /// Groups of a node whose connections cannot go on, and why.
+    pub(super) fn without(cluster: &ClusterFile, node: &NodeName) -> Vec<(GroupName, String)> {
+        let groups = cluster.groups.iter().filter(|group| group.priority_of(node).is_some());
+        let groups = groups.filter(|group| group.mac == MacSource::Virtual && !group.drain.is_zero());
+        let serves = |group: &&Group| {
+            let addresses: Vec<IpAddr> =
+                cluster.addresses_of(&group.name).map(|address| address.ip).collect();
+            let mut services = cluster.services.iter().filter(|service| service.mode != Mode::Udp);
+            services.any(|service| service.listen.iter().any(|listen| addresses.contains(&listen.at.ip())))
+        };
+        let why = "the group has mac = \"virtual\", with which this is not possible yet";
+        groups.filter(serves).map(|group| (group.name.clone(), why.to_owned())).collect()
     }
 
     /// Where its services listen.

@@ -1,6 +1,7 @@
 //! The thread: what happened goes into the groups' machines, and what they want is done.
 
 mod shown;
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,7 @@ use relevo_model::{GroupName, NodeName, ServiceName, Time};
 use relevo_net::clock;
 use relevo_net::nft::Nft;
 use relevo_net::route::Route;
-use relevo_proto::moves::{self, Input, Mover, Output, Place, Said, Silent, Stage, Way};
+use relevo_proto::moves::{self, Input, Mover, Output, Place, Said, Stage, Way};
 use relevo_proto::ownership;
 
 use super::clients::Clients;
@@ -21,7 +22,6 @@ use super::facts::Facts;
 use super::kernel::{connections, interface_of};
 use super::{Happened, Order, Shared, TOPIC};
 use crate::control::{Balancer, Node};
-use crate::director::moving::{LOOPBACK, SILENT_FOR, silent};
 use crate::peers::Peers;
 
 /// How often it is looked how many connections are left, and whether others have removed the rules.
@@ -42,12 +42,16 @@ pub(super) struct Work {
     nft: Nft,
     route: Option<Route>,
     groups: Vec<Group>,
+    /// Those whose connections cannot go on, and why.
+    without: Vec<(GroupName, String)>,
     peers: Option<Arc<Peers>>,
     clients: Clients,
     /// Why the rules do not stand.
     problem: Option<String>,
     /// Where they stand: interfaces with their numbers.
     interfaces: BTreeMap<String, u32>,
+    /// The interfaces of addresses, as they were looked up last: that may wait for others who change interfaces.
+    found: BTreeMap<IpAddr, (String, u32)>,
     counted: Time,
     looked: Time,
     refreshed: Time,
@@ -57,9 +61,20 @@ pub(super) struct Work {
 struct Group {
     facts: Facts,
     mover: Mover,
+    /// How its packets are treated: what the machine wanted last and is done.
+    stage: Stage,
     /// Its addresses are kept.
     keeps: bool,
     active: bool,
+}
+
+impl Group {
+    fn new(facts: Facts, active: bool) -> Self {
+        let mut mover = Mover::new(facts.drain, active);
+        // What it wants to begin with is what is set up with all groups at once.
+        while mover.poll_output().is_some() {}
+        Self { stage: mover.stage().clone(), mover, facts, keeps: false, active }
+    }
 }
 
 /// Which addresses have connections to go on with.
@@ -84,7 +99,7 @@ impl Work {
         let now = clock::now();
         let group = |facts: Facts| {
             let active = active.is_some_and(|active| active.contains(&facts.name));
-            Group { mover: Mover::new(facts.drain, active), facts, keeps: false, active }
+            Group::new(facts, active)
         };
         Self {
             node: Arc::downgrade(node),
@@ -93,10 +108,12 @@ impl Work {
             nft: Nft::new(),
             route: Route::open().ok(),
             groups: facts(node).into_iter().map(group).collect(),
+            without: Facts::without(&node.loaded().cluster, &node.name),
             peers: None,
             clients: Clients::default(),
             problem: None,
             interfaces: BTreeMap::new(),
+            found: BTreeMap::new(),
             counted: now,
             looked: now,
             refreshed: now,
@@ -105,10 +122,6 @@ impl Work {
 
     /// Sets up what stands always. `alone`: nothing of an earlier process is to stay.
     pub(super) fn install(&mut self, alone: bool) {
-        for group in &mut self.groups {
-            // What they want to begin with is what is set up here.
-            while group.mover.poll_output().is_some() {}
-        }
         if alone {
             self.remove_leftovers();
         }
@@ -241,15 +254,20 @@ impl Work {
         while let Some(output) = self.groups[index].mover.poll_output() {
             match output {
                 Output::Stage { know, forget, stage } => {
-                    let group = &self.groups[index];
-                    tracing::debug!(group = %group.facts.name, ?stage, "packets of its services");
                     let mut more = String::new();
                     if forget && self.may_forget(index) {
                         more = moves::fresh();
                     }
                     if know {
-                        more += &self.admitted(index);
+                        let Some(admitted) = self.admitted(index) else {
+                            self.input(now, index, Input::Blind);
+                            continue;
+                        };
+                        more += &admitted;
                     }
+                    let group = &mut self.groups[index];
+                    tracing::debug!(group = %group.facts.name, ?stage, "packets of its services");
+                    group.stage = stage;
                     self.apply(&more);
                 }
                 Output::Shed(leaving) => {
@@ -290,20 +308,28 @@ impl Work {
     /// Whether no other group needs what was noted.
     fn may_forget(&self, index: usize) -> bool {
         let mut others = self.groups.iter().enumerate().filter(|(other, _)| *other != index);
-        others.all(|(_, group)| match group.mover.stage() {
+        others.all(|(_, group)| match &group.stage {
             Stage::Open => true,
             Stage::Guard => group.mover.draining().is_none(),
             Stage::Record | Stage::Forward(_) => false,
         })
     }
 
-    /// The text that notes what the engine has already.
-    fn admitted(&self, index: usize) -> String {
-        let places: BTreeSet<SocketAddr> = self.groups[index].facts.places().collect();
-        let known = connections(&places, true).unwrap_or_default();
+    /// The text that notes what the engine has already; `None`: that is not known, or too much.
+    fn admitted(&self, index: usize) -> Option<String> {
+        let group = &self.groups[index].facts;
+        let places: BTreeSet<SocketAddr> = group.places().collect();
+        let Some(known) = connections(&places, true) else {
+            tracing::warn!(group = %group.name, "the kernel does not list the connections");
+            return None;
+        };
+        if known.len() > moves::MOST_KNOWN {
+            tracing::warn!(group = %group.name, connections = known.len(), "too many connections to note");
+            return None;
+        }
         let known: Vec<(SocketAddr, SocketAddr)> =
             known.into_iter().map(|one| (one.remote, one.local)).collect();
-        moves::admit(&known)
+        Some(moves::admit(&known))
     }
 
     /// Services that no group has that is active here.
@@ -321,23 +347,32 @@ impl Work {
         }
     }
 
+    /// Looks up what is not known of the interfaces of addresses.
+    fn find(&mut self) {
+        for address in self.groups.iter().flat_map(|group| &group.facts.addresses) {
+            if !self.found.contains_key(&address.ip)
+                && let Some(found) = self.route.as_mut().and_then(|route| interface_of(route, address))
+            {
+                self.found.insert(address.ip, found);
+            }
+        }
+    }
+
     /// Makes the rules those of the machines.
     fn apply(&mut self, more: &str) {
+        self.find();
         let mut places = Vec::new();
         let mut interfaces = BTreeMap::new();
         for group in &self.groups {
             for address in &group.facts.addresses {
-                let Some((name, index)) = self.route.as_mut().and_then(|route| interface_of(route, address))
-                else {
-                    continue;
-                };
-                let way = match group.mover.stage() {
+                let Some((name, index)) = self.found.get(&address.ip) else { continue };
+                let way = match &group.stage {
                     Stage::Guard => Way::Guard,
                     Stage::Open => Way::Open,
                     Stage::Record => Way::Record,
                     Stage::Forward(to) => address.others.get(to).map_or(Way::Open, |to| Way::Forward(*to)),
                 };
-                interfaces.insert(name.clone(), index);
+                interfaces.insert(name.clone(), *index);
                 let each = address.ports.iter().map(|port| SocketAddr::new(address.ip, *port));
                 places.extend(each.map(|at| Place { interface: name.clone(), way: way.clone(), at }));
             }
@@ -368,45 +403,6 @@ impl Work {
         }
     }
 
-    /// Makes silent what is kept, and nothing else.
-    fn hush(&self) {
-        let kept = self.groups.iter().filter(|group| group.keeps).flat_map(|group| &group.facts.addresses);
-        let silent: Vec<Silent> =
-            kept.filter_map(|address| Some(Silent { ip: address.ip, own: address.own_same? })).collect();
-        if let Err(error) = self.nft.run(&moves::silence(&silent)) {
-            tracing::warn!("addresses that this node goes on with may be heard of: {error}");
-        }
-    }
-
-    /// Refreshes the leases of what is kept.
-    fn refresh(&mut self) {
-        let Some(route) = &mut self.route else { return };
-        let kept = self.groups.iter().filter(|group| group.keeps).flat_map(|group| &group.facts.addresses);
-        for address in kept {
-            if let Err(error) = route.place(&silent(address.ip), Some(SILENT_FOR)) {
-                tracing::warn!("{} is not kept: {}", address.ip, crate::in_full(&error));
-            }
-        }
-    }
-
-    fn let_go(&mut self, index: usize) {
-        self.groups[index].keeps = false;
-        tracing::info!(group = %self.groups[index].facts.name, "has no connections to go on with any more");
-        if let Some(route) = &mut self.route {
-            for address in &self.groups[index].facts.addresses {
-                let wish = silent(address.ip);
-                if let Err(error) = route.release(LOOPBACK, wish.ip, wish.prefix) {
-                    tracing::warn!(
-                        "{} stays on the loopback interface: {}",
-                        address.ip,
-                        crate::in_full(&error)
-                    );
-                }
-            }
-        }
-        self.hush();
-    }
-
     /// Whether the rules still stand: others flush all rules of a machine at times, and an interface that was made anew has none.
     fn look(&mut self) {
         let Some(node) = self.node.upgrade() else { return };
@@ -418,15 +414,10 @@ impl Work {
         if self.groups.is_empty() {
             return;
         }
-        let links: BTreeMap<String, u32> = self
-            .route
-            .as_mut()
-            .and_then(|route| route.links().ok())
-            .unwrap_or_default()
-            .into_iter()
-            .map(|link| (link.name, link.index))
-            .collect();
-        let same = self.interfaces.iter().all(|(name, index)| links.get(name) == Some(index));
+        self.found.clear();
+        self.find();
+        let found: BTreeMap<String, u32> = self.found.values().cloned().collect();
+        let same = found == self.interfaces;
         let stands = !matches!(self.nft.list_counters("netdev", moves::TABLE), Ok(None));
         if !same || !stands || self.problem.is_some() || self.interfaces.is_empty() {
             self.apply("");
@@ -449,30 +440,19 @@ impl Work {
                     let active = groups.iter().any(|group| {
                         group.name == facts.name && group.state == relevo_api::types::GroupState::Active
                     });
-                    let mut mover = Mover::new(facts.drain, active);
-                    while mover.poll_output().is_some() {}
-                    mover.set_words(self.peers.is_some());
-                    Group { mover, facts, keeps: false, active }
+                    let mut group = Group::new(facts, active);
+                    group.mover.set_words(self.peers.is_some());
+                    group
                 }
             };
             self.groups.push(group);
         }
+        self.without = Facts::without(&node.loaded().cluster, &node.name);
+        self.found.clear();
         self.apply("");
         self.publish();
         drop(node);
         self.tell_director();
-    }
-
-    fn remove_leftovers(&mut self) {
-        // No permission or no program: then there is nothing.
-        let _ = self.nft.run(&moves::removal());
-        let Some(route) = &mut self.route else { return };
-        let present = route.addresses().unwrap_or_default();
-        let own = |ip: IpAddr| self.groups.iter().any(|group| group.facts.has(ip));
-        // What an operator has put there has no lease.
-        for left in present.iter().filter(|it| it.index == LOOPBACK && it.valid.is_some() && own(it.ip)) {
-            let _ = route.release(left.index, left.ip, left.prefix);
-        }
     }
 
     fn remove(&mut self) {

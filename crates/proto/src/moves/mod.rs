@@ -21,7 +21,7 @@ pub mod tickle;
 mod words;
 
 pub use mover::{Input, Mover, Output, Stage};
-pub use rules::{Place, Silent, TABLE, Way, admit, fresh, removal, rules, silence};
+pub use rules::{MOST_KNOWN, Place, Silent, TABLE, Way, admit, fresh, removal, rules, silence};
 pub use words::{Said, Word, decode, encode, encode_clients};
 
 use std::time::Duration;

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!             takes over from a dead one ┌────────────── took, nobody gave it ─────────────┐
-//!   Guard ───────────────────────────────┤► Open ── gave it ──► Record ── drained ──► Guard
+//!   Guard ───────────────────────────────┤► Open ── gave it ──► Record, at once Guard ── drained ──► Guard
 //!     ├──── took, X gave it ──► Forward(X) ── X has drained ──► Open
 //!                                  └─ gave it ──► Guard or Forward(X), drains all the same
 //! ```
+//! Who does what comes out here may be late by some tenths of a second, while addresses move in milliseconds. So whoever does not have
+//! the addresses is in a stage in which it resets nothing: they may come to it before it hears of that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,7 +24,7 @@ pub enum Stage {
     Guard,
     /// All are the kernel's, which resets what it does not know. Nothing is noted.
     Open,
-    /// As `Open`, and beginnings are noted.
+    /// As `Open`, and beginnings are noted: what there is can be listed then, and nothing is missed between the two.
     Record,
     /// Those of connections whose beginning was seen are the engine's, all others go to this director. Beginnings are noted.
     Forward(NodeName),
@@ -52,6 +54,8 @@ pub enum Input {
     Lost,
     /// While it drains: so many connections are left.
     Left(usize),
+    /// The connections that the engine has could not be noted when that was to be done.
+    Blind,
     /// Another director says something.
     Said {
         /// Who.
@@ -177,6 +181,7 @@ impl Mover {
                 }
                 self.handle_timeout(now);
             }
+            Input::Blind => self.on_blind(),
             Input::Said { from, word } => self.on_said(now, &from, word),
         }
     }
@@ -240,11 +245,8 @@ impl Mover {
     fn on_took(&mut self, now: Time, from: Option<NodeName>) {
         self.active = true;
         let drained = self.draining.take().is_some();
-        if drained {
-            // They are on the network again.
-            self.outputs.push_back(Output::Keep(false));
-            self.outputs.push_back(Output::Shed(false));
-        }
+        // What becomes of packets comes first: they come already.
+        let mut is_bereaved = false;
         match from.filter(|_| !self.drain.is_zero()) {
             Some(from) if self.forwards_to(&from) => {
                 if let Some(forwarding) = &mut self.forwarding {
@@ -255,8 +257,16 @@ impl Mover {
             None => {
                 self.forwarding = None;
                 self.open();
-                self.outputs.push_back(Output::Bereaved);
+                is_bereaved = true;
             }
+        }
+        if drained {
+            // They are on the network again.
+            self.outputs.push_back(Output::Keep(false));
+            self.outputs.push_back(Output::Shed(false));
+        }
+        if is_bereaved {
+            self.outputs.push_back(Output::Bereaved);
         }
     }
 
@@ -266,7 +276,6 @@ impl Mover {
             self.on_lost();
             return;
         }
-        let complete = self.complete;
         match &self.forwarding {
             // Who takes over has what was forwarded to it, and sends none of it here but in error: those are not answered.
             Some(forwarding) if to.as_ref() == Some(&forwarding.to) => {
@@ -275,16 +284,26 @@ impl Mover {
             }
             // A third one drains still; it is forwarded to through here.
             Some(_) => {}
-            None if complete => self.go(Stage::Guard),
+            None if self.complete => self.go(Stage::Guard),
             None => {
-                self.stage = Stage::Record;
                 self.outputs.push_back(Output::Stage { stage: Stage::Record, know: false, forget: true });
+                // The addresses may come back, and others' connections with them, before that is heard of here.
+                self.complete = true;
+                self.stage = Stage::Guard;
+                self.outputs.push_back(Output::Stage { stage: Stage::Guard, know: true, forget: false });
             }
         }
         self.draining = Some(Draining { since: now, until: now + self.drain, said: now, left: None });
         self.outputs.push_back(Output::Keep(true));
         self.outputs.push_back(Output::Shed(true));
         self.outputs.push_back(Output::Tell(Word::Draining));
+    }
+
+    /// Own connections are worth more than others'.
+    fn on_blind(&mut self) {
+        self.complete = false;
+        self.forwarding = None;
+        self.go(if self.active { Stage::Open } else { Stage::Record });
     }
 
     fn on_lost(&mut self) {
@@ -339,11 +358,11 @@ impl Mover {
 
     fn end_drain(&mut self) {
         self.draining = None;
+        self.forwarding = None;
+        self.reset();
         self.outputs.push_back(Output::Tell(Word::Drained));
         self.outputs.push_back(Output::Shed(false));
         self.outputs.push_back(Output::Keep(false));
-        self.forwarding = None;
-        self.reset();
     }
 
     /// Nothing is here.

@@ -17,6 +17,8 @@ pub const TABLE: &str = "relevo_moves";
 /// Most connections whose beginnings are noted, of each family. When there are more, the packets of new ones are taken for those
 /// of old ones.
 const SEEN: u32 = 262_144;
+/// Most of them that are noted at once because the engine has them.
+pub const MOST_KNOWN: usize = SEEN as usize / 2;
 /// How long they are noted, seconds: longer than the longest drain.
 const SEEN_FOR: u32 = 3700;
 /// Connections in one line of a text.

@@ -137,7 +137,9 @@ impl World {
     /// The operator moves the group; who gives it and who takes it hear of it in either order.
     fn switch(&mut self, to: usize, gives_first: bool) {
         let from = self.active;
+        self.check_early(to);
         self.tell(to, Input::Expect { from: name(from) });
+        self.check_early(to);
         let gave = Input::Gave { to: Some(name(to)) };
         let took = Input::Took { from: Some(name(from)) };
         if gives_first {
@@ -148,6 +150,13 @@ impl World {
             self.tell(from, gave);
         }
         self.active = to;
+    }
+
+    /// Packets may come to who takes the addresses before its rules are those of an owner: then none is reset.
+    fn check_early(&self, to: usize) {
+        for flow in self.directors.iter().flat_map(|director| &director.own) {
+            assert_ne!(self.send(*flow, to), Fate::Reset, "flow {flow} at {}", name(to));
+        }
     }
 
     fn check(&self, context: &str) {
@@ -247,6 +256,42 @@ fn without_a_drain_all_is_reset() {
     world.switch(1, false);
     assert_eq!(world.send(old, 1), Fate::Reset);
     assert!(world.directors[0].mover.draining().is_none());
+}
+
+#[test]
+fn who_drains_may_get_the_addresses_back_before_it_hears_of_it() {
+    let mut world = World::new(2, true);
+    let old = world.begin(0);
+    world.switch(1, true);
+    let new = world.begin(1);
+    assert_eq!(world.send(new, 0), Fate::Dropped, "sent again, and forwarded then");
+    assert_eq!(world.send(old, 0), Fate::Served(0));
+    // Its last connection goes, and in the same moment the addresses come.
+    world.directors[0].own.clear();
+    world.wait(Duration::from_secs(4));
+    assert_eq!(world.send(new, 0), Fate::Dropped);
+}
+
+#[test]
+fn who_cannot_list_its_connections_goes_on_with_them() {
+    let mut world = World::new(2, true);
+    let old = world.begin(0);
+    world.tell(1, Input::Expect { from: name(0) });
+    world.directors[0].mover.handle_input(world.now, Input::Gave { to: Some(name(1)) });
+    world.directors[0].mover.handle_input(world.now, Input::Blind);
+    world.settle();
+    world.tell(1, Input::Took { from: Some(name(0)) });
+    world.active = 1;
+    world.directors[0].noted.clear();
+    assert_eq!(*world.directors[0].mover.stage(), Stage::Record);
+    assert_eq!(world.send(old, 1), Fate::Served(0));
+    // Back here: the other one's are lost.
+    let new = world.begin(1);
+    world.tell(0, Input::Expect { from: name(1) });
+    world.tell(0, Input::Blind);
+    world.tell(0, Input::Took { from: Some(name(1)) });
+    world.tell(0, Input::Blind);
+    assert_eq!((world.send(old, 0), world.send(new, 0)), (Fate::Served(0), Fate::Reset));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `relevo status` says of moves.
 
 use relevo_api::types::MoveStatus;
-use relevo_model::Time;
+use relevo_model::{GroupName, Time};
 use relevo_net::clock;
 
 use super::Work;
@@ -24,6 +24,8 @@ impl Work {
             };
             (group.facts.name.clone(), status)
         });
-        *self.shared.status() = status.collect();
+        let cut =
+            |(name, why): &(GroupName, String)| (name.clone(), MoveStatus::Unavailable { why: why.clone() });
+        *self.shared.status() = status.chain(self.without.iter().map(cut)).collect();
     }
 }
