@@ -202,6 +202,46 @@ fn lab_an_upload_is_pinned_before_the_server_says_anything() {
     assert_eq!(field.pin("d2", client), Some(at(1).ip().to_string()));
 }
 
+/// A client whose server the file does not have any more is told so, instead of waiting.
+#[test]
+fn lab_a_client_of_a_server_that_is_gone_is_told() {
+    let field = Field::new("gone");
+    field.serve();
+    let at = |server| field::server(server, true);
+    let (client, to) = (SocketAddr::new(field::client(true), 47_000), field::front_at(true));
+    field.install("d1", &[front(true, false, Key::Connection)], &slots(at, &[1]), true);
+    let kept = field.enter("c", move || traffic::keep(client, to));
+    let without = Front { servers: vec![at(2), at(3)], ..front(true, false, Key::Connection) };
+    field.install("d1", &[without], &slots(at, &[2, 3]), true);
+    assert!(traffic::until_told(kept, Duration::from_secs(20)));
+}
+
+/// Datagrams of one client and port go to another server when theirs is not well, and to the director when there is none.
+#[test]
+fn lab_datagrams_leave_a_server_that_is_not_well() {
+    let field = Field::new("leave");
+    field.serve();
+    for v4 in [true, false] {
+        let at = |server| field::server(server, v4);
+        let (client, to) = (SocketAddr::new(field::client(v4), 48_000), field::front_at(v4));
+        let ask = || field.enter("c", move || ask_by_datagram(client, to)).ok();
+        field.enter("d1", move || traffic::serve(to));
+        let fronts = [front(v4, true, Key::Connection)];
+        for servers in [&[1][..], &[2, 3], &[3], &[1, 3]] {
+            let table = slots(at, servers);
+            field.install("d1", &fronts, &table, v4);
+            let got = ask().map(|ip| servers.iter().any(|server| at(*server).ip() == ip));
+            assert_eq!(got, Some(true), "{servers:?}");
+        }
+        let stays = ask();
+        field.install("d1", &fronts, &slots(at, &SERVERS), v4);
+        assert_eq!(ask(), stays, "who is well keeps what it has");
+        field.install("d1", &fronts, &slots(at, &[]), v4);
+        assert_eq!(ask(), Some(to.ip()), "the userspace engine");
+        field.remove("d1");
+    }
+}
+
 /// The kernel of these tests makes copies of packets, and says so.
 #[test]
 fn lab_the_kernel_says_that_it_makes_copies() {

@@ -53,7 +53,7 @@ pub(super) fn slots(shares: &[Share]) -> Slots {
         .filter(|share| share.open || share.keeps)
         .map(|share| Member { at: share.at, share: share.share, takes_new: share.open })
         .collect();
-    Slots::new(&members)
+    Slots::among(&members, shares.len())
 }
 
 fn key(pool: &Pool) -> Key {

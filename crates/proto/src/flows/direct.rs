@@ -16,10 +16,10 @@
 
 use std::collections::BTreeMap;
 
-use super::errors;
 use super::rules::{BEFORE, Chains, Front, LOCAL, Words};
 use super::script::{Chain, Script, Set, SlotMaps, TableFamily, slot_maps};
 use super::slots::Slots;
+use super::{datagrams, errors};
 
 /// What a family's table has of it.
 pub(super) fn script(family: TableFamily, fronts: &[&Front], pools: &BTreeMap<String, Slots>) -> Script {
@@ -54,6 +54,7 @@ fn whole(script: &mut Script, words: &Words, fronts: &[(&Front, &Slots)]) {
             errors::about(front.at, front.proto(), front.at),
             front.name
         ));
+        datagrams::add(script, front, slots);
         service(script, front, slots.modulus());
     }
     script.sets.insert(format!("in{digit}"), into);
@@ -110,9 +111,12 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
     let candidate = |map: &str| format!("{ip} daddr set {hash} map @{map} goto go_{name}");
     let local = format!("update @pin_{name} {{ {pin} timeout {LOCAL}s : {ip} daddr }} accept");
 
-    let known = chains.known().into_iter().take(if front.udp { 1 } else { 2 });
+    let known = match front.udp {
+        true => vec![datagrams::pinned(front, &pin)],
+        false => chains.known().into(),
+    };
     let rest = if front.closing { "accept".to_owned() } else { format!("goto guess_{name}") };
-    let mut into: Vec<String> = known.chain([rest]).collect();
+    let mut into: Vec<String> = known.into_iter().chain([rest]).collect();
     if !front.udp {
         into.insert(0, format!("tcp flags & (syn | ack) == syn goto new_{name}"));
         let mut new = chains.forgets();
@@ -123,6 +127,7 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
     }
     let mut guess = vec![format!("counter name guesses_{name}"), candidate(first)];
     if front.udp {
+        guess.extend(datagrams::restored(front));
         guess.push("accept".to_owned());
     } else {
         guess.extend([candidate(second), format!("counter name refused_{name} drop")]);
@@ -131,7 +136,8 @@ fn service(script: &mut Script, front: &Front, slots: u32) {
         vec![
             format!("update @{map}_{name} {{ {pin} timeout {seconds}s : {ip} daddr }}"),
             format!("{ip} daddr vmap @to_{name}"),
-            // A server that is gone.
+            // A server that is gone: when the client sends again, another one is asked, which says that it does not have it.
+            format!("{ip} daddr != {at} delete @{map}_{name} {{ {pin} : {ip} daddr }}"),
             format!("{ip} daddr != {at} counter name refused_{name} drop"),
             "accept".to_owned(),
         ]

@@ -12,6 +12,7 @@
 //!
 //! Pure: it makes tables and texts. Which servers are well comes in; what is done with the texts is the caller's.
 
+mod datagrams;
 mod direct;
 mod errors;
 mod filters;

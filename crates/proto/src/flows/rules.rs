@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use super::finding::{ASKED, ASKED_FOR, TRIED, TRIED_FOR};
 use super::listing::Names;
 use super::script::{Chain, Script, Set, SlotMaps, TableFamily, slot_maps};
-use super::{Existing, Key, SEED, Slots, Synproxy, direct, errors, source, synproxy};
+use super::{Existing, Key, SEED, Slots, Synproxy, datagrams, direct, errors, source, synproxy};
 
 /// The name of the tables; their families are `ip` and `ip6`: only there the kernel makes copies of packets.
 pub const TABLE: &str = "relevo_flows";
@@ -156,6 +156,7 @@ fn table(family: TableFamily, fronts: &[Front], pools: &BTreeMap<String, Slots>,
         for front in &own {
             let Some(slots) = pools.get(&front.pool) else { continue };
             script.slots.insert(front.pool.clone(), SlotMaps { v4, slots: slots.clone() });
+            datagrams::add(&mut script, front, slots);
             service(&mut script, front, slots.modulus(), copies && !front.is_tracked());
         }
         errors::add(&mut script, &own, pools);
@@ -364,9 +365,10 @@ impl Chains<'_> {
             self.front.cut().iter().map(|server| format!("{ip} {side} {} {how}", server.ip())).collect()
         };
         let mut go = ends("daddr", &format!("goto cut_{name}"));
+        go.push(format!("tcp dport set {ip} daddr map @port_{name} {}accept", front.untracked()));
+        // A server that is gone: when the client sends again, others are asked, and it is told that nobody has it.
+        go.extend(self.forgets().into_iter().map(|forget| format!("{ip} daddr != {at} {forget}")));
         go.extend([
-            format!("tcp dport set {ip} daddr map @port_{name} {}accept", front.untracked()),
-            // A server that is gone.
             format!("{ip} daddr != {at} counter name refused_{name} drop"),
             local,
             "accept".to_owned(),
@@ -411,13 +413,14 @@ impl Chains<'_> {
         let name = &front.name;
         let (flow, hash) = (self.pin("saddr", "sport"), self.hash("saddr", "sport"));
         let mut into = self.inside("saddr");
-        into.push(format!("{ip} daddr set {flow} map @pin_{name} goto go_{name}"));
+        into.push(datagrams::pinned(front, &flow));
         if !front.closing {
             let first = &self.maps[0];
             into.push(format!(
                 "{ip} daddr set {hash} map @{first} counter name guesses_{name} goto go_{name}"
             ));
         }
+        into.extend(datagrams::restored(front));
         into.push("accept".to_owned());
         let pin = |flow: &str, server: &str| {
             format!("update @pin_{name} {{ {flow} timeout {}s : {ip} {server} }}", self.idle)

@@ -41,12 +41,18 @@ type Ranked = [Option<u16>; CANDIDATES];
 impl Slots {
     /// The table of these servers, at most 65,535; one that is there twice counts once.
     pub fn new(members: &[Member]) -> Self {
+        Self::among(members, members.len())
+    }
+
+    /// The same for a pool that has more servers, which are not well now: how many slots there are must not depend on who is
+    /// well, or one that goes would move the flows of all.
+    pub fn among(members: &[Member], servers: usize) -> Self {
         let mut members: Vec<Member> = members.iter().copied().take(usize::from(u16::MAX)).collect();
         members.sort_unstable_by_key(|member| (member.at, member.share, member.takes_new));
         members.dedup_by_key(|member| member.at);
         let known: Vec<(u64, Member)> =
             members.iter().map(|member| (hash(member.at.to_string().as_bytes()), *member)).collect();
-        let count = if members.len() > MOST_OF_FEW { MANY } else { FEW };
+        let count = if servers.max(members.len()) > MOST_OF_FEW { MANY } else { FEW };
         Self {
             ranks: (0..count).map(|slot| ranked(slot, &known)).collect(),
             servers: members.iter().map(|member| member.at).collect(),

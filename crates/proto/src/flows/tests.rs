@@ -53,6 +53,17 @@ fn a_client_of_the_kernel_has_this_slot() {
     assert_eq!(slot_of(client, Key::Source, 65_536), slot_of(other, Key::Source, 65_536));
 }
 
+/// 32 servers make a small table, 33 a large one: that must not depend on who is well, or all flows would move at once.
+#[test]
+fn one_that_dies_out_of_many_moves_only_its_own_slots() {
+    let (all, few) = (members(33), members(32));
+    let (before, after) = (Slots::among(&all, 33), Slots::among(&few, 33));
+    assert_eq!(before.len(), after.len());
+    let gone = all.iter().map(|member| member.at).find(|at| few.iter().all(|other| other.at != *at));
+    let (before, after) = (owners(&before), owners(&after));
+    assert!(before.iter().zip(&after).all(|(before, after)| before == after || *before == gone));
+}
+
 #[test]
 fn a_drained_server_gets_nothing_new_and_is_still_known() {
     let mut all = members(4);
