@@ -2,9 +2,9 @@
 
 use relevo_model::{GatewayName, GroupName, NetworkName};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-/// A way from one network to another, `[gateway]`.
+/// A way from one network to another in one address family, `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayStatus {
     /// Its name; `main` for the only one.
@@ -16,9 +16,9 @@ pub struct GatewayStatus {
     /// Where they get to.
     pub to: NetworkName,
     /// What they have as their router.
-    pub router: Option<Ipv4Addr>,
+    pub router: Option<IpAddr>,
     /// What their packets leave under; `None`: their own addresses.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Whether this node is the way now.
     pub here: bool,
 }

@@ -119,10 +119,7 @@ fn everything() -> ClusterFile {
         ),
         rule(
             50,
-            Condition {
-                source: vec![SourceNet { first: Ipv4Addr::new(192, 0, 2, 0), prefix: 24 }],
-                ..all.clone()
-            },
+            Condition { source: vec![SourceNet { first: [192, 0, 2, 0].into(), prefix: 24 }], ..all.clone() },
             vec![Action::Deny(Deny { status: 403, after: Duration::ZERO })],
         ),
         rule(

@@ -41,6 +41,14 @@ fn gateway(draft: &mut Draft, ledger: &mut Ledger, hints: &Hints) {
             table.set("from", "\"internal\"");
             table.set("to", "\"external\"");
             table.set("group", group);
+            // What masquerades there is of IPv4.
+            if draft
+                .addresses
+                .iter()
+                .any(|(.., address)| address.find("ip").is_some_and(|ip| ip.contains(':')))
+            {
+                table.set("family", "\"ipv4\"");
+            }
             draft.tables.push(table);
             for at in hints.masquerade.iter().chain(&hints.forwarding) {
                 ledger.carried(at, "[gateway]");

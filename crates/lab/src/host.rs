@@ -1,10 +1,10 @@
 //! Looks whether the machine has room for the host leg: its address range must be free.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::Command;
 
 use anyhow::Context as _;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use relevo_model::ClusterFile;
 use serde::Deserialize;
 
@@ -30,21 +30,25 @@ struct Interface {
 
 #[derive(Debug, Deserialize)]
 struct Held {
-    local: Option<Ipv4Addr>,
+    local: Option<IpAddr>,
 }
 
 /// Says what is in the way of the host leg.
 pub(crate) fn check(cluster: &ClusterFile, topology: &Topology) -> Result<()> {
     let (Some(host), Some(interface)) = (&cluster.lab.host, topology.host_interface()) else { return Ok(()) };
     let Some(network) = cluster.network(&host.network) else { return Ok(()) };
-    let interfaces: Vec<Interface> = ask(&["-json", "-4", "address"])?;
-    let routes: Vec<Route> = ask(&["-json", "-4", "route"])?;
-    if let Some(problem) = in_the_way(network.subnet, interface, &interfaces, &routes) {
-        return Err(LabError::wrong(format!(
-            "{problem}: the lab's network {} ({}) would hide it. Take another subnet in the cluster file, or end what \
-             uses it (relevo lab down)",
-            network.name, network.subnet
-        )));
+    let interfaces: Vec<Interface> = ask(&["-json", "address"])?;
+    let mut routes: Vec<Route> = ask(&["-json", "-4", "route"])?;
+    routes.extend(ask::<Route>(&["-json", "-6", "route"])?);
+    let six = network.subnet6.filter(|_| host.ip6.is_some()).map(IpNet::V6);
+    for subnet in std::iter::once(IpNet::V4(network.subnet)).chain(six) {
+        if let Some(problem) = in_the_way(subnet, interface, &interfaces, &routes) {
+            return Err(LabError::wrong(format!(
+                "{problem}: the lab's network {} ({subnet}) would hide it. Take another subnet in the cluster file, or end \
+                 what uses it (relevo lab down)",
+                network.name
+            )));
+        }
     }
     if std::path::Path::new("/sys/class/net").join(interface).exists() {
         return Err(LabError::wrong(format!(
@@ -55,7 +59,7 @@ pub(crate) fn check(cluster: &ClusterFile, topology: &Topology) -> Result<()> {
     Ok(())
 }
 
-fn in_the_way(subnet: Ipv4Net, own: &str, interfaces: &[Interface], routes: &[Route]) -> Option<String> {
+fn in_the_way(subnet: IpNet, own: &str, interfaces: &[Interface], routes: &[Route]) -> Option<String> {
     for interface in interfaces.iter().filter(|interface| interface.ifname != own) {
         for ip in interface.addr_info.iter().filter_map(|held| held.local) {
             if subnet.contains(&ip) {
@@ -64,11 +68,8 @@ fn in_the_way(subnet: Ipv4Net, own: &str, interfaces: &[Interface], routes: &[Ro
         }
     }
     for route in routes.iter().filter(|route| route.dev != own && route.dst != "default") {
-        let net = route
-            .dst
-            .parse::<Ipv4Net>()
-            .ok()
-            .or_else(|| route.dst.parse::<Ipv4Addr>().ok().map(Ipv4Net::from));
+        let net =
+            route.dst.parse::<IpNet>().ok().or_else(|| route.dst.parse::<IpAddr>().ok().map(IpNet::from));
         if net.is_some_and(|net| net.contains(&subnet) || subnet.contains(&net)) {
             return Some(format!("this machine has a route to {} by {}", route.dst, route.dev));
         }
@@ -111,5 +112,11 @@ mod tests {
         let wider = found("172.16.1.0/24", "192.0.2.2", "172.16.0.0/12");
         assert_eq!(wider.as_deref(), Some("this machine has a route to 172.16.0.0/12 by eth0"));
         assert!(found("172.16.0.0/16", "192.0.2.2", "172.16.3.7").is_some());
+        assert_eq!(
+            found("fd00:7::/64", "fd00:7::9", "default").as_deref(),
+            Some("this machine has fd00:7::9 on eth0")
+        );
+        assert!(found("fd00:7::/64", "192.0.2.2", "fd00::/16").is_some());
+        assert_eq!(found("fd00:7::/64", "fe80::1", "fe80::/64"), None);
     }
 }

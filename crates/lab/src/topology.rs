@@ -193,6 +193,16 @@ impl Topology {
         self.addresses.iter().any(|(.., net)| matches!(net, IpNet::V6(_)))
     }
 
+    /// Whether the host's end of the host leg has an IPv6 address.
+    pub(crate) fn host_speaks_v6(&self) -> bool {
+        self.addresses.iter().any(|(space, _, net)| space.is_none() && matches!(net, IpNet::V6(_)))
+    }
+
+    /// Takes the IPv6 address from the host's end of the host leg: the host knows no IPv6.
+    pub(crate) fn without_v6_on_host(&mut self) {
+        self.addresses.retain(|(space, _, net)| space.is_some() || matches!(net, IpNet::V4(_)));
+    }
+
     /// Commands for `ip -batch` inside a namespace (`None`: the keeper's own): addresses, ports, everything up.
     pub(crate) fn commands_inside(&self, space: Option<&str>) -> String {
         let mut text = String::new();
@@ -410,7 +420,9 @@ impl Topology {
     fn plug_host(&mut self, cluster: &ClusterFile, names: &mut Names) {
         let Some(host) = &cluster.lab.host else { return };
         let a = names.end(None, &format!("relevo-{}", cluster.name));
-        self.addresses.push((None, a.interface.clone(), within(cluster, &host.network, host.ip.into())));
+        for ip in [Some(host.ip.into()), host.ip6.map(std::net::IpAddr::V6)].into_iter().flatten() {
+            self.addresses.push((None, a.interface.clone(), within(cluster, &host.network, ip)));
+        }
         self.cables.push(Cable {
             purpose: CableUse::Host,
             a,

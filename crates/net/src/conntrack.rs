@@ -5,23 +5,25 @@
 //! the way again, the kernel would call the connection's packets invalid. Without an entry it takes them up anew.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use nix::libc;
 
 use crate::Error;
 use crate::netlink::{self, ACK, DUMP, Netlink};
 
-/// Forgets all connections of machines of `subnet` that leave under `source`; how many there were.
+/// Forgets all connections of machines of `subnet` that leave under `source`, or, with `None`, that leave the subnet under
+/// their own addresses; how many there were.
 ///
 /// # Errors
 /// [`Error::Permission`] without `CAP_NET_ADMIN`; [`Error::Kernel`] where the kernel has no connection tracking.
-pub fn forget(subnet: Ipv4Net, source: Ipv4Addr) -> Result<usize, Error> {
+pub fn forget(subnet: IpNet, source: Option<IpAddr>) -> Result<usize, Error> {
+    let family = if subnet.addr().is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let work = || -> io::Result<usize> {
         let mut kernel = Netlink::open(NETFILTER)?;
         let mut found: Vec<Vec<u8>> = Vec::new();
-        kernel.exchange(&request(GET, DUMP, &[]), |kind, payload| {
+        kernel.exchange(&request(family, GET, DUMP, &[]), |kind, payload| {
             let entry = payload.get(4..).filter(|_| kind == NEW).unwrap_or_default();
             if let Some(tuple) = tuple_of(entry, subnet, source).filter(|_| found.len() < MOST) {
                 found.push(tuple.to_vec());
@@ -29,7 +31,7 @@ pub fn forget(subnet: Ipv4Net, source: Ipv4Addr) -> Result<usize, Error> {
         })?;
         let mut count = 0;
         for tuple in &found {
-            match kernel.exchange(&request(DELETE, ACK, tuple), |_, _| {}) {
+            match kernel.exchange(&request(family, DELETE, ACK, tuple), |_, _| {}) {
                 Ok(()) => count += 1,
                 // It ended by itself meanwhile.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -41,10 +43,10 @@ pub fn forget(subnet: Ipv4Net, source: Ipv4Addr) -> Result<usize, Error> {
     work().map_err(|source| Error::kernel("forget connections of the gateway", source))
 }
 
-/// A request for IPv4 with one attribute, already made, or none.
-fn request(kind: u16, flags: u16, attribute: &[u8]) -> Vec<u8> {
+/// A request for a family with one attribute, already made, or none.
+fn request(family: libc::c_int, kind: u16, flags: u16, attribute: &[u8]) -> Vec<u8> {
     // struct nfgenmsg: family, version, resource.
-    netlink::request(kind, flags, &[&[libc::AF_INET as u8, 0, 0, 0], attribute].concat())
+    netlink::request(kind, flags, &[&[family as u8, 0, 0, 0], attribute].concat())
 }
 
 /// The attributes of a message or of another attribute: kind, with its header, without.
@@ -63,17 +65,35 @@ fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
 }
 
 /// What names an entry, if it is one that is looked for: as the machine inside sees it, with the attribute's header.
-fn tuple_of(entry: &[u8], subnet: Ipv4Net, source: Ipv4Addr) -> Option<&[u8]> {
-    let address = |tuple: &[u8], which: u16| {
-        let bytes: [u8; 4] = attribute(attribute(tuple, TUPLE_IP)?, which)?.try_into().ok()?;
-        Some(Ipv4Addr::from(bytes))
+fn tuple_of(entry: &[u8], subnet: IpNet, source: Option<IpAddr>) -> Option<&[u8]> {
+    let address = |tuple: &[u8], which: Which| {
+        let ips = attribute(tuple, TUPLE_IP)?;
+        match subnet {
+            IpNet::V4(_) => {
+                let bytes: [u8; 4] = attribute(ips, which.0)?.try_into().ok()?;
+                Some(IpAddr::V4(Ipv4Addr::from(bytes)))
+            }
+            IpNet::V6(_) => {
+                let bytes: [u8; 16] = attribute(ips, which.1)?.try_into().ok()?;
+                Some(IpAddr::V6(Ipv6Addr::from(bytes)))
+            }
+        }
     };
     let original = attribute(entry, TUPLE_ORIGINAL)?;
     let reply = attribute(entry, TUPLE_REPLY)?;
-    let fits = subnet.contains(&address(original, IP_SOURCE)?) && address(reply, IP_DESTINATION)? == source;
+    let inside = address(original, IP_SOURCE)?;
+    let seen = address(reply, IP_DESTINATION)?;
+    let fits = match source {
+        Some(source) => seen == source,
+        None => seen == inside && !subnet.contains(&address(original, IP_DESTINATION)?),
+    };
     let named = attributes(entry).find(|(kind, ..)| *kind == TUPLE_ORIGINAL).map(|(_, whole, _)| whole);
-    named.filter(|_| fits)
+    named.filter(|_| fits && subnet.contains(&inside))
 }
+
+/// The number of an attribute for IPv4 and for IPv6.
+#[derive(Clone, Copy)]
+struct Which(u16, u16);
 
 /// `NETLINK_NETFILTER`.
 const NETFILTER: isize = 12;
@@ -83,8 +103,8 @@ const NEW: u16 = 0x100;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const TUPLE_IP: u16 = 1;
-const IP_SOURCE: u16 = 1;
-const IP_DESTINATION: u16 = 2;
+const IP_SOURCE: Which = Which(1, 3);
+const IP_DESTINATION: Which = Which(2, 4);
 /// Most entries that are forgotten in one go.
 const MOST: usize = 1 << 20;
 
@@ -100,28 +120,44 @@ mod tests {
         bytes
     }
 
-    fn tuple(kind: u16, source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
-        let ips = [nested(IP_SOURCE, &source), nested(IP_DESTINATION, &destination)].concat();
+    fn tuple(kind: u16, source: &str, destination: &str) -> Vec<u8> {
+        let bytes = |which: Which, ip: &str| match ip.parse().unwrap() {
+            IpAddr::V4(ip) => nested(which.0, &ip.octets()),
+            IpAddr::V6(ip) => nested(which.1, &ip.octets()),
+        };
+        let ips = [bytes(IP_SOURCE, source), bytes(IP_DESTINATION, destination)].concat();
         nested(kind, &nested(TUPLE_IP, &ips))
     }
 
     #[test]
     fn only_connections_of_the_gateway_are_meant() {
-        let (subnet, source) = ("10.0.10.0/24".parse().unwrap(), Ipv4Addr::new(192, 168, 1, 200));
-        let original = tuple(TUPLE_ORIGINAL, [10, 0, 10, 110], [192, 168, 1, 50]);
-        let translated = tuple(TUPLE_REPLY, [192, 168, 1, 50], [192, 168, 1, 200]);
-        let entry = [original.clone(), translated.clone()].concat();
-        assert_eq!(tuple_of(&entry, subnet, source), Some(&original[..]));
-        let untouched = tuple(TUPLE_REPLY, [192, 168, 1, 50], [10, 0, 10, 110]);
-        assert_eq!(tuple_of(&[original, untouched].concat(), subnet, source), None);
-        let other = tuple(TUPLE_ORIGINAL, [10, 0, 11, 110], [192, 168, 1, 50]);
-        assert_eq!(tuple_of(&[other, translated].concat(), subnet, source), None);
+        for (subnet, source, inside, outside, other) in [
+            ("10.0.10.0/24", "192.168.1.200", "10.0.10.110", "192.168.1.50", "10.0.11.110"),
+            ("fd00:10::/64", "2001:db8::200", "fd00:10::110", "2001:db8::50", "fd00:11::110"),
+        ] {
+            let subnet: IpNet = subnet.parse().unwrap();
+            let hidden = Some(source.parse().unwrap());
+            let original = tuple(TUPLE_ORIGINAL, inside, outside);
+            let translated = tuple(TUPLE_REPLY, outside, source);
+            let entry = [original.clone(), translated.clone()].concat();
+            assert_eq!(tuple_of(&entry, subnet, hidden), Some(&original[..]));
+            assert_eq!(tuple_of(&entry, subnet, None), None, "it leaves under another address");
+            let plain = [original.clone(), tuple(TUPLE_REPLY, outside, inside)].concat();
+            assert_eq!(tuple_of(&plain, subnet, hidden), None);
+            assert_eq!(tuple_of(&plain, subnet, None), Some(&original[..]));
+            let stays = [tuple(TUPLE_ORIGINAL, inside, inside), tuple(TUPLE_REPLY, inside, inside)].concat();
+            assert_eq!(tuple_of(&stays, subnet, None), None, "the director's own");
+            let foreign = [tuple(TUPLE_ORIGINAL, other, outside), translated].concat();
+            assert_eq!(tuple_of(&foreign, subnet, hidden), None);
+        }
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..200)) {
-            let _ = tuple_of(&bytes, "10.0.10.0/24".parse().unwrap(), Ipv4Addr::LOCALHOST);
+            for subnet in ["10.0.10.0/24", "fd00::/64"] {
+                let _ = tuple_of(&bytes, subnet.parse().unwrap(), None);
+            }
         }
     }
 }

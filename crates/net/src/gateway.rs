@@ -10,17 +10,18 @@
 //!   has never seen the connection, finds the same translation for it when the machine inside sends its next packet.
 //! - Until then the other side's packets reach a director that knows nothing of them. Its kernel would answer with a reset
 //!   and end the connection, and remember a connection of its own in its place: they are dropped, and sent again.
-//! - Connections from outside to the machines inside are not forwarded, unless nothing is translated.
+//! - Connections from outside to the machines inside are not forwarded, unless nothing is translated and that is wished.
+//!   What the next director has never seen counts as such until a machine inside sends something.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 /// The table, of the family `inet`.
 pub const TABLE: &str = "relevo-gateway";
 
-/// A way from one network to another.
+/// A way from one network to another, in the address family of its subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
     /// What the operator calls it.
@@ -30,13 +31,15 @@ pub struct Way {
     /// Where else packets come in from there: interfaces with virtual hardware addresses.
     pub from_also: Vec<String>,
     /// That network.
-    pub subnet: Ipv4Net,
+    pub subnet: IpNet,
     /// The director's interface on the network that they get to.
     pub to: String,
     /// Where else packets come in from there.
     pub to_also: Vec<String>,
     /// The virtual address that packets leave under; `None`: their own.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
+    /// Without `source`: whether connections may be opened from the other side.
+    pub inbound: bool,
     /// TCP ports from 1024 on at which this director itself serves on `source`.
     pub served: Vec<u16>,
 }
@@ -54,20 +57,28 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         let (in_from, in_to) = (any(&way.from, &way.from_also)?, any(&way.to, &way.to_also)?);
         // Writing to a String cannot fail.
         let _ = writeln!(forward, "\t\t# {}: {subnet} to {}", plain(&way.name), plain(&way.to));
+        let ip = if subnet.addr().is_ipv4() { "ip" } else { "ip6" };
         let Some(source) = way.source else {
-            let _ = writeln!(forward, "\t\tiifname {in_from} oifname {to} ip saddr {subnet} counter accept");
+            if !way.inbound {
+                let _ = writeln!(
+                    forward,
+                    "\t\tiifname {in_to} oifname {from} {ip} daddr {subnet} ct state {{ invalid, new }} counter drop"
+                );
+            }
+            let _ =
+                writeln!(forward, "\t\tiifname {in_from} oifname {to} {ip} saddr {subnet} counter accept");
             continue;
         };
         let _ = writeln!(
             forward,
-            "\t\tiifname {in_from} oifname {to} ip saddr {subnet} ct state invalid counter drop\n\
-             \t\tiifname {in_to} oifname {from} ip daddr {subnet} ct state {{ invalid, new }} counter drop\n\
-             \t\tiifname {in_from} oifname {to} ip saddr {subnet} tcp flags syn tcp option maxseg size set rt mtu\n\
-             \t\tiifname {in_to} oifname {from} ip daddr {subnet} tcp flags syn tcp option maxseg size set rt mtu"
+            "\t\tiifname {in_from} oifname {to} {ip} saddr {subnet} ct state invalid counter drop\n\
+             \t\tiifname {in_to} oifname {from} {ip} daddr {subnet} ct state {{ invalid, new }} counter drop\n\
+             \t\tiifname {in_from} oifname {to} {ip} saddr {subnet} tcp flags syn tcp option maxseg size set rt mtu\n\
+             \t\tiifname {in_to} oifname {from} {ip} daddr {subnet} tcp flags syn tcp option maxseg size set rt mtu"
         );
         let _ = writeln!(
             postrouting,
-            "\t\tip saddr {subnet} ip daddr != {subnet} oifname {to} counter snat ip to {source}"
+            "\t\t{ip} saddr {subnet} {ip} daddr != {subnet} oifname {to} counter snat {ip} to {source}"
         );
         let served: Vec<String> = way.served.iter().map(u16::to_string).collect();
         let besides = if served.is_empty() {
@@ -78,7 +89,7 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         // Before the kernel confirms what it has begun to track: that is the last thing it does on this hook.
         let _ = writeln!(
             input,
-            "\t\tip daddr {source} tcp dport 1024-65535{besides} ct state {{ invalid, new }} tcp flags & (syn | ack) != syn counter drop"
+            "\t\t{ip} daddr {source} tcp dport 1024-65535{besides} ct state {{ invalid, new }} tcp flags & (syn | ack) != syn counter drop"
         );
     }
     let _ = writeln!(text, "table inet {TABLE} {{");
@@ -134,7 +145,8 @@ mod tests {
             from_also: Vec::new(),
             to: "external".to_owned(),
             to_also: Vec::new(),
-            source: Some(Ipv4Addr::new(192, 168, 1, 200)),
+            source: Some([192, 168, 1, 200].into()),
+            inbound: false,
             served: Vec::new(),
         }
     }
@@ -146,9 +158,20 @@ mod tests {
 
     #[test]
     fn a_way_without_translation_and_one_beside_a_service() {
-        let routed = Way { name: "lab".to_owned(), to: "lab".to_owned(), source: None, ..way() };
+        let routed =
+            Way { name: "lab".to_owned(), to: "lab".to_owned(), source: None, inbound: true, ..way() };
         let served = Way { served: vec![8000, 9000], ..way() };
         insta::assert_snapshot!(rules(&[routed, served]).unwrap());
+    }
+
+    #[test]
+    fn ipv6_leaves_under_another_address_or_under_its_own() {
+        let six = |source: Option<&str>| Way {
+            subnet: "fd00:10::/64".parse().unwrap(),
+            source: source.map(|ip| ip.parse().unwrap()),
+            ..way()
+        };
+        insta::assert_snapshot!(rules(&[six(Some("2001:db8::200")), six(None)]).unwrap());
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! | [`conntrack`] | `ctnetlink`: connections that shall be forgotten |
 //! | [`sockets`] | `NETLINK_SOCK_DIAG`: TCP connections of this machine |
 //! | [`raw_socket`] | raw sockets that only send whole packets |
-//! | [`forwarding`] | `net.ipv4.conf.*.forwarding` |
+//! | [`forwarding`], [`forwarding6`] | `net.ipv4.conf.*.forwarding`; `net.ipv6.conf.*.forwarding`, `force_forwarding`, `accept_ra` |
 //! | [`loopback`] | `net.ipv4.conf.all.arp_ignore` and `arp_announce` |
 //! | [`clock`] | `CLOCK_BOOTTIME` |
 //! | [`virtual_mac`] | rtnetlink and `/proc/sys`: macvlans with a virtual router's hardware address |
@@ -38,6 +38,7 @@ pub mod dhcp_socket;
 mod error;
 pub mod firewall;
 pub mod forwarding;
+pub mod forwarding6;
 pub mod gateway;
 pub mod icmp;
 pub mod layer2;

@@ -41,6 +41,8 @@ pub struct Path {
 /// A rule of policy routing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Whether it is about IPv4 packets, or IPv6.
+    pub is_ipv4: bool,
     /// Packets from here.
     pub from: Option<IpNet>,
     /// Packets to here.
@@ -138,13 +140,6 @@ pub enum Of {
     Ours,
 }
 
-impl Policy {
-    /// Whether it is about IPv4.
-    pub fn is_ipv4(&self) -> bool {
-        self.from.or(self.to).is_none_or(|net| net.addr().is_ipv4())
-    }
-}
-
 fn added(answer: Result<(), io::Error>) -> Result<bool, io::Error> {
     match answer {
         Ok(()) => Ok(true),
@@ -205,7 +200,7 @@ fn route_message(path: &Path) -> RouteMessage {
 
 fn rule_message(policy: &Policy) -> RuleMessage {
     let mut message = RuleMessage::default();
-    message.header.family = family(policy.is_ipv4());
+    message.header.family = family(policy.is_ipv4);
     message.header.table = short_table(policy.table);
     message.header.action = RuleAction::ToTable;
     message.header.src_len = policy.from.map_or(0, |net| net.prefix_len());
@@ -265,8 +260,14 @@ fn path(message: &RouteMessage, of: Of) -> Option<Path> {
 }
 
 fn policy(message: &RuleMessage) -> Option<Policy> {
-    let mut policy =
-        Policy { from: None, to: None, interface: None, table: u32::from(message.header.table), priority: 0 };
+    let mut policy = Policy {
+        is_ipv4: message.header.family == AddressFamily::Inet,
+        from: None,
+        to: None,
+        interface: None,
+        table: u32::from(message.header.table),
+        priority: 0,
+    };
     let mut is_ours = false;
     for attribute in &message.attributes {
         if let RuleAttribute::Source(ip) = attribute {
@@ -315,12 +316,14 @@ mod tests {
 
     #[test]
     fn a_policy_survives_its_message() {
-        for (from, to, table) in [
-            (Some("10.9.0.0/16"), None, 100),
-            (None, Some("2001:db8::/32"), 70_000),
-            (Some("10.0.0.0/8"), Some("10.1.0.1/32"), 254),
+        for (is_ipv4, from, to, table) in [
+            (true, Some("10.9.0.0/16"), None, 100),
+            (false, None, Some("2001:db8::/32"), 70_000),
+            (true, Some("10.0.0.0/8"), Some("10.1.0.1/32"), 254),
+            (false, None, None, 7),
         ] {
             let policy = Policy {
+                is_ipv4,
                 from: from.map(|net| net.parse().unwrap()),
                 to: to.map(|net| net.parse().unwrap()),
                 interface: Some("eth0".to_owned()),

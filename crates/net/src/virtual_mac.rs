@@ -181,12 +181,11 @@ impl Route {
     /// [`Error::Kernel`] with `ENODEV` when it is gone.
     pub fn switch_virtual(&mut self, link: &VirtualLink, on: bool) -> Result<(), Error> {
         if on {
-            for family in ["ipv4", "ipv6"] {
-                let (own, base) = (
-                    path_of(family, &link.link.name, "forwarding"),
-                    path_of(family, &link.base, "forwarding"),
-                );
-                // Without IPv6 there is none of the two.
+            for (family, key) in
+                [("ipv4", "forwarding"), ("ipv6", "forwarding"), ("ipv6", "force_forwarding")]
+            {
+                let (own, base) = (path_of(family, &link.link.name, key), path_of(family, &link.base, key));
+                // Without IPv6, or on a kernel without the switch, there is none of the two.
                 if let (Ok(base), Ok(now)) = (fs::read_to_string(base), fs::read_to_string(&own))
                     && base != now
                 {

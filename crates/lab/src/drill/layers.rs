@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use relevo_model::cluster::{ClusterFile, Gateway, Switch};
+use relevo_model::cluster::{ClusterFile, Family, Gateway, Switch};
 use relevo_model::{NodeName, SwitchName};
 
 use super::facts::Facts;
@@ -182,7 +182,11 @@ fn way(cluster: &ClusterFile, facts: &Facts) -> Option<(Gateway, String, String,
         })
     })?;
     let client = cluster.lab.clients.iter().find(|client| client.network == gateway.to)?;
-    Some((gateway.clone(), server.to_string(), client.name.to_string(), client.ip.into()))
+    let ip = match gateway.ways.first()?.family {
+        Family::V4 => IpAddr::V4(client.ip),
+        Family::V6 => IpAddr::V6(client.ip6?),
+    };
+    Some((gateway.clone(), server.to_string(), client.name.to_string(), ip))
 }
 
 pub(super) fn has_gateway(cluster: &ClusterFile, facts: &Facts) -> Result<(), String> {

@@ -37,7 +37,7 @@ pub(super) fn build(registry: &Registry, settings: &Settings) -> Result<Built> {
     let Some(cluster) = relevo_model::read(&text).cluster else {
         return Err(LabError::wrong("the cluster file has mistakes: relevo check FILE shows them"));
     };
-    let topology = Topology::plan(&cluster)?;
+    let mut topology = Topology::plan(&cluster)?;
     fs::write(registry.folder().join("hosts"), hosts(&cluster)).context("cannot write the names of hosts")?;
     write_key(&registry.folder().join(PEERS_KEY)).context("cannot write a key")?;
     if settings.rootless {
@@ -51,7 +51,15 @@ pub(super) fn build(registry: &Registry, settings: &Settings) -> Result<Built> {
     say(&format!("{PROGRESS}laying {} cables", topology.cables.len()))?;
     ip_batch(None, &topology.commands_outside(&pids))?;
     if let Some(interface) = topology.host_interface() {
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
+        let set = |key: &str, value: &str| {
+            fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/{key}"), value).is_ok()
+        };
+        // The host learns nothing from routers of the lab.
+        let _ = set("accept_ra", "0");
+        let speaks_v6 = topology.host_speaks_v6();
+        if !set("disable_ipv6", if speaks_v6 { "0" } else { "1" }) {
+            topology.without_v6_on_host();
+        }
     }
     configure(&topology, &pids)?;
     let jobs = Jobs::new(&cluster, registry, settings, &pids, notify)?;

@@ -1,8 +1,13 @@
 //! Which way machines of a lab go out of their own networks: through the group's virtual address where the cluster file has
 //! a gateway.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Address, Gateway};
+use relevo_model::cluster::{Address, Family, Gateway, Network};
+
+use super::INTERFACE_NAME_MAX;
 
 /// A route of a machine, in `ip`'s words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,30 +21,54 @@ pub(super) struct Route {
 /// All routes that gateways make.
 pub(super) fn routes(cluster: &ClusterFile) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
-    for gateway in &cluster.gateways {
+    for (gateway, way) in cluster.gateways.iter().flat_map(|it| it.ways.iter().map(move |way| (it, way))) {
+        let family = way.family;
+        let subnet = |name: &str| cluster.network(name).and_then(|network| subnet_of(network, family));
         let find = |name: &str| cluster.addresses.iter().find(|address| address.name.as_str() == name);
-        let Some(router) = find(&gateway.router) else { continue };
+        let Some(router) = find(&way.router) else { continue };
         for space in users(cluster, gateway, &gateway.from, &gateway.to) {
-            let has_default =
-                routes.iter().any(|route| route.space == space && route.words.starts_with("default "));
-            let to = match cluster.network(&gateway.to) {
-                Some(network) if has_default => network.subnet.to_string(),
+            let is_default = |route: &&Route| {
+                let is_v6 = route.words.contains(':');
+                route.words.starts_with("default ") && is_v6 == (family == Family::V6)
+            };
+            let has_default = routes.iter().filter(is_default).any(|route| route.space == space);
+            let to = match subnet(&gateway.to) {
+                Some(subnet) if has_default => subnet.to_string(),
                 Some(_) | None => "default".to_owned(),
             };
-            routes.push(Route { space, words: format!("{to} via {}", router.ip) });
+            let link = on_link(cluster, &space, &gateway.from, router.ip);
+            routes.push(Route { space, words: format!("{to} via {}{link}", router.ip) });
         }
         // Who sees the machines' own addresses must know a way back.
         let is_back = |address: &&Address| {
-            address.group == gateway.group && address.network == gateway.to && address.ip.is_ipv4()
+            address.group == gateway.group && address.network == gateway.to && address.family() == family
         };
-        let back = cluster.addresses.iter().find(is_back).filter(|_| !gateway.masquerade);
-        if let (Some(back), Some(network)) = (back, cluster.network(&gateway.from)) {
+        let back = cluster.addresses.iter().find(is_back).filter(|_| way.source.is_none());
+        if let (Some(back), Some(subnet)) = (back, subnet(&gateway.from)) {
             for space in users(cluster, gateway, &gateway.to, &gateway.from) {
-                routes.push(Route { space, words: format!("{} via {}", network.subnet, back.ip) });
+                routes.push(Route { space, words: format!("{subnet} via {}", back.ip) });
             }
         }
     }
     routes
+}
+
+/// A link-local router is known only with the interface.
+fn on_link(cluster: &ClusterFile, space: &str, network: &str, router: IpAddr) -> String {
+    let is_local = if let IpAddr::V6(ip) = router { ip.is_unicast_link_local() } else { false };
+    if !is_local {
+        return String::new();
+    }
+    let own = cluster.node(space).and_then(|node| node.address_on(network)?.interface.clone());
+    let interface = own.unwrap_or_else(|| network.chars().take(INTERFACE_NAME_MAX).collect());
+    format!(" dev {interface}")
+}
+
+fn subnet_of(network: &Network, family: Family) -> Option<IpNet> {
+    match family {
+        Family::V4 => Some(IpNet::V4(network.subnet)),
+        Family::V6 => network.subnet6.map(IpNet::V6),
+    }
 }
 
 /// The machines on one of the gateway's networks and not on the other, without its directors.
@@ -80,5 +109,25 @@ mod tests {
             "{:?}",
             words(&text)
         );
+    }
+
+    #[test]
+    fn each_family_has_its_router() {
+        let text = S1
+            .replace("\"192.168.1.0/24\"", "[\"192.168.1.0/24\", \"fd00:1::/64\"]")
+            .replace("\"10.0.10.0/24\"", "[\"10.0.10.0/24\", \"fd00:10::/64\"]")
+            .replace("\"192.168.1.135\"", "[\"192.168.1.135\", \"fd00:1::135\"]")
+            .replace("\"192.168.1.139\"", "[\"192.168.1.139\", \"fd00:1::139\"]")
+            .replace("\"10.0.10.1\"", "[\"10.0.10.1\", \"fd00:10::1\"]")
+            .replace("\"10.0.10.2\"", "[\"10.0.10.2\", \"fd00:10::2\"]");
+        let six = "[address.out6]\nnetwork = \"external\"\nip = \"fd00:1::200\"\ngroup = \"farm\"\n\
+                   [address.in6]\nnetwork = \"internal\"\nip = \"fd00:10::200\"\ngroup = \"farm\"\n";
+        let found = words(&format!("{text}{six}"));
+        assert!(found.contains(&"server1: default via 10.0.10.200".to_owned()), "{found:?}");
+        assert!(found.contains(&"server1: default via fd00:10::200".to_owned()), "{found:?}");
+        let plain = text.replace("[gateway]", "[gateway]\nmasquerade = false\nfamily = \"ipv6\"");
+        let found = words(&format!("{plain}{six}"));
+        assert!(found.contains(&"client: fd00:10::/64 via fd00:1::200".to_owned()), "{found:?}");
+        assert!(!found.iter().any(|route| route.contains("via 1")), "{found:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Family;
 use crate::name::{AddressName, GatewayName, GroupName, NetworkName};
 
 /// A way from one network to another through the active director, `[gateway]` or `[gateway.NAME]`.
@@ -15,12 +16,28 @@ pub struct Gateway {
     pub to: NetworkName,
     /// The group whose addresses they use: the way is open where these are.
     pub group: GroupName,
-    /// Whether what goes to `to` leaves under a virtual address there.
-    pub masquerade: bool,
-    /// The virtual address of `group` on `from` that these machines have as their router.
+    /// What it is in each family that it forwards: at least one, IPv4 first.
+    pub ways: Vec<GatewayWay>,
+}
+
+/// A gateway in one address family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GatewayWay {
+    /// The family.
+    pub family: Family,
+    /// The virtual address of the group on `from` that these machines have as their router.
     pub router: AddressName,
-    /// The virtual address of `group` on `to` that masqueraded packets come from.
+    /// The virtual address of the group on `to` that packets leave under; `None`: their own.
     pub source: Option<AddressName>,
+    /// Whether machines on `to` may open connections to those on `from`.
+    pub inbound: bool,
+}
+
+impl Gateway {
+    /// What it is in a family; `None`: it does not forward it.
+    pub fn way(&self, family: Family) -> Option<&GatewayWay> {
+        self.ways.iter().find(|way| way.family == family)
+    }
 }
 
 /// Packets that are kept out, `[firewall]`. Without the table nothing is.

@@ -30,7 +30,7 @@ mod vrrp;
 
 pub use check::{Agent, Check, CheckKind, Expect, HttpCheck, Step};
 pub use dhcp::{Dhcp, DhcpHost, DhcpOption, Dns, DnsListen, DnsRecord, DnsTarget, Mac};
-pub use gateway::{Firewall, Gateway};
+pub use gateway::{Firewall, Gateway, GatewayWay};
 pub use layer2::{
     Bond, BondMode, Bridge, Interface, InterfaceKind, MacvlanMode, Underlay, VxlanDevice, VxlanPeers, mtu_of,
     underlay_mtu, vxlan_overhead,
@@ -329,6 +329,8 @@ pub struct HostLeg {
     pub network: NetworkName,
     /// The host's address there.
     pub ip: Ipv4Addr,
+    /// Its IPv6 address there, if the network has such a subnet.
+    pub ip6: Option<Ipv6Addr>,
 }
 
 /// What a server node runs in the lab.

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Balance, ClusterFile, Hash, HashKey, LogChoice, LogTarget, Mode, Network, OnMarkedDown, Pool, Role,
-    Service,
+    Balance, ClusterFile, Family, Gateway, Hash, HashKey, LogChoice, LogTarget, Mode, Network, OnMarkedDown,
+    Pool, Role, Service,
 };
 
 /// Which way the packets of a service of mode `tcp` or `udp` take.
@@ -116,9 +116,11 @@ impl ClusterFile {
     /// Why servers need not, and cannot, see an address of the director's.
     fn obstacle_to_source(&self, service: &Service, pool: &Pool) -> Option<String> {
         service.source.as_ref()?;
+        let family = Family::of(service.listen.first()?.at.ip());
+        let hides = |gateway: &Gateway| gateway.way(family).is_some_and(|way| way.source.is_some());
         let mut networks = pool.servers.iter().filter_map(|server| self.network_of(server.at.ip()));
         let through = networks.find_map(|network| {
-            self.gateways.iter().find(|gateway| gateway.masquerade && gateway.from == network.name)
+            self.gateways.iter().find(|gateway| gateway.from == network.name && hides(gateway))
         })?;
         Some(format!(
             "it has `source`, and the director is the router of its servers ([gateway] from network {})",
@@ -214,7 +216,9 @@ impl ClusterFile {
         let mut servers = pool.servers.iter();
         let lost = servers.find(|server| {
             let Some(network) = self.network_of(server.at.ip()) else { return true };
-            !self.gateways.iter().any(|gateway| gateway.from == network.name && gateway.group == *group)
+            let family = Family::of(server.at.ip());
+            let leads = |it: &&Gateway| it.group == *group && it.way(family).is_some();
+            !self.gateways.iter().filter(leads).any(|gateway| gateway.from == network.name)
         })?;
         Some(format!(
             "the file does not say that server {} answers through the director that has {front} ([gateway])",

@@ -3,7 +3,7 @@
 //! Rules are tried in order. One whose conditions hold does what it says; if that is an answer (redirect, return, deny,
 //! tarpit) or a choice of pool, no later rule is tried; edits of headers and paths, rate limits and passwords let go on.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,9 +41,25 @@ pub struct NameTest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SourceNet {
     /// Its first address.
-    pub first: Ipv4Addr,
-    /// Its prefix length, 0 to 32.
+    pub first: IpAddr,
+    /// Its prefix length, 0 to 32; IPv6: 0 to 128.
     pub prefix: u8,
+}
+
+impl SourceNet {
+    /// Whether an address is in it. Those of the other family are not.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let cut = |bits: u128, width: u32| {
+            bits.checked_shr(width.saturating_sub(u32::from(self.prefix))).unwrap_or(0)
+        };
+        match (self.first, ip) {
+            (IpAddr::V4(first), IpAddr::V4(ip)) => {
+                cut(first.to_bits().into(), 32) == cut(ip.to_bits().into(), 32)
+            }
+            (IpAddr::V6(first), IpAddr::V6(ip)) => cut(first.to_bits(), 128) == cut(ip.to_bits(), 128),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
 }
 
 /// Conditions that must all hold; of the list of one, any. Empty: always holds.

@@ -1,8 +1,8 @@
 //! `when` and `unless`.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::fields::Fields;
 use super::findings::Findings;
@@ -142,12 +142,16 @@ fn sources(findings: &mut Findings<'_>, fields: &Fields<'_>) -> Vec<SourceNet> {
     let mut list = Vec::new();
     for entry in several(findings, item, MOST) {
         let Some(text) = entry.text(findings, "\"10.0.0.0/8\"") else { continue };
-        let net = match (text.parse::<Ipv4Net>(), text.parse::<Ipv4Addr>()) {
+        let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
             (Ok(net), _) => net,
-            (Err(_), Ok(ip)) => Ipv4Net::from(ip),
+            (Err(_), Ok(ip)) => IpNet::from(ip),
             (Err(_), Err(_)) => {
-                let message = format!("`{text}` is neither an IPv4 address nor a network of such");
-                findings.value(&entry.span, message, "write \"10.0.0.0/8\" or \"10.0.0.7\"");
+                let message = format!("`{text}` is neither an address nor a network");
+                findings.value(
+                    &entry.span,
+                    message,
+                    "write \"10.0.0.0/8\", \"10.0.0.7\" or \"2001:db8::/32\"",
+                );
                 continue;
             }
         };

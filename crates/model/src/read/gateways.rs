@@ -2,15 +2,15 @@
 
 use super::fields::Fields;
 use super::findings::{Findings, Span};
+use super::gateway_ways::{self, Sides};
 use super::groups::Groups;
 use super::names::{Named, named};
 use super::networks::Networks;
 use super::suggest;
 use super::switches::network;
 use super::texts::opened;
-use super::tree::Item;
-use crate::cluster::{Address, Firewall, Gateway, Group};
-use crate::name::{AddressName, GatewayName, NetworkName};
+use crate::cluster::{Firewall, Gateway, Group};
+use crate::name::GatewayName;
 use crate::reference;
 
 /// Name of the gateway of a file that has one only.
@@ -39,7 +39,9 @@ pub(super) fn read<'a>(
         let what = if single.is_some() { "`gateway`".to_owned() } else { format!("gateway `{name}`") };
         let fields = Fields::open(findings, table, &header, &what, &[&reference::GATEWAY]);
         let Some(gateway) = gateway(findings, name, &fields, networks, groups) else { continue };
-        let same = list.iter().find(|(other, _)| other.from == gateway.from && other.to == gateway.to);
+        let shared = |other: &Gateway| gateway.ways.iter().any(|way| other.way(way.family).is_some());
+        let is_same = |other: &Gateway| other.from == gateway.from && other.to == gateway.to && shared(other);
+        let same = list.iter().find(|(other, _)| is_same(other));
         if let Some((other, at)) = same {
             let line = findings.line_of(at);
             let message = format!("gateway `{}` joins these networks already, line {line}", other.name);
@@ -64,7 +66,6 @@ fn gateway(
     };
     let from = side("from", "\"internal\"");
     let to = side("to", "\"external\"");
-    let masquerade = fields.flag(findings, "masquerade").unwrap_or(true);
     let group = group_of(findings, fields, groups);
     let ((from, from_item), (to, to_item)) = (from?, to?);
     if from == to {
@@ -76,32 +77,10 @@ fn gateway(
         return None;
     }
     let group = group?;
-    let router = address_on(findings, groups, group, &from, from_item, "is the router of its machines");
-    let source = fields.find("source");
-    let source = match source {
-        _ if !masquerade => {
-            if let Some(item) = source {
-                findings.error(
-                    &item.key,
-                    "`source` has no meaning without `masquerade`",
-                    "remove one of them",
-                );
-            }
-            Some(None)
-        }
-        Some(item) => source_of(findings, item, groups, group, &to).map(Some),
-        None => address_on(
-            findings,
-            groups,
-            group,
-            &to,
-            to_item,
-            "hides them there (or write masquerade = false)",
-        )
-        .map(Some),
-    };
+    let sides = Sides { from: (from.clone(), from_item), to: (to.clone(), to_item) };
+    let ways = gateway_ways::read(findings, fields, (networks, groups), group, &sides);
     let (name, group) = (GatewayName::new(name), group.name.clone());
-    Some(Gateway { name, from, to, group, masquerade, router: router?, source: source? })
+    (!ways.is_empty()).then_some(Gateway { name, from, to, group, ways })
 }
 
 fn group_of<'g>(findings: &mut Findings<'_>, fields: &Fields<'_>, groups: &'g Groups) -> Option<&'g Group> {
@@ -133,50 +112,6 @@ fn group_of<'g>(findings: &mut Findings<'_>, fields: &Fields<'_>, groups: &'g Gr
         findings.error(&item.span, format!("there is no group `{name}`"), suggest::one_of(name, names()));
     }
     found
-}
-
-/// The group's first address on a network; `why`: what it is for there.
-fn address_on(
-    findings: &mut Findings<'_>,
-    groups: &Groups,
-    group: &Group,
-    network: &NetworkName,
-    item: &Item<'_>,
-    why: &str,
-) -> Option<AddressName> {
-    let fits = |address: &&Address| {
-        address.group == group.name && address.network == *network && address.ip.is_ipv4()
-    };
-    let found = groups.addresses.iter().find(fits);
-    // An address that could not be read may have been this one.
-    let names = &groups.address_names;
-    let all_read = !names.is_broken() && groups.addresses.len() == names.iter().count();
-    if found.is_none() && all_read {
-        let message = format!("group `{}` has no IPv4 address on network `{network}`", group.name);
-        findings.error(&item.span, message, format!("add an [address.NAME] there: it {why}"));
-    }
-    found.map(|address| address.name.clone())
-}
-
-fn source_of(
-    findings: &mut Findings<'_>,
-    item: &Item<'_>,
-    groups: &Groups,
-    group: &Group,
-    to: &NetworkName,
-) -> Option<AddressName> {
-    let name = item.text(findings, "\"outside\"")?;
-    if !groups.address_names.resolve(findings, name, &item.span) {
-        return None;
-    }
-    let address = groups.addresses.iter().find(|address| address.name.as_str() == name)?;
-    if address.group != group.name || address.network != *to || !address.ip.is_ipv4() {
-        let message =
-            format!("address `{name}` is not an IPv4 address of group `{}` on network `{to}`", group.name);
-        findings.error(&item.span, message, "name one that is, or remove `source`");
-        return None;
-    }
-    Some(address.name.clone())
 }
 
 /// Reads `[firewall]`.

@@ -131,7 +131,8 @@ fn host(
         item.table(findings, "{ network = \"lan\", ip = \"192.168.1.99\" }, or host = false for none")?;
     let fields = Fields::open(findings, table, &item.span, "`lab.host`", &[&reference::HOST]);
     let (network, ip, switch) = leg(findings, &fields, "the lab's host leg", networks, switches)?;
-    Some(HostLeg { switch, network, ip })
+    let ip6 = networks.take6(&network, "the lab's host leg");
+    Some(HostLeg { switch, network, ip, ip6 })
 }
 
 /// Clients are where the first virtual address is.
@@ -156,7 +157,8 @@ fn default_client(
 fn default_host(networks: &mut Networks, switches: &Switches, network: &NetworkName) -> Option<HostLeg> {
     let switch = switches.of(network).next()?.name.clone();
     let ip = networks.take(network, "the lab's host leg")?;
-    Some(HostLeg { switch, network: network.clone(), ip })
+    let ip6 = networks.take6(network, "the lab's host leg");
+    Some(HostLeg { switch, network: network.clone(), ip, ip6 })
 }
 
 /// What each server runs: the file's command, or the built-in origin.

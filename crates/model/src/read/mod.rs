@@ -19,6 +19,7 @@ mod edits;
 mod fields;
 mod findings;
 mod foreign;
+mod gateway_ways;
 mod gateways;
 mod groups;
 mod lab;

@@ -12,13 +12,20 @@ of `from` have the group's virtual address there as their router. It needs `nft`
         Key::other("from", "network's name", "Whose machines use it.").required(),
         Key::other("to", "network's name", "Where they get to.").required(),
         Key::other("group", "group's name", "It has an address on both networks.").or_told("the only group"),
+        Key::words("family", &["ipv4", "ipv6"], "Which packets it forwards.")
+            .or_told("those of which both networks have a subnet and the group has an address on `from`"),
         Key::boolean(
             "masquerade",
             "Whether packets leave under a virtual address on `to`. Without it the machines there need a way back.",
         )
-        .or("true"),
-        Key::other("source", "address's name", "Which virtual address they leave under.")
+        .or_told("true; IPv6: only where `from` has a unique local subnet (fc00::/7)"),
+        Key::other("source", "address's name, or a list", "Which virtual address they leave under; one of each family at most.")
             .or_told("the group's first on `to`"),
+        Key::boolean(
+            "inbound",
+            "Whether machines on `to` may open connections to those on `from`; only where nothing is masqueraded.",
+        )
+        .or_told("false; with `masquerade = false` true"),
     ],
     after: "",
 };

@@ -18,6 +18,9 @@ use tracing::{info, warn};
 /// How often what should be there is looked at: the kernel removes routes whose interface was down for a moment.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// The metric that IPv6 routes have without one.
+const METRIC6: u32 = 1024;
+
 /// Where a route's interface is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
@@ -65,9 +68,10 @@ impl Setup {
                 }
             }
         };
+        let speaks_v6 = cluster.networks.iter().any(|network| network.subnet6.is_some());
         Self {
             routes: along.routes.iter().map(|route| (route.clone(), place(route))).collect(),
-            policies: along.policies.iter().map(policy).collect(),
+            policies: along.policies.iter().flat_map(|wanted| policies(wanted, speaks_v6)).collect(),
         }
     }
 
@@ -76,9 +80,25 @@ impl Setup {
     }
 }
 
-fn policy(policy: &MovingPolicy) -> Policy {
+/// A rule as the kernel has it: one that names neither source nor destination is for each family that the cluster has.
+fn policies(policy: &MovingPolicy, speaks_v6: bool) -> Vec<Policy> {
     let MovingPolicy { from, to, interface, table, priority } = policy.clone();
-    Policy { from, to, interface, table, priority }
+    // What is every source is not said: the kernel does not tell it either.
+    let [from_there, to_there] = [from, to].map(|net| net.filter(|net| net.prefix_len() > 0));
+    let families = match from.or(to) {
+        Some(net) => vec![net.addr().is_ipv4()],
+        None if speaks_v6 => vec![true, false],
+        None => vec![true],
+    };
+    let rule = |is_ipv4| Policy {
+        is_ipv4,
+        from: from_there,
+        to: to_there,
+        interface: interface.clone(),
+        table,
+        priority,
+    };
+    families.into_iter().map(rule).collect()
 }
 
 impl Along {
@@ -209,5 +229,95 @@ fn path(route: &mut Route, wanted: &MovingRoute, place: &Place) -> Result<Path, 
         Place::Nowhere(why) => return Err(why.clone()),
     };
     let MovingRoute { to, via, table, metric, source, .. } = wanted.clone();
+    // What the kernel makes of none (`IP6_RT_PRIO_USER`): what is there is compared with this.
+    let metric = if metric == 0 && to.addr().is_ipv6() { METRIC6 } else { metric };
     Ok(Path { to, via, index, table, metric, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cluster whose group has routes and policies of both families.
+    fn setup() -> Setup {
+        let text = "name = \"six\"\nnetwork.lan.subnet = [\"10.7.0.0/24\", \"fd00:7::/64\"]\n\
+            node.a = { roles = [\"director\"], address.lan = [\"10.7.0.1\", \"fd00:7::1\"] }\n\
+            [address.front]\nnetwork = \"lan\"\nip = \"10.7.0.9\"\n[group.main]\nvrid = 51\n\
+            [[group.main.route]]\nto = \"fd00:99::/64\"\nvia = \"fd00:7::2\"\n\
+            [[group.main.route]]\nto = \"::/0\"\ninterface = \"six0\"\ntable = 77\nmetric = 7\n\
+            [[group.main.route]]\nto = \"10.99.0.0/24\"\nvia = \"10.7.0.2\"\n\
+            [[group.main.policy]]\nfrom = \"fd00:99::/64\"\ntable = 77\npriority = 701\n\
+            [[group.main.policy]]\nfrom = \"::/0\"\ninterface = \"six0\"\ntable = 77\npriority = 702\n\
+            [[group.main.policy]]\ninterface = \"six0\"\ntable = 77\npriority = 703\n";
+        let reading = relevo_model::read(text);
+        let cluster = reading.cluster.unwrap_or_else(|| panic!("{:#?}", reading.diagnostics));
+        Setup::new(&cluster, &NodeName::new("a"), &cluster.groups[0].along)
+    }
+
+    #[test]
+    fn a_policy_that_names_an_interface_alone_is_for_each_family() {
+        let families: Vec<(u32, bool)> =
+            setup().policies.iter().map(|policy| (policy.priority, policy.is_ipv4)).collect();
+        assert_eq!(families, [(701, false), (702, false), (703, true), (703, false)]);
+    }
+
+    #[test]
+    fn lab_what_goes_on_is_known_again_and_what_is_left_is_removed_in_both_families() {
+        let alone = || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
+                .expect("a network namespace of our own");
+            let ip = |words: &str| {
+                let output = std::process::Command::new("ip").args(words.split(' ')).output().unwrap();
+                assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+                String::from_utf8(output.stdout).unwrap()
+            };
+            for words in [
+                "link add six0 type veth peer name six1",
+                "link set six0 up",
+                "link set six1 up",
+                "address add 10.7.0.1/24 dev six0",
+                "address add fd00:7::1/64 dev six0 nodad",
+            ] {
+                ip(words);
+            }
+            let rules = |words: &str| {
+                let all = ip(words);
+                let ours = all.lines().filter(|line| line.contains("proto 112"));
+                ours.map(|line| format!("{line}\n")).collect::<String>()
+            };
+            let look = || {
+                [
+                    ip("-4 route show table all proto 112"),
+                    ip("-6 route show table all proto 112"),
+                    rules("-4 rule show"),
+                    rules("-6 rule show"),
+                ]
+            };
+            let (mut route, group) = (Route::open().unwrap(), GroupName::new("main"));
+            let mut first = Along::new(setup());
+            first.hold(&mut route, Time::ZERO, &group);
+            assert!(first.told.is_empty(), "{:?}", first.told);
+            let held = look();
+            let [v4, v6, rules4, rules6] = &held;
+            assert!(v4.contains("10.99.0.0/24 via 10.7.0.2"), "{v4}");
+            assert!(
+                v6.contains("fd00:99::/64 via fd00:7::2") && v6.contains("default dev six0 table 77"),
+                "{v6}"
+            );
+            assert_eq!((rules4.lines().count(), rules6.lines().count()), (1, 3), "{rules4}{rules6}");
+            // The process goes on as another one.
+            let mut next = Along::new(setup());
+            next.adopt(&mut route);
+            remove_leftovers(&mut route, &[&next]);
+            assert_eq!(look(), held, "an upgrade leaves them alone");
+            next.release(&mut route, &group);
+            assert_eq!(look(), [const { String::new() }; 4]);
+            // Nobody goes on.
+            Along::new(setup()).hold(&mut route, Time::ZERO, &group);
+            assert_eq!(look(), held);
+            remove_leftovers(&mut route, &[]);
+            assert_eq!(look(), [const { String::new() }; 4]);
+        };
+        std::thread::spawn(alone).join().unwrap();
+    }
 }

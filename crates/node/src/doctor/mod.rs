@@ -3,6 +3,7 @@
 //! ```text
 //!   cluster file + this node's name + what its running process says (if there is one)
 //!        ├── machine   permissions, limits, sysctls, programs
+//!        ├── forwarding  whether a gateway for IPv6 makes this machine deaf to routers
 //!        ├── files     keys, certificates
 //!        ├── ports     who listens where a service wants to
 //!        ├── paths     which way services take, and what is in it
@@ -13,6 +14,7 @@
 //! Each finding says what was seen and, if it is not good, what to do. What could not be seen is unknown, not good.
 
 mod files;
+mod forwarding;
 mod machine;
 mod network;
 mod paths;
@@ -72,6 +74,7 @@ pub fn examine(patient: Patient<'_>, progress: &mut dyn FnMut(&str)) -> Vec<Find
     let mut findings = Findings::default();
     progress("the machine");
     machine::look(patient, &mut findings);
+    forwarding::look(patient, &mut findings);
     progress("files");
     files::look(patient, &mut findings);
     let is_director = patient.cluster.node(patient.node).is_some_and(|node| node.is(Role::Director));

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use relevo_api::types::ServicePath;
 use relevo_lb::{Bell, Share};
-use relevo_model::cluster::{Forward, Mode, Service};
+use relevo_model::cluster::{Family, Forward, Mode, Service};
 use relevo_model::{ClusterFile, GroupName, PoolName, ServerName, ServiceName};
 use relevo_net::nft::Nft;
 use relevo_proto::flows::Front;
@@ -274,10 +274,12 @@ pub(crate) fn permits(cluster: &ClusterFile, service: &Service) -> Result<(), St
         .map_err(|error| error.to_string())
 }
 
-/// Whether this machine forwards packets. Where there is a gateway for IPv4 that was seen to; directly nothing is forwarded.
+/// Whether this machine forwards packets. Where there is a gateway that was seen to; directly nothing is forwarded.
 fn forwards(cluster: &ClusterFile, service: &Service) -> Result<(), String> {
     let v4 = service.listen.first().is_none_or(|listen| listen.at.is_ipv4());
-    if service.forward == Forward::Direct || (v4 && !cluster.gateways.is_empty()) {
+    let family = if v4 { Family::V4 } else { Family::V6 };
+    let has_gateway = cluster.gateways.iter().any(|gateway| gateway.way(family).is_some());
+    if service.forward == Forward::Direct || has_gateway {
         return Ok(());
     }
     let name = if v4 { "net/ipv4/ip_forward" } else { "net/ipv6/conf/all/forwarding" };

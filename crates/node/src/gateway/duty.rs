@@ -75,8 +75,11 @@ impl Duty for Forgetting {
 /// Forgets the connections of these ways.
 pub(super) fn forget(ways: &[Way]) {
     for way in ways {
-        let Some(source) = way.way.source else { continue };
-        match conntrack::forget(way.way.subnet, source) {
+        // Where everybody may come in nothing is asked of what is tracked.
+        if way.way.inbound {
+            continue;
+        }
+        match conntrack::forget(way.way.subnet, way.way.source) {
             Ok(0) => {}
             Ok(count) => {
                 tracing::info!(

@@ -10,6 +10,7 @@
 //! folder, so that a file without a gateway takes it back.
 
 mod duty;
+mod six;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::sync::{Mutex, PoisonError};
 
 use relevo_api::types::{GatewayStatus, GroupState, GroupStatus};
 use relevo_model::{ClusterFile, GatewayName, GroupName, NodeName};
+use relevo_net::forwarding6::{self, Setting};
 use relevo_net::nft::{Nft, NftError};
 use relevo_net::{accept, firewall, forwarding, gateway};
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,8 @@ struct Done {
     accept: bool,
     /// Interfaces that this program made forward packets.
     forwarding: Vec<String>,
+    /// What it changed so that IPv6 is forwarded.
+    forwarding6: Vec<Setting>,
 }
 
 /// The rules of this node.
@@ -126,9 +130,11 @@ impl Rules {
             firewall: before.firewall || doors.is_some(),
             accept: before.accept || !closed.is_empty(),
             forwarding: before.forwarding.clone(),
+            forwarding6: before.forwarding6.clone(),
         };
         self.write(&done)?;
-        let used = |name: &str| plain.iter().any(|way| way.from == name || way.to == name);
+        let in_v4 = || plain.iter().filter(|way| way.subnet.addr().is_ipv4());
+        let used = |name: &str| in_v4().any(|way| way.from == name || way.to == name);
         // An interface that nobody needs any more stops before its rules go.
         for name in before.forwarding.iter().filter(|name| !used(name)) {
             // It may be gone itself.
@@ -137,6 +143,7 @@ impl Rules {
             }
         }
         done.forwarding.retain(|name| used(name));
+        six::end(&mut done.forwarding6, &plain);
         let refused = |what| move |source| GatewayError::Rules { what, source };
         if done.gateway {
             self.nft.run(&gateway).map_err(refused("the gateway"))?;
@@ -147,7 +154,7 @@ impl Rules {
         if done.accept {
             self.nft.run(&accept::rules(&closed)).map_err(refused("addresses with accept = false"))?;
         }
-        for way in &plain {
+        for way in in_v4() {
             // One that is not there yet learns it from its base when it is switched on.
             for name in way.from_also.iter().chain(&way.to_also) {
                 if forwarding::is_on(name).is_ok_and(|on| !on) {
@@ -155,7 +162,7 @@ impl Rules {
                 }
             }
         }
-        for name in plain.iter().flat_map(|way| [&way.from, &way.to]) {
+        for name in in_v4().flat_map(|way| [&way.from, &way.to]) {
             if !done.forwarding.contains(name) && !forwarding::is_on(name)? {
                 done.forwarding.push(name.clone());
                 self.write(&done)?;
@@ -163,6 +170,12 @@ impl Rules {
                 tracing::info!(interface = name, "the interface forwards packets now");
             }
         }
+        for setting in six::wanted(&plain) {
+            done.forwarding6.push(setting.clone());
+            self.write(&done)?;
+            forwarding6::set(&[setting])?;
+        }
+        six::also(&plain)?;
         (done.gateway, done.firewall, done.accept) = (!ways.is_empty(), doors.is_some(), !closed.is_empty());
         self.write(&done)?;
         *self.ways.lock().unwrap_or_else(PoisonError::into_inner) = ways;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
 use relevo_model::cluster::{Address, ClusterFile, Family, MacSource, Role};
 use relevo_model::{GroupName, NetworkName, NodeName};
 use relevo_net::Error;
@@ -11,7 +12,7 @@ use relevo_net::gateway;
 use relevo_net::route::Route;
 use relevo_net::virtual_mac;
 
-/// A way, and whose addresses decide about it.
+/// A way in one address family, and whose addresses decide about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     /// The group.
@@ -21,7 +22,7 @@ pub(crate) struct Path {
     /// The network that they get to.
     pub(crate) to: NetworkName,
     /// The virtual address that they have as their router.
-    pub(crate) router: Option<Ipv4Addr>,
+    pub(crate) router: Option<IpAddr>,
     /// The rules.
     pub(crate) way: gateway::Way,
 }
@@ -34,33 +35,40 @@ pub(super) fn ways(cluster: &ClusterFile, node: &NodeName) -> Result<Vec<Path>, 
         let network = cluster.network(&wish.from);
         let (Some(network), true) = (network, is_member) else { continue };
         let ip_of = |name: &str| {
-            let address = cluster.addresses.iter().find(|address| address.name.as_str() == name)?;
-            if let IpAddr::V4(ip) = address.ip { Some(ip) } else { None }
+            cluster.addresses.iter().find(|address| address.name.as_str() == name).map(|address| address.ip)
         };
-        let source = wish.source.as_ref().and_then(|name| ip_of(name));
-        let way = gateway::Way {
-            name: wish.name.to_string(),
-            from: interface(cluster, node, &wish.from)?,
-            from_also: virtual_interfaces(cluster, node, &wish.from)?,
-            subnet: network.subnet,
-            to: interface(cluster, node, &wish.to)?,
-            to_also: virtual_interfaces(cluster, node, &wish.to)?,
-            source,
-            served: source.map(|source| served(cluster, source)).unwrap_or_default(),
-        };
-        list.push(Path {
-            group: wish.group.clone(),
-            from: wish.from.clone(),
-            to: wish.to.clone(),
-            router: ip_of(&wish.router),
-            way,
-        });
+        for own in &wish.ways {
+            let subnet = match own.family {
+                Family::V4 => Some(IpNet::V4(network.subnet)),
+                Family::V6 => network.subnet6.map(IpNet::V6),
+            };
+            let Some(subnet) = subnet else { continue };
+            let source = own.source.as_ref().and_then(|name| ip_of(name));
+            let way = gateway::Way {
+                name: wish.name.to_string(),
+                from: interface(cluster, node, &wish.from)?,
+                from_also: virtual_interfaces(cluster, node, &wish.from)?,
+                subnet,
+                to: interface(cluster, node, &wish.to)?,
+                to_also: virtual_interfaces(cluster, node, &wish.to)?,
+                source,
+                inbound: own.inbound,
+                served: source.map(|source| served(cluster, source)).unwrap_or_default(),
+            };
+            list.push(Path {
+                group: wish.group.clone(),
+                from: wish.from.clone(),
+                to: wish.to.clone(),
+                router: ip_of(&own.router),
+                way,
+            });
+        }
     }
     Ok(list)
 }
 
 /// The ports from 1024 on at which the balancer or the statistics page serves on an address.
-fn served(cluster: &ClusterFile, ip: Ipv4Addr) -> Vec<u16> {
+fn served(cluster: &ClusterFile, ip: IpAddr) -> Vec<u16> {
     let services = cluster.services.iter().flat_map(|service| &service.listen).map(|listen| listen.at);
     let pages = cluster.stats.iter().flat_map(|stats| stats.listen.iter().copied());
     let here = services.chain(pages).filter(|at| at.ip() == ip || at.ip().is_unspecified());

@@ -87,12 +87,7 @@ impl Conditions {
         }
         if !self.written.source.is_empty() {
             let source = facts.source();
-            let is_in = |net: &relevo_model::cluster::SourceNet| {
-                let shift = 32_u32.saturating_sub(u32::from(net.prefix));
-                let bits = |address| u32::from(address).checked_shr(shift).unwrap_or(0);
-                source.is_some_and(|source| bits(source) == bits(net.first))
-            };
-            if !self.written.source.iter().any(is_in) {
+            if !self.written.source.iter().any(|net| net.contains(source)) {
                 return Some(Part::Source);
             }
         }

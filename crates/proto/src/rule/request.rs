@@ -88,11 +88,8 @@ impl<'a> Facts<'a> {
     }
 
     /// The address to compare with networks; `None`: it is not IPv4.
-    pub(super) fn source(&self) -> Option<std::net::Ipv4Addr> {
-        match self.request.source {
-            IpAddr::V4(source) => Some(source),
-            IpAddr::V6(source) => source.to_ipv4_mapped(),
-        }
+    pub(super) fn source(&self) -> IpAddr {
+        self.request.source.to_canonical()
     }
 
     /// The values of a query parameter, decoded.

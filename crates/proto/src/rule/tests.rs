@@ -1,6 +1,6 @@
 //! The language as its users see it: rules, a request, what is decided.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use relevo_model::cluster::{
@@ -52,7 +52,7 @@ struct Sent<'a> {
     host: &'a str,
     target: &'a str,
     headers: Vec<(&'a str, &'a str)>,
-    source: Ipv4Addr,
+    source: IpAddr,
     tls: bool,
     tls_name: &'a str,
 }
@@ -63,7 +63,7 @@ fn get(target: &str) -> Sent<'_> {
         host: "shop.example.org",
         target,
         headers: Vec::new(),
-        source: Ipv4Addr::new(192, 0, 2, 7),
+        source: IpAddr::from([192, 0, 2, 7]),
         tls: false,
         tls_name: "",
     }
@@ -83,7 +83,7 @@ impl Sent<'_> {
             host: self.host.as_bytes(),
             target: self.target.as_bytes(),
             headers: &Lines(&self.headers),
-            source: self.source.into(),
+            source: self.source,
             tls: self.tls,
             tls_name: self.tls_name.as_bytes(),
             id: 0xab,
@@ -181,6 +181,21 @@ fn networks_are_compared_by_their_prefix() {
     ] {
         let source = vec![SourceNet { first: first.parse().unwrap(), prefix }];
         assert_eq!(get("/").holds(&Condition { source, ..Condition::default() }), holds, "{first}/{prefix}");
+    }
+    for (first, prefix, client, holds) in [
+        ("2001:db8:7::", 48, "2001:db8:7:1::9", true),
+        ("2001:db8:7::", 48, "2001:db8:8::9", false),
+        ("2001:db8:7::9", 128, "2001:db8:7::9", true),
+        ("::", 0, "2001:db8:7::9", true),
+        ("::", 0, "192.0.2.7", false),
+        ("0.0.0.0", 0, "2001:db8:7::9", false),
+        ("192.0.2.0", 24, "::ffff:192.0.2.7", true),
+    ] {
+        let source = vec![SourceNet { first: first.parse().unwrap(), prefix }];
+        let mut asked = get("/");
+        asked.source = client.parse().unwrap();
+        let found = asked.holds(&Condition { source, ..Condition::default() });
+        assert_eq!(found, holds, "{client} in {first}/{prefix}");
     }
 }
 
