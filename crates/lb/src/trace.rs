@@ -321,7 +321,7 @@ impl Trace {
             (Cause::Client | Cause::ClientTimeout, _) => counters.client_aborts.add(),
             (
                 Cause::Server | Cause::ServerTimeout | Cause::Refused,
-                Phase::Head | Phase::Data | Phase::Last,
+                Phase::Head | Phase::Upgrade | Phase::Data | Phase::Last,
             ) => {
                 counters.response_errors.add();
                 if cause == Cause::Server {

@@ -202,6 +202,7 @@ async fn attempt_shared(
         let (stream, kept) = match shared::find(&connection.presence, pool, server, request).await {
             Ok(found) => found,
             Err(error) if error.kind() == shared::NO_WEBSOCKETS => {
+                connection.trace.ends(Cause::Refused, Phase::Upgrade);
                 return Attempt::Finished(Finish::Refuse { refusal: NO_WEBSOCKETS, close: true });
             }
             Err(error) => {
@@ -232,6 +233,7 @@ async fn talk(
     let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server, most);
     if let Err(error) = talk.start(connection) {
         if error.kind() == shared::UNSPEAKABLE {
+            connection.trace.refused(UNSPEAKABLE.status);
             let close = !talk.is_uploaded();
             return Attempt::Finished(Finish::Refuse { refusal: UNSPEAKABLE, close });
         }
@@ -270,7 +272,8 @@ async fn talk(
         }
         End::Abandoned => return Attempt::Died,
         End::Refuse(refusal) => {
-            if matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout) {
+            let is_fault = matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout);
+            if is_fault && !talk.has_disagreed() {
                 talk.stream_mut().retire();
                 server.failed();
             }

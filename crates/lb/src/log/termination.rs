@@ -42,6 +42,8 @@ pub enum Phase {
     Connect,
     /// Waiting for the answer's head.
     Head,
+    /// The same, for a WebSocket.
+    Upgrade,
     /// Carrying the answer.
     Data,
     /// Giving the client the last bytes after the server was done.
@@ -92,7 +94,7 @@ impl Termination {
             Phase::Request => b'R',
             Phase::Queue => b'Q',
             Phase::Connect => b'C',
-            Phase::Head => b'H',
+            Phase::Head | Phase::Upgrade => b'H',
             Phase::Data => b'D',
             Phase::Last => b'L',
             Phase::Tarpit => b'T',
@@ -108,26 +110,31 @@ impl Termination {
             (Cause::Client, Phase::Request) => "client left before its request was complete",
             (Cause::Client, Phase::Queue) => "client left while waiting for a free server",
             (Cause::Client, Phase::Connect) => "client left while connecting to the server",
-            (Cause::Client, Phase::Head) => "client left before the server answered",
+            (Cause::Client, Phase::Head | Phase::Upgrade) => "client left before the server answered",
             (Cause::Client, Phase::Data | Phase::Last | Phase::Tarpit | Phase::Done) => "client left",
             (Cause::ClientTimeout, Phase::Request) => "request did not arrive in time",
-            (Cause::ClientTimeout, Phase::Head) => "request body did not arrive in time",
+            (Cause::ClientTimeout, Phase::Head | Phase::Upgrade) => "request body did not arrive in time",
             (
                 Cause::ClientTimeout,
                 Phase::Queue | Phase::Connect | Phase::Data | Phase::Last | Phase::Tarpit | Phase::Done,
             ) => "client did not read in time",
-            (Cause::Server, Phase::Connect) => "no server accepts connections",
-            (Cause::Server, Phase::Queue) => "queue is full",
-            (Cause::Server, Phase::Request | Phase::Head | Phase::Tarpit) => "server closed before answering",
+            (Cause::Server, Phase::Connect | Phase::Queue) => "no server accepts connections",
+            (Cause::Server, Phase::Request | Phase::Head | Phase::Upgrade | Phase::Tarpit) => {
+                "server closed before answering"
+            }
             (Cause::Server, Phase::Data | Phase::Last | Phase::Done) => "server cut the answer",
             (Cause::ServerTimeout, Phase::Queue) => "queue timeout",
             (Cause::ServerTimeout, Phase::Connect) => "connect timeout",
-            (Cause::ServerTimeout, Phase::Request | Phase::Head | Phase::Tarpit) => "server timeout",
+            (Cause::ServerTimeout, Phase::Request | Phase::Head | Phase::Upgrade | Phase::Tarpit) => {
+                "server timeout"
+            }
             (Cause::ServerTimeout, Phase::Data | Phase::Last | Phase::Done) => "server timeout in the answer",
             (Cause::Refused, Phase::Request | Phase::Done) => "refused",
             (Cause::Refused, Phase::Tarpit) => "tarpit",
             (Cause::Refused, Phase::Head) => "server's answer is not valid",
-            (Cause::Refused, Phase::Queue | Phase::Connect) => "no server",
+            (Cause::Refused, Phase::Upgrade) => "server takes no WebSocket",
+            (Cause::Refused, Phase::Queue) => "queue is full",
+            (Cause::Refused, Phase::Connect) => "no server",
             (Cause::Refused, Phase::Data | Phase::Last) => "cut by the balancer",
             (Cause::ServerDown, _) => "server went down",
             (Cause::Operator, _) => "stopped by the operator",
@@ -148,5 +155,6 @@ mod tests {
         assert_eq!(letters(Cause::Server, Phase::Head), *b"SH");
         assert_eq!(letters(Cause::ServerTimeout, Phase::Queue), *b"sQ");
         assert_eq!(letters(Cause::Refused, Phase::Request), *b"PR");
+        assert_eq!(letters(Cause::Refused, Phase::Upgrade), *b"PH");
     }
 }

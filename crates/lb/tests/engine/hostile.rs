@@ -163,7 +163,10 @@ fn a_server_that_is_killed_in_the_middle_of_answers_is_seen_for_what_it_is() {
         }
         // A server that is not reached yet is none that may have done it.
         wait_until("one waits", || victim.read() == number as u64 + 1);
-        wait_until("the other one was answered", || rig.server(2).connections == 0);
+        wait_until("the other one was answered", || {
+            let (victim, other) = (rig.server(1), rig.server(2));
+            victim.requests + other.requests == 2 * (number as u64 + 1) && other.connections == 0
+        });
     }
     let mut half = Vec::new();
     for (start, client) in asked.iter_mut().filter(|(start, _)| start.contains("/half")) {

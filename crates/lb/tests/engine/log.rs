@@ -13,15 +13,15 @@ use crate::http2;
 use crate::rig::{Client, Front, Origin, cluster, service, wait_until, with_length};
 
 /// An engine with an access log in a file of its own, which goes away.
-struct Logged {
-    engine: Engine,
+pub(crate) struct Logged {
+    pub(crate) engine: Engine,
     cluster: ClusterFile,
-    at: std::net::SocketAddrV4,
+    pub(crate) at: std::net::SocketAddrV4,
     path: PathBuf,
 }
 
 impl Logged {
-    fn start(name: &str, front: Front, format: LogFormat) -> Self {
+    pub(crate) fn start(name: &str, front: Front, format: LogFormat) -> Self {
         let path = std::env::temp_dir().join(format!("relevo-engine-log-{}-{name}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let mut cluster = cluster([front]);
@@ -31,12 +31,12 @@ impl Logged {
         Self { engine, cluster, at, path }
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(self.at)
     }
 
     /// The lines, once there are so many.
-    fn lines(&self, count: usize) -> Vec<String> {
+    pub(crate) fn lines(&self, count: usize) -> Vec<String> {
         let read = || std::fs::read_to_string(&self.path).unwrap();
         wait_until(&format!("{count} lines"), || read().lines().count() >= count);
         read().lines().map(str::to_owned).collect()

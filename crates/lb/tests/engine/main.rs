@@ -24,6 +24,7 @@ mod mixed;
 mod own_answers;
 mod persistence;
 mod proxied;
+mod refused_websockets;
 mod rig;
 mod rules;
 mod rules_tls;

@@ -20,7 +20,7 @@ fn proof(key: &str) -> String {
 }
 
 /// A server of HTTP/1.1 that echoes, after a handshake that it looks at.
-fn echo() -> Origin {
+pub(crate) fn echo() -> Origin {
     Origin::with(|peer| {
         while let Some(head) = peer.head() {
             if field(&head, "upgrade").as_deref() != Some("websocket") {
@@ -50,17 +50,17 @@ fn echo() -> Origin {
     })
 }
 
-fn old(origin: &Origin) -> Front {
+pub(crate) fn old(origin: &Origin) -> Front {
     let mut front = service(&[origin.at]);
     front.h2c = true;
     front
 }
 
-fn new(websockets: bool) -> Http2Origin {
+pub(crate) fn new(websockets: bool) -> Http2Origin {
     Http2Origin::start(Manner { websockets, ..Manner::default() })
 }
 
-fn open(path: &str) -> Request<()> {
+pub(crate) fn open(path: &str) -> Request<()> {
     let request = Request::builder().method("CONNECT").uri(format!("http://test.example{path}"));
     let request = request.header("sec-websocket-version", "13").header("sec-websocket-protocol", "chat");
     request.extension(Extended::from_static("websocket")).body(()).unwrap()

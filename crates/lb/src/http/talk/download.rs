@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::splice::HEAD_READ;
-use super::{Download, End, Talk, Upload};
+use super::{Download, End, Talk, Upload, agreement};
 use crate::cache::Ticket;
 use crate::http::body::Body;
 use crate::http::connection::Connection;
@@ -160,6 +160,13 @@ impl Talk {
                 continue;
             }
             self.status = response.status;
+            if self.request.websocket
+                && connection.client.is_pipe()
+                && let Some((refusal, phase)) = agreement::refusal(&connection.head, response.status, bytes)
+            {
+                self.disagreed = Some(phase);
+                return Some(self.refuse(refusal));
+            }
             if response.status == 101 {
                 if !self.request.websocket {
                     return Some(

@@ -6,6 +6,7 @@
 //! ```
 //! Buffers are bounded: nothing is read from one side while the other has not taken what came before.
 
+mod agreement;
 pub(super) mod compress;
 mod download;
 mod splice;
@@ -82,8 +83,12 @@ pub(super) struct Talk {
     tube: Option<Tube>,
     /// The server ended in the middle of a head.
     broke_off: bool,
+    /// The server does not agree to a WebSocket: where that ended it.
+    disagreed: Option<Phase>,
     /// Whether something was moved since the deadline was set; true at first.
     moved: bool,
+    /// Whether the deadline is the client's: it does not take what there is.
+    client_owes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +136,9 @@ impl Talk {
             coder: None,
             tube: None,
             broke_off: false,
+            disagreed: None,
             moved: true,
+            client_owes: false,
         }
     }
 
@@ -166,12 +173,18 @@ impl Talk {
         self.status != 0
     }
 
+    /// Whether the server does not agree to a WebSocket. That is no fault: a client may ask for one anywhere.
+    pub(super) const fn has_disagreed(&self) -> bool {
+        self.disagreed.is_some()
+    }
+
     /// What an end says of the server; `None`: nothing.
     pub(super) fn went_well(&self, end: &End) -> Option<bool> {
         match end {
             End::Complete { .. } | End::Upgraded | End::Confirmed => {
                 Some(self.status == 101 || !is_failure(self.status))
             }
+            End::Refuse(_) if self.has_disagreed() => None,
             End::Refuse(refusal) => {
                 matches!(refusal.status, Status::BadGateway | Status::GatewayTimeout).then_some(false)
             }
@@ -218,7 +231,9 @@ impl Talk {
             })
             | End::ClientWrong(status) => connection.trace.refused(status),
             End::Refuse(_) if self.broke_off => connection.trace.ends(Cause::Server, Phase::Head),
-            End::Refuse(_) => connection.trace.ends(Cause::Refused, Phase::Head),
+            End::Refuse(_) => {
+                connection.trace.ends(Cause::Refused, self.disagreed.unwrap_or(Phase::Head));
+            }
             End::Cut => connection.trace.ends(Cause::Server, Phase::Data),
             End::ClientGone => connection.trace.ends(Cause::Client, self.phase()),
         }
@@ -240,9 +255,9 @@ impl Talk {
         }
         if std::mem::take(&mut self.moved) {
             let client = connection.presence.local.frontend.config.timeouts.client;
-            let client_owes =
-                self.client_owes_reading(connection) || self.up == Upload::Running { waiting: true };
-            connection.presence.set_deadline(if client_owes { client } else { self.patience });
+            self.client_owes = self.client_owes_reading(connection);
+            let is_clients = self.client_owes || self.up == Upload::Running { waiting: true };
+            connection.presence.set_deadline(if is_clients { client } else { self.patience });
         }
         Poll::Pending
     }
@@ -256,7 +271,8 @@ impl Talk {
         let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
         match signal {
             Signal::None | Signal::Closing => None,
-            Signal::Timeout if self.client_owes_reading(connection) => {
+            // What the deadline was for, not what is: a pipe may have more room without having been read.
+            Signal::Timeout if self.client_owes => {
                 if connection.client.is_pipe() {
                     // Whoever carries it knows for whom it waits: for the client, or for other answers to it.
                     connection
