@@ -13,6 +13,7 @@ mod framing;
 mod hostile;
 mod http;
 mod http2;
+mod http2_bad_servers;
 mod http2_peers;
 mod http2_rig;
 mod http2_servers;
