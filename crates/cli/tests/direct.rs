@@ -92,6 +92,11 @@ fn lab_servers_answer_by_themselves() {
         "{findings:#?}"
     );
 
+    let status = on(&lab, "lb2", &format!("{} --json status", env!("CARGO_BIN_EXE_relevo")));
+    let status: Value = serde_json::from_str(&status).expect("relevo status says JSON");
+    let wanted = serde_json::json!({ "kernel": true, "form": "direct", "why": "" });
+    assert_eq!(status["services"][0]["path"], wanted, "{status}");
+
     let settings = "sysctl -n net.ipv4.conf.all.arp_ignore net.ipv4.conf.all.arp_announce";
     let loopback = || on(&lab, "web1", "ip -o address show dev lo");
     assert!(

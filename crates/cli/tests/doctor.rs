@@ -31,6 +31,56 @@ fn of(findings: &[Value], verdict: &str) -> Vec<String> {
     findings.iter().filter(|one| one["verdict"] == verdict).map(words).collect()
 }
 
+/// A service that would take the kernel's path, on a machine whose node does not run.
+const KERNEL: &str = "name = \"doctor-paths\"
+[network.lan]
+subnet = \"192.168.1.0/24\"
+[node]
+lb2 = { roles = [\"director\"], address.lan = \"192.168.1.12\" }
+web1 = { roles = [\"server\"], address.lan = \"192.168.1.21\" }
+[group.main]
+vrid = 77
+[address.other]
+network = \"lan\"
+ip = \"192.168.1.199\"
+[service.raw]
+listen = \"other:81\"
+mode = \"tcp\"
+forward = \"direct\"
+servers = [\"web1:81\"]
+";
+
+#[test]
+fn lab_doctor_says_which_path_a_service_would_take_and_what_it_lacks() {
+    let lab = Lab::up("../../examples/minimal.toml");
+    let file = std::env::temp_dir().join(format!("relevo-doctor-{}.toml", std::process::id()));
+    std::fs::write(&file, KERNEL).expect("a file");
+    let program = env!("CARGO_BIN_EXE_relevo");
+    let look = |before: &[&str]| {
+        let mut arguments = vec!["lab", "exec", "lb2", "--"];
+        arguments.extend(before);
+        arguments.extend([program, "doctor", "--all", "--listen", "0", "--run-dir", "/nonexistent"]);
+        arguments.extend(["--name", "lb2", "--file", file.to_str().expect("UTF-8")]);
+        let output = lab.command(&arguments).output().expect("relevo starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = look(&[]);
+    assert!(said.contains("raw: the kernel's path, direct"), "{said}");
+    let said = look(&[
+        "setpriv",
+        "--bounding-set",
+        "-all",
+        "--inh-caps",
+        "-all",
+        "--reuid",
+        "65534",
+        "--clear-groups",
+    ]);
+    std::fs::remove_file(&file).expect("it is there");
+    let wanted = "raw: could take the kernel's path, and would be served in userspace: no permission to change nftables";
+    assert!(said.contains(wanted), "{said}");
+}
+
 #[test]
 fn lab_doctor_says_what_is_wrong_and_nothing_else() {
     let lab = Lab::up("../../examples/minimal.toml");
@@ -41,6 +91,7 @@ fn lab_doctor_says_what_is_wrong_and_nothing_else() {
     let good = of(&findings, "good");
     for part in [
         "adverts: group main, network lan: heard from lb1",
+        "paths: web: in userspace: its mode is http",
         "addresses: front (192.168.1.200) is answered for by",
     ] {
         assert!(good.iter().any(|one| one.starts_with(part)), "{part}: {good:#?}");
@@ -49,6 +100,12 @@ fn lab_doctor_says_what_is_wrong_and_nothing_else() {
         good.iter().any(|one| one == "MTU: packets of 1500 bytes reach lb1, web1, web2 on network lan"),
         "{good:#?}"
     );
+
+    let program = env!("CARGO_BIN_EXE_relevo");
+    let status = lab.relevo(&["lab", "exec", "lb2", "--", program, "--json", "status"]);
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    let wanted = serde_json::json!({ "kernel": false, "why": "its mode is http" });
+    assert_eq!(status["services"][0]["path"], wanted, "{status}");
 
     // Another machine takes the address by hand.
     lab.relevo(&["lab", "exec", "client", "--", "ip", "address", "add", "192.168.1.200/32", "dev", "lan"]);

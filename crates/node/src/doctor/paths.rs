@@ -33,11 +33,14 @@ fn director(patient: Patient<'_>, findings: &mut Findings) {
         };
         match (path, seen) {
             (Err(why), _) => findings.good("paths", format!("{name}: in userspace: {why}")),
-            (Ok(()), Err(why)) => findings.doubtful(
-                "paths",
-                format!("{name}: could take the kernel's path, and is served in userspace: {why}"),
-                "its connections end with this director",
-            ),
+            (Ok(()), Err(why)) => {
+                let is = if status.is_some() { "is" } else { "would be" };
+                findings.doubtful(
+                    "paths",
+                    format!("{name}: could take the kernel's path, and {is} served in userspace: {why}"),
+                    "its connections end with this director",
+                );
+            }
             (Ok(()), Ok(())) => {
                 findings.good("paths", format!("{name}: the kernel's path, {}", service.form()));
                 stateless |= service.forward == Forward::Nat && service.source.is_none();
