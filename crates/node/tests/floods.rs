@@ -68,18 +68,20 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-/// SYNs of strangers, sent beside what the test does.
-fn syns(field: &Field, count: u32, v4: bool) -> JoinHandle<usize> {
+/// SYNs of strangers, sent beside what the test does; how many, and how long it took.
+fn syns(field: &Field, count: u32, v4: bool) -> JoinHandle<(usize, Duration)> {
     let to = field::front_at(v4);
     field.enter("c", move || {
         std::thread::spawn(move || {
-            send(to, (0..count).map(|number| (stranger(number, v4), SYN, number * 977)))
+            let begun = Instant::now();
+            let sent = send(to, (0..count).map(|number| (stranger(number, v4), SYN, number * 977)));
+            (sent, begun.elapsed())
         })
     })
 }
 
 /// Clients one after the other as long as a flood lasts, 40 at least: how many, and the longest one's time.
-fn served_meanwhile(field: &Field, flood: &JoinHandle<usize>, v4: bool) -> (u16, Duration) {
+fn served_meanwhile(field: &Field, flood: &JoinHandle<(usize, Duration)>, v4: bool) -> (u16, Duration) {
     let (to, mut longest, mut count) = (field::front_at(v4), Duration::ZERO, 0);
     while count < 40 || (!flood.is_finished() && count < 2000) {
         let begun = Instant::now();
@@ -103,12 +105,12 @@ fn lab_a_flood_of_syns_fills_no_pins() {
         let traffic = Traffic::start(&field, v4, 10, 10);
         let flood = syns(&field, 20_000, v4);
         let (count, longest) = served_meanwhile(&field, &flood, v4);
-        let sent = flood.join().unwrap();
+        let (sent, took) = flood.join().unwrap();
         let begun = field.count("d1", "map", "begun_shop", v4);
         let pins = field.count("d1", "map", "pin_shop", v4);
         let told = traffic.finish();
         println!(
-            "v4 {v4}: {sent} SYNs, {count} clients, longest {longest:?}; {begun} begun, {pins} pins, {told:?}"
+            "v4 {v4}: {sent} SYNs in {took:?}, {count} clients, longest {longest:?}; {begun} begun, {pins} pins, {told:?}"
         );
         assert!(sent >= 19_000, "{sent}");
         assert!((900..=1000).contains(&begun), "{begun}");

@@ -41,7 +41,7 @@ pub struct ServiceFlows {
     /// ICMP errors about its packets that were led to servers.
     #[serde(default)]
     pub errors: u64,
-    /// How packets get to servers: `nat`, `nat, source ADDRESS` or `direct`.
+    /// How packets get to servers: `nat`, `nat, source ADDRESS`, `nat, synproxy` or `direct`.
     #[serde(default)]
     pub form: String,
     /// The servers.

@@ -49,7 +49,7 @@ pub use rule::{
 };
 pub use service::{
     Cache, Coding, Compression, ErrorPage, Limits, Listen, LogChoice, Mode, Protocol, Service, ServiceLog,
-    Timeouts,
+    Synproxy, Timeouts,
 };
 pub use tls::{Acme, Certificate, Challenge, ClientTls, ServerTls, TlsVersion, Verify};
 pub use track::{

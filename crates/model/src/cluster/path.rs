@@ -42,6 +42,7 @@ impl Service {
         match (self.forward, &self.source) {
             (Forward::Direct, _) => "direct".to_owned(),
             (Forward::Nat, Some(source)) => format!("nat, source {source}"),
+            (Forward::Nat, None) if self.synproxy.is_some() => "nat, synproxy".to_owned(),
             (Forward::Nat, None) => "nat".to_owned(),
         }
     }

@@ -141,6 +141,15 @@ pub enum LogChoice {
     All,
 }
 
+/// What the director's kernel says when it answers a SYN in the name of servers, `synproxy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Synproxy {
+    /// Largest segment, bytes.
+    pub mss: u16,
+    /// Window scale (RFC 7323), 0 to 14.
+    pub wscale: u8,
+}
+
 /// A balanced service, `[service.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Service {
@@ -185,6 +194,8 @@ pub struct Service {
     pub forward: Forward,
     /// The virtual address that servers of the kernel's way see instead of the client's.
     pub source: Option<AddressName>,
+    /// Whether the director's kernel answers SYNs itself, on the kernel's way.
+    pub synproxy: Option<Synproxy>,
 }
 
 impl Service {
@@ -223,6 +234,7 @@ impl Service {
             path: Path::Auto,
             forward: Forward::Nat,
             source: None,
+            synproxy: None,
         }
     }
 }

@@ -126,7 +126,7 @@ fn words_of<T: Copy + PartialEq>(
 }
 
 /// A key that is `true` for its defaults, `false`, or a table; `None`: off, or wrong.
-fn switched<'a>(
+pub(super) fn switched<'a>(
     findings: &mut Findings<'_>,
     item: &Item<'a>,
     table: &'static crate::reference::Table,

@@ -32,8 +32,8 @@ pub(super) struct Services {
     pub(super) list: Vec<Service>,
     /// Where their names are.
     pub(super) spans: BTreeMap<ServiceName, Span>,
-    /// Where the kernel's path is asked for.
-    pub(super) kernel: BTreeMap<ServiceName, Span>,
+    /// What is asked of the kernel's path, and where.
+    pub(super) kernel: BTreeMap<ServiceName, paths::Asked>,
 }
 
 /// Reads all services, and the pools that they have for themselves.
@@ -48,7 +48,7 @@ pub(super) fn read(
     let mut used: BTreeMap<PoolName, Users> = BTreeMap::new();
     for named in tables {
         let (service, mode, kernel) = service(findings, named, known, listening, pools);
-        services.kernel.extend(kernel.map(|span| (service.name.clone(), span)));
+        services.kernel.insert(service.name.clone(), kernel);
         // In an unknown mode everything may have a meaning.
         let modes = mode.map_or_else(|| vec![Mode::Tcp, Mode::Http, Mode::Udp], |mode| vec![mode]);
         let actions = service.rules.iter().flat_map(|rule| &rule.actions);
@@ -72,7 +72,7 @@ fn service(
     known: &Known<'_>,
     listening: &mut Listening<'_>,
     pools: &mut Pools,
-) -> (Service, Option<Mode>, Option<Span>) {
+) -> (Service, Option<Mode>, paths::Asked) {
     let Named { name, span, header, table } = named;
     let what = format!("service `{name}`");
     let fields = Fields::open(findings, table, header, &what, &[&SERVICE, &POOL]);

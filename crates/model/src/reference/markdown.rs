@@ -58,6 +58,7 @@ pub fn document() -> &'static [Table] {
         LISTEN,
         SERVICE_TIMEOUT,
         LIMIT,
+        SYNPROXY,
         COMPRESS,
         CACHE,
         SERVICE_LOG,

@@ -36,7 +36,7 @@ pub(crate) use operation::{LOG, STATS, USERS};
 pub(crate) use peers::{BFD, PEERS};
 pub(crate) use pool::{AFFINITY, COOKIE, HASH, POOL, POOL_TIMEOUT, SERVER};
 pub(crate) use rule::{AUTH, CONDITION, RATE, REDIRECT, RETURN, RULE, TARPIT};
-pub(crate) use service::{CACHE, COMPRESS, LIMIT, LISTEN, SERVICE, SERVICE_LOG, SERVICE_TIMEOUT};
+pub(crate) use service::{CACHE, COMPRESS, LIMIT, LISTEN, SERVICE, SERVICE_LOG, SERVICE_TIMEOUT, SYNPROXY};
 pub(crate) use tls::{ACME, CERTIFICATE, CLIENT_TLS, SERVER_TLS};
 pub(crate) use track::{DELAY, POLICY, ROUTE, TRACK};
 pub(crate) use vrrp::{ANNOUNCE, HMAC, UNICAST};
@@ -128,6 +128,7 @@ const DAY: u64 = 24 * HOUR;
 
 const ALL: &[Mode] = &[Mode::Tcp, Mode::Http, Mode::Udp];
 const LAYER_4: &[Mode] = &[Mode::Tcp, Mode::Udp];
+const TCP: &[Mode] = &[Mode::Tcp];
 const STREAMS: &[Mode] = &[Mode::Tcp, Mode::Http];
 
 impl Key {
@@ -181,6 +182,11 @@ impl Key {
     /// It has no meaning in mode `http`.
     const fn layer_4(self) -> Self {
         Self { modes: LAYER_4, ..self }
+    }
+
+    /// It has a meaning in mode `tcp` alone.
+    const fn tcp(self) -> Self {
+        Self { modes: TCP, ..self }
     }
 
     /// It has no meaning in mode `udp`.

@@ -111,6 +111,13 @@ Where clients come in and how they are treated. Every director runs all services
         )
         .or_told("none: servers see clients")
         .layer_4(),
+        Key::other(
+            "synproxy",
+            "`true`, or table",
+            "Protection from floods of connection requests on the kernel's path: the director's kernel answers them itself, with SYN cookies, and servers hear only of clients that have answered. The price: such connections end when their director changes (`relevo check` says so), and they need its connection tracking. Without it connections live on, and servers' own SYN cookies protect them. See `synproxy`.",
+        )
+        .or("false")
+        .tcp(),
     ],
     after: "",
 };
@@ -172,6 +179,25 @@ pub(crate) const LIMIT: Table = Table {
         )
         .or_told("none"),
         Key::integer("streams", 1, 1000, "HTTP/2 requests at a time on one connection.").or("100").http(),
+    ],
+    after: "",
+};
+
+/// A service's `synproxy`.
+pub(crate) const SYNPROXY: Table = Table {
+    title: "### `synproxy`",
+    before: "\
+What the director says to clients before any server is asked; it must hold for all servers of the service. On a server, `ss -ti` shows both for connections
+that are there (`mss`, and the second number of `wscale`). Not together with `source` and `forward = \"direct\"`.",
+    keys: &[
+        Key::integer("mss", 536, 8960, "Largest segment that servers take, bytes.").or_told("1460, over IPv6 1440"),
+        Key::integer(
+            "wscale",
+            0,
+            14,
+            "Servers' window scale, or less. Linux has 7, and 10 since 6.16. More than servers have makes clients send what is dropped; less makes uploads over long distances slower.",
+        )
+        .or("7"),
     ],
     after: "",
 };

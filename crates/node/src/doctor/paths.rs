@@ -43,7 +43,8 @@ fn director(patient: Patient<'_>, findings: &mut Findings) {
             }
             (Ok(()), Ok(())) => {
                 findings.good("paths", format!("{name}: the kernel's path, {}", service.form()));
-                stateless |= service.forward == Forward::Nat && service.source.is_none();
+                stateless |=
+                    service.forward == Forward::Nat && service.source.is_none() && service.synproxy.is_none();
                 tracked |= service.source.is_some();
             }
         }

@@ -46,8 +46,8 @@ pub(super) fn of_tables(nft: &Nft, fronts: &[Front]) -> Result<Counts, NftError>
     for front in fronts {
         let digit = if front.at.is_ipv4() { '4' } else { '6' };
         let (answers, servers) = match front.form {
-            Form::Nat => (format!("out{digit}"), "port"),
-            Form::Source(_) => (format!("late{digit}"), "port"),
+            Form::Nat if front.synproxy.is_none() => (format!("out{digit}"), "port"),
+            Form::Nat | Form::Source(_) => (format!("late{digit}"), "port"),
             // Answers do not come through: there is no such map.
             Form::Direct => (String::new(), "to"),
         };
@@ -86,13 +86,14 @@ fn service(front: &Front, counters: &Listing, lists: [&Listing; 4]) -> ServiceFl
         stale: packets("stale"),
         refused: packets("refused"),
         errors: packets("errors"),
-        form: form(front.form),
+        form: form(front),
         servers: servers.collect(),
     }
 }
 
-fn form(form: Form) -> String {
-    match form {
+fn form(front: &Front) -> String {
+    match front.form {
+        Form::Nat if front.synproxy.is_some() => "nat, synproxy".to_owned(),
         Form::Nat => "nat".to_owned(),
         Form::Source(source) => format!("nat, source {source}"),
         Form::Direct => "direct".to_owned(),

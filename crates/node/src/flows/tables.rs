@@ -133,8 +133,12 @@ fn words(error: NftError) -> String {
 fn forgotten(front: &Front) -> String {
     let (family, name) = (front.family(), &front.name);
     let mut text = format!("flush map {family} {TABLE} pin_{name}\n");
+    if !front.udp {
+        let _ = writeln!(text, "flush map {family} {TABLE} begun_{name}");
+    }
     if !front.udp && front.form != Form::Direct {
-        for set in ["tried", "asked"] {
+        let sets: &[&str] = if front.synproxy.is_some() { &["lost"] } else { &["tried", "asked"] };
+        for set in sets {
             let _ = writeln!(text, "flush set {family} {TABLE} {set}_{name}");
         }
     }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use relevo_lb::Share;
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{Balance, Forward, Mode, Pool, Service};
-use relevo_proto::flows::{Form, Front, Key, Member, Slots};
+use relevo_proto::flows::{Form, Front, Key, Member, Slots, Synproxy};
 
 /// A flow that is silent is remembered at least as long: an idle client is not worth guessing.
 const LEAST_IDLE: Duration = Duration::from_secs(300);
@@ -31,7 +31,7 @@ pub(super) fn front(cluster: &ClusterFile, service: &Service, pool: &Pool) -> Op
         servers,
         form: form(cluster, service),
         cut: Vec::new(),
-        synproxy: None,
+        synproxy: service.synproxy.map(|one| Synproxy { mss: one.mss, wscale: one.wscale }),
         closing: false,
     })
 }

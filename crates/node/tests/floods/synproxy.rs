@@ -36,13 +36,13 @@ fn lab_synproxy_keeps_a_flood_from_servers() {
             waiting += field.inside(&format!("s{server}"), "ss -Htan state syn-recv").lines().count();
         }
         let (count, longest) = served_meanwhile(&field, &flood, v4);
-        let sent = flood.join().unwrap();
+        let (sent, took) = flood.join().unwrap();
         let told = traffic.finish();
         let opened = opened() - before;
         let begun = field.count("d1", "map", "begun_shop", v4);
         let (seen, acks) = (field.counter("d1", "syns_shop"), field.counter("d1", "acks_shop"));
         println!(
-            "v4 {v4}: {sent} SYNs, {seen} answered here, {acks} went on, {opened} at servers, {waiting} half open, {count} clients, longest {longest:?}, {begun} begun, {told:?}"
+            "v4 {v4}: {sent} SYNs in {took:?}, {seen} answered here, {acks} went on, {opened} at servers, {waiting} half open, {count} clients, longest {longest:?}, {begun} begun, {told:?}"
         );
         assert!(sent >= 19_000 && seen >= 19_000, "{sent} {seen}");
         assert_eq!((opened, waiting), (u64::from(count), 0), "servers hear of clients alone");

@@ -12,7 +12,7 @@ pub(crate) const RST: u8 = 0x04;
 pub(crate) fn stranger(number: u32, v4: bool) -> SocketAddr {
     let port = 1024 + u16::try_from(number % 60_000).unwrap();
     let ip = match v4 {
-        true => IpAddr::from(Ipv4Addr::from(0xc612_0000 | (number / 7 & 0x1_ffff))),
+        true => IpAddr::from(Ipv4Addr::from(0xc612_0000 | ((number / 7) & 0x1_ffff))),
         false => IpAddr::from(Ipv6Addr::from(0xfd00_0012_u128 << 96 | u128::from(number / 7))),
     };
     SocketAddr::new(ip, port)
