@@ -108,7 +108,7 @@ fn sources<'g>(
     let mut list: Vec<(&Address, Span)> = Vec::new();
     let mut is_right = true;
     for entry in several(findings, item, 2) {
-        let Some(name) = entry.text(findings, "\"outside\"") else { return None };
+        let name = entry.text(findings, "\"outside\"")?;
         if !groups.address_names.resolve(findings, name, &entry.span) {
             return None;
         }
