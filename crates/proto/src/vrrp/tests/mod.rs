@@ -188,6 +188,43 @@ fn active_down_timer_of_section_6_4_2() {
 }
 
 #[test]
+fn so_many_adverts_must_be_missing() {
+    // The skew is that of one interval, whatever their number: 60.9 ms; they are waited for after the last one heard, and at the start.
+    for (missed, want) in [(1, 160), (3, 360), (8, 860), (0, 160), (255, 10_060)] {
+        let mut bench = Bench::listening(Settings { missed, ..settings(1, false) });
+        assert_eq!(bench.takes_over_in(), want, "missed = {missed}, at the start");
+        let mut bench = Bench::listening(Settings { missed, ..settings(1, false) });
+        for _ in 0..5 {
+            bench.pass(100);
+            bench.hear(0, LOW, 150);
+        }
+        assert_eq!(bench.takes_over_in(), want, "missed = {missed}");
+    }
+}
+
+#[test]
+fn adverts_go_to_the_multicast_group_of_the_settings() {
+    let multicast = Multicast { v4: [224, 0, 0, 118].into(), ..Multicast::default() };
+    let mut bench = Bench::new(Settings { multicast, ..settings(1, false) });
+    bench.group.handle_input(bench.now, Input::Link { router: 0, up: true });
+    bench.group.handle_input(bench.now, Input::Claim);
+    let mut groups = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        bench.now = bench.group.poll_timeout().expect("it listens, then it is active");
+        bench.group.handle_timeout(bench.now);
+        while let Some(output) = bench.group.poll_output() {
+            if let Output::Send { to, bytes, .. } = output {
+                groups.insert(to);
+                let source = on(OWN, 0).into();
+                Advert::decode_from(VrrpVersion::V3, source, to, &bytes)
+                    .expect("its checksum is of that group");
+            }
+        }
+    }
+    assert_eq!(groups.into_iter().collect::<Vec<_>>(), [std::net::IpAddr::from([224, 0, 0, 118])]);
+}
+
+#[test]
 fn priority_0_of_the_active_one_leaves_only_the_skew() {
     // RFC 9568 section 6.4.2: Active_Down_Timer = Skew_Time = 60.9 ms
     let mut bench = Bench::listening(settings(1, false));
