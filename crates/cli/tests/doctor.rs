@@ -14,8 +14,12 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/minimal.
 
 /// What it finds on a node, and how it ended.
 fn doctor(lab: &Lab, node: &str) -> (Vec<Value>, Option<i32>) {
+    doctor_of(lab, node, FILE)
+}
+
+fn doctor_of(lab: &Lab, node: &str, file: &str) -> (Vec<Value>, Option<i32>) {
     let program = env!("CARGO_BIN_EXE_relevo");
-    let arguments = ["lab", "exec", node, "--", program, "--json", "doctor", "--file", FILE];
+    let arguments = ["lab", "exec", node, "--", program, "--json", "doctor", "--file", file];
     let output = lab.command(&arguments).output().expect("relevo starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let value: Value = serde_json::from_str(&said)
@@ -122,4 +126,51 @@ fn lab_doctor_says_what_is_wrong_and_nothing_else() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("no interface has the address 192.168.1.11"), "{said}");
     assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn lab_doctor_looks_at_virtual_hardware_addresses_and_closed_ones() {
+    let path = std::env::temp_dir().join(format!("relevo-doctor-{}.toml", std::process::id()));
+    let text = "name = \"doctor\"\n[network.lan]\nsubnet = [\"192.168.7.0/24\", \"fd77:7::/64\"]\n\
+        [node.lb1]\nroles = [\"director\"]\naddress.lan = [\"192.168.7.11\", \"fd77:7::11\"]\n\
+        [node.lb2]\nroles = [\"director\"]\naddress.lan = [\"192.168.7.12\", \"fd77:7::12\"]\n\
+        [group.web]\nmac = \"virtual\"\naccept = false\nmulticast = [\"224.0.0.118\", \"ff02::118\"]\n\
+        [address.front]\nnetwork = \"lan\"\nip = \"192.168.7.200\"\n\
+        [address.front6]\nnetwork = \"lan\"\nip = \"fd77:7::200\"\n\
+        [peers]\nkey = \"/run/relevo/peers.key\"\n";
+    std::fs::write(&path, text).expect("the file");
+    let file = path.to_string_lossy().into_owned();
+    let lab = Lab::up(&file);
+    let program = env!("CARGO_BIN_EXE_relevo");
+    let on = |node: &str, command: &[&str]| lab.relevo(&[&["lab", "exec", node, "--"], command].concat());
+    let status: Value = serde_json::from_str(&on("lb1", &[program, "status", "--json"])).expect("a status");
+    let [active, backup] =
+        if status["groups"][0]["state"] == "active" { ["lb1", "lb2"] } else { ["lb2", "lb1"] };
+
+    let (findings, code) = doctor_of(&lab, backup, &file);
+    assert_eq!((of(&findings, "bad"), code), (Vec::new(), Some(0)));
+    let good = of(&findings, "good");
+    for part in [
+        "accept: packets to addresses with accept = false are dropped",
+        "virtual MAC: the kernel has macvlan",
+        "virtual MAC: lan: neighbours are answered from one hardware address alone",
+        "adverts: group web, network lan: heard from",
+        "adverts: group web, network lan (IPv6): heard from",
+    ] {
+        assert!(good.iter().any(|one| one.starts_with(part)), "{part}: {good:#?}");
+    }
+
+    // What somebody else spoils is found, and the remedy that is told helps.
+    on(active, &["nft", "delete", "table", "inet", "relevo-accept"]);
+    on(active, &["sysctl", "-qw", "net.ipv4.conf.lan.arp_ignore=0"]);
+    let (findings, code) = doctor_of(&lab, active, &file);
+    let bad = of(&findings, "bad");
+    assert_eq!((bad.len(), code), (2, Some(1)), "{bad:#?}");
+    for finding in findings.iter().filter(|one| one["verdict"] == "bad") {
+        let remedy = finding["remedy"].as_str().expect("a remedy").split(',').next().unwrap_or_default();
+        on(active, &["sh", "-c", remedy]);
+    }
+    let (findings, code) = doctor_of(&lab, active, &file);
+    assert_eq!((of(&findings, "bad"), code), (Vec::new(), Some(0)));
+    std::fs::remove_file(path).expect("the file");
 }

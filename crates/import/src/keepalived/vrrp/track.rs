@@ -156,9 +156,10 @@ fn script(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str,
 /// The process that a script looks for and does no more: `killall -0 NAME`, `pidof NAME`, `pgrep -x NAME`.
 fn process_of<'a>(words: &[&'a str]) -> Option<&'a str> {
     let (program, arguments) = words.split_first()?;
-    let name = match (program.rsplit('/').next().unwrap_or_default(), arguments) {
-        ("killall", ["-0", name]) | ("pidof", [name]) | ("pgrep", ["-x", name]) => name,
-        _ => return None,
+    let program = program.rsplit('/').next().unwrap_or_default();
+    let (("killall", ["-0", name]) | ("pidof", [name]) | ("pgrep", ["-x", name])) = (program, arguments)
+    else {
+        return None;
     };
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     (!name.starts_with('-') && name.chars().all(plain)).then_some(name)
