@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use relevo_model::cluster::Mac;
 use relevo_model::{ClusterFile, Time};
 use relevo_proto::dhcp::{Input, Lease, Output, Request, Server, Settings, Table};
 
@@ -47,7 +48,11 @@ fuzz_target!(|bytes: &[u8]| {
             match server.poll_output() {
                 Some(Output::Store { number, .. }) => server.handle_input(now, Input::Stored(number)),
                 Some(Output::Publish(bytes)) => assert!(bytes.len() <= 1200),
-                Some(Output::Send { .. }) => {}
+                // A stranger has it, or nobody says a word.
+                Some(Output::Probe(ip)) if length % 3 == 0 => {
+                    server.handle_input(now, Input::Used { ip, mac: Mac([2, 0, 0, 0, 0, *length]) });
+                }
+                Some(Output::Send { .. } | Output::Probe(_)) => {}
                 None => break,
             }
         }

@@ -7,8 +7,8 @@
 //! ```
 //! What a client can make us hold is bounded: `limits.streams` requests at a time, heads of `limits.header` bytes, half
 //! a megabyte of bodies for each connection, 64 KiB in each direction of each pipe, and little for each further answer when
-//! a megabyte of them waits for the client, and another megabyte within the `h2` crate ([`load`]). Who cancels most of its requests is sent away. Extended
-//! CONNECT (RFC 8441) is a WebSocket's handshake for the engine. There is no push.
+//! a megabyte of them waits for the client, and another megabyte within the `h2` crate (`load`). Who cancels most of its
+//! requests is sent away. Extended CONNECT (RFC 8441) is a WebSocket's handshake for the engine. There is no push.
 
 mod download;
 pub mod head;
