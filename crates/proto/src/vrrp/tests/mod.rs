@@ -191,7 +191,7 @@ fn active_down_timer_of_section_6_4_2() {
 fn so_many_adverts_must_be_missing() {
     // The skew is that of one interval, whatever their number: 60.9 ms; they are waited for after the last one heard, and at the start.
     for (missed, want) in [(1, 160), (3, 360), (8, 860), (0, 160), (255, 10_060)] {
-        let mut bench = Bench::listening(Settings { missed, ..settings(1, false) });
+        let bench = Bench::listening(Settings { missed, ..settings(1, false) });
         assert_eq!(bench.takes_over_in(), want, "missed = {missed}, at the start");
         let mut bench = Bench::listening(Settings { missed, ..settings(1, false) });
         for _ in 0..5 {
