@@ -26,7 +26,7 @@ pub(super) fn routes(cluster: &ClusterFile) -> Vec<Route> {
         let subnet = |name: &str| cluster.network(name).and_then(|network| subnet_of(network, family));
         let find = |name: &str| cluster.addresses.iter().find(|address| address.name.as_str() == name);
         let Some(router) = find(&way.router) else { continue };
-        for space in users(cluster, gateway, &gateway.from, &gateway.to) {
+        for space in users(cluster, gateway, family, &gateway.from, &gateway.to) {
             let is_default = |route: &&Route| {
                 let is_v6 = route.words.contains(':');
                 route.words.starts_with("default ") && is_v6 == (family == Family::V6)
@@ -45,7 +45,7 @@ pub(super) fn routes(cluster: &ClusterFile) -> Vec<Route> {
         };
         let back = cluster.addresses.iter().find(is_back).filter(|_| way.source.is_none());
         if let (Some(back), Some(subnet)) = (back, subnet(&gateway.from)) {
-            for space in users(cluster, gateway, &gateway.to, &gateway.from) {
+            for space in users(cluster, gateway, family, &gateway.to, &gateway.from) {
                 routes.push(Route { space, words: format!("{subnet} via {}", back.ip) });
             }
         }
@@ -71,14 +71,20 @@ fn subnet_of(network: &Network, family: Family) -> Option<IpNet> {
     }
 }
 
-/// The machines on one of the gateway's networks and not on the other, without its directors.
-fn users(cluster: &ClusterFile, gateway: &Gateway, on: &str, other: &str) -> Vec<String> {
+/// The machines with an address of a family on one of the gateway's networks and none on the other, without its directors.
+fn users(cluster: &ClusterFile, gateway: &Gateway, family: Family, on: &str, other: &str) -> Vec<String> {
     let is_director =
         |name: &str| cluster.group(&gateway.group).is_some_and(|group| group.priority_of(name).is_some());
     let nodes = cluster.nodes.iter().filter(|node| {
-        node.address_on(on).is_some() && node.address_on(other).is_none() && !is_director(&node.name)
+        node.address_on(on).is_some_and(|own| own.of(family).is_some())
+            && node.address_on(other).is_none()
+            && !is_director(&node.name)
     });
-    let clients = cluster.lab.clients.iter().filter(|client| client.network.as_str() == on);
+    let clients = cluster
+        .lab
+        .clients
+        .iter()
+        .filter(|client| client.network.as_str() == on && (family == Family::V4 || client.ip6.is_some()));
     nodes.map(|node| node.name.to_string()).chain(clients.map(|client| client.name.to_string())).collect()
 }
 
@@ -119,12 +125,14 @@ mod tests {
             .replace("\"192.168.1.135\"", "[\"192.168.1.135\", \"fd00:1::135\"]")
             .replace("\"192.168.1.139\"", "[\"192.168.1.139\", \"fd00:1::139\"]")
             .replace("\"10.0.10.1\"", "[\"10.0.10.1\", \"fd00:10::1\"]")
-            .replace("\"10.0.10.2\"", "[\"10.0.10.2\", \"fd00:10::2\"]");
+            .replace("\"10.0.10.2\"", "[\"10.0.10.2\", \"fd00:10::2\"]")
+            .replace("\"10.0.10.110\"", "[\"10.0.10.110\", \"fd00:10::110\"]");
         let six = "[address.out6]\nnetwork = \"external\"\nip = \"fd00:1::200\"\ngroup = \"farm\"\n\
                    [address.in6]\nnetwork = \"internal\"\nip = \"fd00:10::200\"\ngroup = \"farm\"\n";
         let found = words(&format!("{text}{six}"));
         assert!(found.contains(&"server1: default via 10.0.10.200".to_owned()), "{found:?}");
         assert!(found.contains(&"server1: default via fd00:10::200".to_owned()), "{found:?}");
+        assert!(!found.iter().any(|it| it.starts_with("server2: default via f")), "it has none: {found:?}");
         let plain = text.replace("[gateway]", "[gateway]\nmasquerade = false\nfamily = \"ipv6\"");
         let found = words(&format!("{plain}{six}"));
         assert!(found.contains(&"client: fd00:10::/64 via fd00:1::200".to_owned()), "{found:?}");
