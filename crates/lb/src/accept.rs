@@ -185,8 +185,15 @@ fn serve(presence: Presence, client: Client, peer: SocketAddr) {
         drop(tokio::task::spawn_local(http2::serve(presence, client, Vec::new(), peer)));
         return;
     }
-    match presence.local.frontend.config.mode {
-        Mode::Http => drop(tokio::task::spawn_local(http::connection::serve(presence, client, peer))),
-        Mode::Tcp | Mode::Udp => drop(tokio::task::spawn_local(tcp::serve(presence, client, peer))),
+    let worker = Rc::clone(&presence.local.worker);
+    let job = (presence, client, peer);
+    match job.0.local.frontend.config.mode {
+        Mode::Http => worker
+            .carriers
+            .http
+            .give(job, |(presence, client, peer)| http::connection::serve(presence, client, peer)),
+        Mode::Tcp | Mode::Udp => {
+            worker.carriers.tcp.give(job, |(presence, client, peer)| tcp::serve(presence, client, peer))
+        }
     }
 }

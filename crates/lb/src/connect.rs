@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
@@ -19,7 +20,7 @@ use crate::local::Presence;
 use crate::proxied;
 use crate::slot::Signal;
 use crate::stream::{Late, ServerStream, Stream};
-use crate::tls::Offer;
+use crate::tls::{Offer, Origination};
 
 /// What is known of the first bytes to a server.
 #[derive(Clone, Copy, Debug)]
@@ -71,17 +72,13 @@ pub(crate) async fn connect_offering(
             || matches!(opening, Opening::Bytes(_));
         proxied::introduce(stream.socket()?, version, presence.ends(), more)?;
     }
-    let mut stream = match traffic.and_then(|tls| Some((tls, tls.connection(at, offer)?))) {
-        None => ServerStream::plain(stream),
-        Some((origination, connection)) => {
-            let mut stream = ServerStream::tls(stream.into_ready()?, connection?, origination)?;
-            let greeted = wait(presence, |cx| stream.poll_handshake(cx)).await;
-            greeted.inspect_err(
-                |error| tracing::debug!(pool = %backend.config.name, %at, %error, "no TLS with a server"),
-            )?;
-            stream
-        }
-    };
+    let mut stream = dress(stream, traffic, at, offer)?;
+    if traffic.is_some() {
+        let greeted = wait(presence, |cx| stream.poll_handshake(cx)).await;
+        greeted.inspect_err(
+            |error| tracing::debug!(pool = %backend.config.name, %at, %error, "no TLS with a server"),
+        )?;
+    }
     if version.is_some() {
         stream.set_of_one_client();
     }
@@ -94,6 +91,20 @@ pub(crate) async fn connect_offering(
         }
     }
     Ok(stream)
+}
+
+/// With TLS around it, if there is to be any. Apart from [`connect_offering`], since the values are large: what is alive while
+/// it waits is a part of each connection's memory.
+fn dress(
+    socket: Late,
+    traffic: Option<&Arc<Origination>>,
+    at: SocketAddr,
+    offer: Offer,
+) -> io::Result<ServerStream> {
+    match traffic.and_then(|tls| Some((tls, tls.connection(at, offer)?))) {
+        None => Ok(ServerStream::plain(socket)),
+        Some((origination, connection)) => ServerStream::tls(socket.into_ready()?, connection?, origination),
+    }
 }
 
 /// Makes the TCP connection, and sends the first bytes with it as far as they are taken: how many were.

@@ -19,6 +19,7 @@ mod backend;
 mod bell;
 mod bonds;
 mod cache;
+mod carriers;
 mod check;
 mod clock;
 mod connect;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::carriers::Carriers;
 use crate::clock;
 use crate::crew::{Crew, MOST_IN_A_TICK, Visitor};
 use crate::generation::{Generation, Sockets};
@@ -88,6 +89,8 @@ pub(crate) struct Worker {
     /// Answers that are being compressed.
     pub(crate) coders: Coders,
     pub(crate) slots: Slots,
+    /// Who serves its clients.
+    pub(crate) carriers: Carriers,
     /// For what goes past this process.
     pub(crate) tubes: RefCell<Tubes>,
     /// The engine stops: no connection is kept alive.
@@ -139,6 +142,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         fields: RefCell::new(Fields::new()),
         coders: Coders::default(),
         slots: Slots::default(),
+        carriers: Carriers::default(),
         tubes: RefCell::default(),
         closing: Cell::new(false),
         hints,
