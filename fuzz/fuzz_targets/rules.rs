@@ -113,7 +113,7 @@ fn rule(line: usize, text: &str) -> Option<Rule> {
             'c' => when.cookie.push(named()),
             't' => when.tls = Some(rest.is_empty()),
             's' => when.tls_name.push(pattern(rest)),
-            'n' => when.source.push(SourceNet { first: Ipv4Addr::new(192, 0, 2, 0), prefix: rest.len() as u8 }),
+            'n' => when.source.push(SourceNet { first: Ipv4Addr::new(192, 0, 2, 0).into(), prefix: rest.len() as u8 }),
             'u' => unless.path.push(pattern(rest)),
             'P' => actions.push(Action::Pool("a".into())),
             'R' => actions.push(Action::Redirect(Redirect { to: rest.to_owned(), status: 302 })),

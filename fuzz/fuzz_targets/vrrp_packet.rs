@@ -142,7 +142,7 @@ fn drain(group: &mut Group, settings: &Settings, holding: &mut bool) {
             Output::Hold { .. } => *holding = true,
             Output::Release => *holding = false,
             Output::Announce => assert!(*holding),
-            Output::Changed { .. } | Output::Dropped { .. } | Output::Finished => {}
+            Output::Changed { .. } | Output::Dropped { .. } | Output::Rival { .. } | Output::Finished => {}
         }
     }
 }

@@ -13,7 +13,7 @@ const SIZE: usize = 1024 * 1024;
 /// Requests at a time: together more than the kernel takes.
 const STREAMS: u8 = 40;
 /// The longest time in which a client may take nothing.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// For so long it reads slowly.
 const SLOW: Duration = Duration::from_secs(8);
 
@@ -28,7 +28,10 @@ fn read_slowly(stream: &mut TcpStream, mut is_all: impl FnMut(&[u8]) -> bool) ->
         let most = if is_slow { 24 * 1024 } else { part.len() };
         match stream.read(&mut part[..most]) {
             Ok(count @ 1..) => all.extend_from_slice(&part[..count]),
-            _ if longest > PATIENCE / 4 => return None,
+            // The kernel tells that there is room when a third of it, more than a megabyte, is free.
+            _ if longest > PATIENCE / 4 || (all.len() as u128) < 800 * start.elapsed().as_millis() => {
+                return None;
+            }
             end => panic!("{end:?} after {} bytes and {:?}", all.len(), start.elapsed()),
         }
         longest = longest.max(last.elapsed());
