@@ -291,12 +291,18 @@ impl Holder {
         self.held = None;
         self.queue.clear();
         self.along.release(&mut kernel.route, &self.member.name);
+        self.switch_off(kernel);
         for (number, address) in self.member.addresses.iter().enumerate() {
             let Some(link) = self.link_of(number) else { continue };
             if let Err(error) = kernel.route.release(link.index, address.ip, address.prefix) {
                 error!(group = %self.member.name, error = super::chain(&error), "address not removed");
             }
         }
+    }
+
+    /// Switches off what has a virtual hardware address. Before its addresses are removed: the kernel tells that an IPv6 address
+    /// has left its multicast group (RFC 3810), and from that hardware address switches would learn once more that it is here.
+    fn switch_off(&mut self, kernel: &mut Kernel) {
         for leg in &mut self.legs {
             if let Err(error) = leg.switch(&mut kernel.route, false) {
                 error!(group = %self.member.name, error = super::chain(&error), "it may still answer");

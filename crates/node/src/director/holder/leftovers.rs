@@ -12,6 +12,7 @@ impl Holder {
     /// cluster file gives them to this group. Nothing else is touched.
     pub(super) fn remove_leftovers(&mut self, kernel: &mut Kernel) {
         let present: Vec<Address> = kernel.route.addresses().unwrap_or_default();
+        self.switch_off(kernel);
         for (number, address) in self.member.addresses.iter().enumerate() {
             let Some(link) = self.link_of(number) else { continue };
             // Before, it may have been on the interface below.
@@ -29,11 +30,6 @@ impl Holder {
                         error!(group = %self.member.name, error = crate::director::chain(&error), "leftover stays")
                     }
                 }
-            }
-        }
-        for leg in &mut self.legs {
-            if let Err(error) = leg.switch(&mut kernel.route, false) {
-                error!(group = %self.member.name, error = crate::director::chain(&error), "leftover stays");
             }
         }
     }
