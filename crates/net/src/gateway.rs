@@ -11,10 +11,12 @@
 //! - Until then the other side's packets reach a director that knows nothing of them. Its kernel would answer with a reset
 //!   and end the connection, and remember a connection of its own in its place: they are dropped, and sent again.
 //! - Connections from outside to the machines inside are not forwarded, unless nothing is translated and that is wished.
-//!   What the next director has never seen counts as such until a machine inside sends something.
+//!   What the next director has never seen counts as such until a machine inside sends something. Connections that rules of
+//!   nftables open to servers of services themselves (`synproxy`) are let through to these, which come later, and what they leave is dropped
+//!   after them.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -42,7 +44,12 @@ pub struct Way {
     pub inbound: bool,
     /// TCP ports from 1024 on at which this director itself serves on `source`.
     pub served: Vec<u16>,
+    /// Machines inside whose connections other rules open, at [`CLAIMED`] at the latest; the way's family.
+    pub proxied: Vec<SocketAddr>,
 }
+
+/// The last priority of the hook `forward`, from `filter` on, at which other rules of ours take connections for [`Way::proxied`].
+pub const CLAIMED: i32 = 6;
 
 /// A transaction that replaces the table by one for these ways, or removes it when there is none. `None`: the name of an
 /// interface cannot be written in rules.
@@ -51,19 +58,29 @@ pub fn rules(ways: &[Way]) -> Option<String> {
     if ways.is_empty() {
         return Some(text);
     }
-    let (mut forward, mut postrouting, mut input) = (String::new(), String::new(), String::new());
+    let (mut forward, mut unclaimed) = (String::new(), String::new());
+    let (mut postrouting, mut input) = (String::new(), String::new());
     for way in ways {
         let (from, to, subnet) = (quoted(&way.from)?, quoted(&way.to)?, way.subnet);
         let (in_from, in_to) = (any(&way.from, &way.from_also)?, any(&way.to, &way.to_also)?);
         // Writing to a String cannot fail.
         let _ = writeln!(forward, "\t\t# {}: {subnet} to {}", plain(&way.name), plain(&way.to));
         let ip = if subnet.addr().is_ipv4() { "ip" } else { "ip6" };
+        let strangers = format!(
+            "iifname {in_to} oifname {from} {ip} daddr {subnet} ct state {{ invalid, new }} counter drop"
+        );
+        if !way.proxied.is_empty() && !way.inbound {
+            let places = way.proxied.iter().map(|at| format!("{} . {}", at.ip(), at.port()));
+            let _ = writeln!(
+                forward,
+                "\t\tiifname {in_to} oifname {from} {ip} daddr . tcp dport {{ {} }} ct state {{ invalid, new }} accept",
+                places.collect::<Vec<_>>().join(", ")
+            );
+            let _ = writeln!(unclaimed, "\t\t{strangers}");
+        }
         let Some(source) = way.source else {
             if !way.inbound {
-                let _ = writeln!(
-                    forward,
-                    "\t\tiifname {in_to} oifname {from} {ip} daddr {subnet} ct state {{ invalid, new }} counter drop"
-                );
+                let _ = writeln!(forward, "\t\t{strangers}");
             }
             let _ =
                 writeln!(forward, "\t\tiifname {in_from} oifname {to} {ip} saddr {subnet} counter accept");
@@ -72,7 +89,7 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         let _ = writeln!(
             forward,
             "\t\tiifname {in_from} oifname {to} {ip} saddr {subnet} ct state invalid counter drop\n\
-             \t\tiifname {in_to} oifname {from} {ip} daddr {subnet} ct state {{ invalid, new }} counter drop\n\
+             \t\t{strangers}\n\
              \t\tiifname {in_from} oifname {to} {ip} saddr {subnet} tcp flags syn tcp option maxseg size set rt mtu\n\
              \t\tiifname {in_to} oifname {from} {ip} daddr {subnet} tcp flags syn tcp option maxseg size set rt mtu"
         );
@@ -97,6 +114,13 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         text,
         "\tchain forward {{\n\t\ttype filter hook forward priority filter - 5; policy accept;\n{forward}\t}}"
     );
+    if !unclaimed.is_empty() {
+        let _ = writeln!(
+            text,
+            "\tchain unclaimed {{\n\t\ttype filter hook forward priority filter + {}; policy accept;\n{unclaimed}\t}}",
+            CLAIMED + 1
+        );
+    }
     if !postrouting.is_empty() {
         // Before other people's rules of source translation: the first one that fits is taken.
         let _ = writeln!(
@@ -148,6 +172,7 @@ mod tests {
             source: Some([192, 168, 1, 200].into()),
             inbound: false,
             served: Vec::new(),
+            proxied: Vec::new(),
         }
     }
 
@@ -162,6 +187,12 @@ mod tests {
             Way { name: "lab".to_owned(), to: "lab".to_owned(), source: None, inbound: true, ..way() };
         let served = Way { served: vec![8000, 9000], ..way() };
         insta::assert_snapshot!(rules(&[routed, served]).unwrap());
+    }
+
+    #[test]
+    fn connections_that_later_rules_open_get_to_them_and_no_further() {
+        let proxied = vec!["10.0.10.1:80".parse().unwrap(), "10.0.10.2:80".parse().unwrap()];
+        insta::assert_snapshot!(rules(&[Way { proxied, ..way() }]).unwrap());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What rules a cluster file wants on a node, in the words of the net room.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use relevo_model::cluster::{Address, ClusterFile, Family, MacSource, Role};
@@ -54,6 +54,7 @@ pub(super) fn ways(cluster: &ClusterFile, node: &NodeName) -> Result<Vec<Path>, 
                 source,
                 inbound: own.inbound,
                 served: source.map(|source| served(cluster, source)).unwrap_or_default(),
+                proxied: proxied(cluster, subnet),
             };
             list.push(Path {
                 group: wish.group.clone(),
@@ -74,6 +75,14 @@ fn served(cluster: &ClusterFile, ip: IpAddr) -> Vec<u16> {
     let here = services.chain(pages).filter(|at| at.ip() == ip || at.ip().is_unspecified());
     let ports: BTreeSet<u16> = here.map(|at| at.port()).filter(|port| *port >= 1024).collect();
     ports.into_iter().collect()
+}
+
+/// The servers on a network whose services have the kernel answer SYNs: their connections are opened by those services' rules.
+fn proxied(cluster: &ClusterFile, subnet: IpNet) -> Vec<SocketAddr> {
+    let services = cluster.services.iter().filter(|service| service.synproxy.is_some());
+    let pools = services.filter_map(|service| cluster.pool_of(service));
+    let places: BTreeSet<SocketAddr> = pools.flat_map(|pool| &pool.servers).map(|server| server.at).collect();
+    places.into_iter().filter(|at| subnet.contains(&at.ip())).collect()
 }
 
 /// What is only for whom; `None`: the file does not want to know.

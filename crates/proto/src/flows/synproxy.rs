@@ -17,7 +17,7 @@ use super::rules::{Chains, Front, LOCAL, Words};
 use super::script::{Chain, Script, Set};
 use super::source::LATE;
 
-/// After other people's filters: they see new clients.
+/// After other people's filters: they see new clients. A gateway's rules expect it there (`net::gateway::CLAIMED`).
 const FORWARD: &str = "type filter hook forward priority filter + 6; policy accept;";
 /// It looks for the way again when the address has become another.
 const OUTPUT: &str = "type route hook output priority -310; policy accept;";
