@@ -1,14 +1,15 @@
 //! Another configuration while clients are being served.
 
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relevo_lb::{Admin, ApplyError, Engine, Health, Settings};
 use relevo_model::cluster::{CheckKind, Mode, Server};
 
-use crate::rig::{Client, Front, Origin, Rig, cluster, service, wait_until, with_length};
+use crate::rig::{Client, Front, LONG, Origin, Rig, cluster, service, wait_until, with_length};
 
 /// The same front under another name, with its own pool.
 fn named(mut front: Front, name: &str) -> Front {
@@ -127,15 +128,18 @@ fn what_the_operator_wants_is_not_forgotten_while_a_server_is_away() {
 
 #[test]
 fn services_come_and_go_and_what_runs_may_finish() {
-    let gate = Arc::new(Barrier::new(2));
-    let waiting = Arc::clone(&gate);
+    let (gate, waiting) = channel();
+    let waiting = Mutex::new(waiting);
     let slow = Origin::answering(move |request| {
         if request.line().contains("/wait") {
-            waiting.wait();
+            let _ = waiting.lock().unwrap().recv_timeout(LONG);
         }
         with_length("done")
     });
-    let rig = Rig::start(service(&[slow.at]));
+    let mut front = service(&[slow.at]);
+    // Once it is closed, no other program that takes any free port of 127.0.0.1 is found there.
+    front.service.listen[0].at.set_ip(Ipv4Addr::new(127, 77, 0, 1).into());
+    let rig = Rig::start(front);
     let old = rig.at;
     let mut idle = rig.client();
     idle.get("/").unwrap();
@@ -148,7 +152,7 @@ fn services_come_and_go_and_what_runs_may_finish() {
     assert_eq!(Client::connect(new).get("/").unwrap().body, "done");
     assert!(idle.is_closed());
     wait_until("the old socket is closed", || !listens(old));
-    gate.wait();
+    gate.send(()).unwrap();
     let answer = running.answer().unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (200, "done"));
     assert!(answer.head.contains("Connection: close"), "{}", answer.head);
