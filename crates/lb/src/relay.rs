@@ -32,10 +32,16 @@ pub(crate) async fn run(
     server: &mut ServerStream,
 ) -> Ended {
     let (mut up, mut down) = (Way::default(), Way::default());
+    // While the client owes reading.
+    let mut queued = None;
     presence.set_deadline(silence);
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
+            // Who takes slowly, but takes, has as much time again.
+            Signal::Timeout if down.waits(client) && client.has_taken(&mut queued) => {
+                presence.set_deadline(silence)
+            }
             Signal::Timeout if up.state == State::Open => {
                 return Poll::Ready(Ended::Broken(Cause::ClientTimeout));
             }
@@ -59,6 +65,9 @@ pub(crate) async fn run(
             return Poll::Ready(Ended::Both);
         }
         if moved {
+            if down.waits(client) {
+                queued = client.queued();
+            }
             presence.set_deadline(silence);
         }
         Poll::Pending
@@ -92,6 +101,11 @@ enum State {
 }
 
 impl Way {
+    /// Whether it is its target that must take something first.
+    fn waits(&self, to: &impl Stream) -> bool {
+        !to.is_flushed() || self.tube.is_some()
+    }
+
     fn carry(
         &mut self,
         from: &mut impl Stream,

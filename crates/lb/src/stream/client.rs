@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::outbox::Outbox;
 use super::pipe::Pipe;
 use super::secure::Secure;
-use super::{Late, Stream};
+use super::{Late, Stream, socket};
 use crate::tls::{Session, Terminator};
 
 /// A client's bytes, and what carries them.
@@ -110,6 +110,23 @@ impl Client {
             Self::Tls(tls) => tls.secure.socket_mut().poll_left(cx),
             Self::Pipe(_) => Poll::Pending,
         }
+    }
+
+    /// Bytes that the kernel took and the client has not acknowledged; `None`: it is not known. The event loop hears of
+    /// room only when a third of what the kernel keeps is free: who reads slowly is seen to read by this alone.
+    pub(crate) fn queued(&self) -> Option<u32> {
+        match self {
+            Self::Plain(plain) => socket::queued(plain.socket.socket().ok()?),
+            Self::Tls(tls) => socket::queued(tls.secure.socket().socket().ok()?),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    /// Whether that has become less; notes what it is.
+    pub(crate) fn has_taken(&self, queued: &mut Option<u32>) -> bool {
+        let now = self.queued();
+        let before = std::mem::replace(queued, now);
+        matches!((now, before), (Some(now), Some(before)) if now < before)
     }
 
     /// How much of an answer should be read at a time.

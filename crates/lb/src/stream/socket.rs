@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -53,6 +53,25 @@ pub(super) fn read_now(stream: &impl AsFd, buffer: &mut [u8]) -> io::Result<Opti
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Bytes that were sent and that the peer has not acknowledged (tcp(7), `SIOCOUTQ`); `None`: the kernel does not say.
+#[allow(unsafe_code, reason = "there is no other way to ask")]
+pub(super) fn queued(socket: BorrowedFd<'_>) -> Option<u32> {
+    let mut count = 0;
+    // SAFETY: the descriptor is open, and the kernel writes one int.
+    unsafe { ioctl::siocoutq(socket.as_raw_fd(), &raw mut count) }.ok()?;
+    u32::try_from(count).ok()
+}
+
+#[allow(unsafe_code, reason = "the macro makes an unsafe function")]
+mod ioctl {
+    use nix::libc::{TIOCOUTQ, c_int};
+
+    nix::ioctl_read_bad! {
+        /// tcp(7): `SIOCOUTQ`, which has the same number.
+        siocoutq, TIOCOUTQ, c_int
     }
 }
 

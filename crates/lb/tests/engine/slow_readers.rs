@@ -83,3 +83,34 @@ fn of_many_answers_over_http2_gets_all_of_them() {
         }
     }
 }
+
+/// The event loop hears of room only when a third of what the kernel keeps is free, which takes this client far longer than its
+/// time: that it reads is seen all the same.
+#[test]
+fn of_one_long_answer_gets_all_of_it() {
+    const LONG_ANSWER: usize = 16 * SIZE;
+    let origin = Origin::answering(|_| with_length(&"x".repeat(LONG_ANSWER)));
+    let mut front = service(&[origin.at]);
+    front.timeouts.client = PATIENCE;
+    let rig = Rig::start(front);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(32 * 1024).unwrap();
+    socket.connect(&rig.at.into()).unwrap();
+    let mut client = TcpStream::from(socket);
+    client.set_read_timeout(Some(LONG)).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let (start, mut read, mut part) = (Instant::now(), 0, vec![0; 256 * 1024]);
+    loop {
+        let is_slow = start.elapsed() < SLOW;
+        let most = if is_slow { 8 * 1024 } else { part.len() };
+        match client.read(&mut part[..most]) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) => panic!("{error} after {read} bytes and {:?}", start.elapsed()),
+        }
+        if is_slow {
+            sleep(Duration::from_millis(100));
+        }
+    }
+    assert!(read > LONG_ANSWER, "{read}");
+}

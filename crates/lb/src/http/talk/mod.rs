@@ -85,6 +85,8 @@ pub(super) struct Talk {
     broke_off: bool,
     /// The server does not agree to a WebSocket: where that ended it.
     disagreed: Option<Phase>,
+    /// While the client owes reading: how much it had not acknowledged when that was last looked at.
+    queued: Option<u32>,
     /// Whether something was moved since the deadline was set; true at first.
     moved: bool,
     /// Whether the deadline is the client's: it does not take what there is.
@@ -139,6 +141,7 @@ impl Talk {
             disagreed: None,
             moved: true,
             client_owes: false,
+            queued: None,
         }
     }
 
@@ -256,6 +259,9 @@ impl Talk {
         if std::mem::take(&mut self.moved) {
             let client = connection.presence.local.frontend.config.timeouts.client;
             self.client_owes = self.client_owes_reading(connection);
+            if self.client_owes {
+                self.queued = connection.client.queued();
+            }
             let is_clients = self.client_owes || self.up == Upload::Running { waiting: true };
             connection.presence.set_deadline(if is_clients { client } else { self.patience });
         }
@@ -266,15 +272,16 @@ impl Talk {
         !connection.client.is_flushed() || self.tube.is_some()
     }
 
-    fn on_signal(&self, signal: Signal, connection: &Connection) -> Option<End> {
+    fn on_signal(&mut self, signal: Signal, connection: &Connection) -> Option<End> {
         let unanswered = self.down == Download::Head;
         let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
         match signal {
             Signal::None | Signal::Closing => None,
             // What the deadline was for, not what is: a pipe may have more room without having been read.
             Signal::Timeout if self.client_owes => {
-                if connection.client.is_pipe() {
-                    // Whoever carries it knows for whom it waits: for the client, or for other answers to it.
+                // Who takes slowly, but takes, has as much time again. Of a pipe, whoever carries it knows for whom it
+                // waits: for the client, or for other answers to it.
+                if connection.client.is_pipe() || connection.client.has_taken(&mut self.queued) {
                     connection
                         .presence
                         .set_deadline(connection.presence.local.frontend.config.timeouts.client);
