@@ -36,8 +36,8 @@ pub(super) struct Download {
     raw: Bytes,
     send: Option<SendStream<Bytes>>,
     /// To be sent as DATA.
-    queue: VecDeque<Bytes>,
-    /// Bytes of it.
+    queue: VecDeque<Piece>,
+    /// Bytes that it holds.
     queued: usize,
     /// Lines of trailer fields.
     trailers: Vec<u8>,
@@ -45,6 +45,14 @@ pub(super) struct Download {
     sent: u64,
     /// When it was told that the connection must be written first.
     asked: Option<u64>,
+}
+
+/// A part of what the engine has sent.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// How many bytes are let go with the last of these: all that came at once is held by its last piece, however small.
+    holds: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +117,7 @@ impl Download {
         (!self.queue.is_empty()).then_some(self.sent)
     }
 
-    /// Bytes that wait for the client.
+    /// Bytes that are held because some of them wait for the client.
     pub(super) const fn queued(&self) -> usize {
         self.queued
     }
@@ -209,18 +217,24 @@ impl Download {
         match &mut body {
             Body::Chunked(chunked) => {
                 let Self { queue, queued, .. } = self;
+                let before = queue.len();
                 let fed = chunked.feed_all(&raw, |data| {
-                    *queued += data.len();
-                    queue.push_back(raw.slice_ref(data));
+                    queue.push_back(Piece { bytes: raw.slice_ref(data), holds: 0 });
                 });
+                if queue.len() > before
+                    && let Some(last) = queue.back_mut()
+                {
+                    last.holds = raw.len();
+                    *queued += raw.len();
+                }
                 let lines = fed.map_err(|_| Step::Broken)?.trailers;
                 self.trailers.extend_from_slice(raw.get(lines).unwrap_or_default());
             }
             Body::Length(_) | Body::UntilClose => {
                 let count = body.take(&raw).map_err(|_| Step::Broken)?;
                 if count > 0 {
-                    self.queued += count;
-                    self.queue.push_back(raw.slice(..count));
+                    self.queued += raw.len();
+                    self.queue.push_back(Piece { bytes: raw.slice(..count), holds: raw.len() });
                 }
             }
         }
@@ -233,7 +247,7 @@ impl Download {
         let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
         let complete = self.stage == Stage::Complete;
         let gone = |_| Step::Gone;
-        while let Some(piece) = self.queue.front_mut() {
+        while let Some(Piece { bytes: piece, holds }) = self.queue.front_mut() {
             if !load.may_give(cx, &mut self.asked) {
                 return Poll::Pending;
             }
@@ -247,9 +261,11 @@ impl Download {
             }
             let part = piece.split_to(send.capacity().min(piece.len()));
             self.sent += part.len() as u64;
-            self.queued -= part.len();
-            load.give(part.len());
-            if !piece.has_remaining() {
+            if piece.has_remaining() {
+                load.give(part.len());
+            } else {
+                load.give(part.len().max(*holds));
+                self.queued -= *holds;
                 self.queue.pop_front();
             }
             let last = complete && self.queue.is_empty() && self.trailers.is_empty();

@@ -66,7 +66,7 @@ impl<'a> Share<'a> {
         Self { load, own: 0 }
     }
 
-    /// Notes how many bytes wait now; whether too many do in all.
+    /// Notes how many bytes are held now; whether too many do in all.
     pub(super) fn note(&mut self, own: usize) -> bool {
         let all = self.load.waiting.get() - self.own + own;
         self.own = own;

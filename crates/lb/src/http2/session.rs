@@ -131,19 +131,22 @@ impl<S: Serve> Session<S> {
                 *waker = Some(cx.waker().clone());
             }
         }
-        let ended = self.advance(cx).is_ready();
-        if ended {
-            self.state = State::Ended;
-        }
-        match self.wire.poll_write_out(cx) {
-            // Nobody hears us.
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) if ended => Poll::Ready(()),
-            Poll::Ready(Ok(())) => {
-                self.tally.load.settle();
-                Poll::Pending
+        loop {
+            let ended = self.advance(cx).is_ready();
+            if ended {
+                self.state = State::Ended;
             }
-            Poll::Pending => Poll::Pending,
+            match std::task::ready!(self.wire.poll_write_out(cx)) {
+                // Nobody hears us.
+                Err(_) => return Poll::Ready(()),
+                Ok(()) if ended => return Poll::Ready(()),
+                // There was no room for all that the crate has, and now there is.
+                Ok(()) if self.wire.was_refused() => {}
+                Ok(()) => {
+                    self.tally.load.settle();
+                    return Poll::Pending;
+                }
+            }
         }
     }
 

@@ -85,7 +85,10 @@ impl Exchange {
                 far.set_narrow(share.note(far.waiting() + down.queued()));
                 is_serving = is_serving && serving.as_mut().poll(cx).is_pending();
                 let Ok(moved) = up.poll(cx, &far) else { return Poll::Ready(Step::Gone) };
-                match down.poll(cx, &far, load, &mut fields.borrow_mut()) {
+                let step = down.poll(cx, &far, load, &mut fields.borrow_mut());
+                // Others are polled before this one is again, and shall know.
+                share.note(far.waiting() + down.queued());
+                match step {
                     Step::Waiting | Step::Moved if down.is_open() && up.release() => {}
                     Step::Waiting if !moved => {
                         let Some(sent) = down.owed() else {

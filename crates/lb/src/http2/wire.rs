@@ -41,6 +41,8 @@ struct Ends<S> {
     /// What was read before, and how much of it is used.
     early: (Vec<u8>, usize),
     out: Vec<u8>,
+    /// Whether a write of the crate was refused since somebody asked: it holds more.
+    is_refused: bool,
     /// How often the kernel has taken something of what waited for it.
     taken: u64,
 }
@@ -52,6 +54,7 @@ impl<S: Stream> Wire<S> {
             has_read: false,
             early: (early, 0),
             out: Vec::new(),
+            is_refused: false,
             taken: 0,
         })))
     }
@@ -64,6 +67,11 @@ impl<S: Stream> Wire<S> {
     /// Whether nothing waits for the other side to take it.
     pub(crate) fn is_flushed(&self) -> bool {
         self.0.borrow().stream.as_ref().is_none_or(S::is_flushed)
+    }
+
+    /// Whether the crate, since this was last asked, wanted to write and could not.
+    pub(crate) fn was_refused(&self) -> bool {
+        std::mem::take(&mut self.0.borrow_mut().is_refused)
     }
 
     /// How often the other side has taken something of what waited for it.
@@ -122,7 +130,9 @@ impl<S: Stream> Ends<S> {
 
     /// Waits until more may be collected: who takes nothing shall not make it grow.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.out.len() >= MOST { self.write_out(cx) } else { self.flush(cx) }
+        let room = if self.out.len() >= MOST { self.write_out(cx) } else { self.flush(cx) };
+        self.is_refused |= room.is_pending();
+        room
     }
 }
 
