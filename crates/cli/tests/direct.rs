@@ -7,41 +7,26 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::collections::BTreeSet;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use apache_lab::{Lab, curl};
 use serde_json::Value;
+use wait::wait_until;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/direct/cluster.toml");
 const FRONTS: [&str; 2] = ["192.168.173.200", "[fd00:173::200]"];
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 40 s: {what}");
-        thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// What a command on a machine of the lab prints; nothing if it fails.
-fn on(lab: &Lab, node: &str, line: &str) -> String {
-    let mut arguments = vec!["lab", "exec", node, "--"];
-    arguments.extend(line.split_whitespace());
-    let output = lab.command(&arguments).output().expect("relevo starts");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 fn page(lab: &Lab, front: &str) -> String {
-    on(lab, "client", &format!("curl --silent --fail --max-time 5 http://{front}/"))
+    lab.on("client", &format!("curl --silent --fail --max-time 5 http://{front}/"))
 }
 
 /// What the doctor says at a node: verdict, check, and what was seen.
 fn doctor(lab: &Lab, node: &str) -> Vec<(String, String, String)> {
     let program = env!("CARGO_BIN_EXE_relevo");
-    let said = on(lab, node, &format!("{program} --json doctor --file {FILE}"));
+    let said = lab.on(node, &format!("{program} --json doctor --file {FILE}"));
     let value: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
     let word = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
     let all = value["findings"].as_array().expect("findings").iter();
@@ -66,7 +51,7 @@ fn lab_servers_answer_by_themselves() {
     }
     assert!(curl(&["http://192.168.173.200/"]).contains("web"), "this machine is a client, too");
     // Whichever is active.
-    let says = |node: &str| on(&lab, node, &format!("{} --json flows", env!("CARGO_BIN_EXE_relevo")));
+    let says = |node: &str| lab.on(node, &format!("{} --json flows", env!("CARGO_BIN_EXE_relevo")));
     let used = |node: &&str| packets(&says(node)) > 0;
     let active = ["lb1", "lb2"].into_iter().find(|node| used(node)).expect("one of them carried the flows");
     let flows: Value = serde_json::from_str(&says(active)).expect("relevo flows says JSON");
@@ -92,28 +77,28 @@ fn lab_servers_answer_by_themselves() {
         "{findings:#?}"
     );
 
-    let status = on(&lab, "lb2", &format!("{} --json status", env!("CARGO_BIN_EXE_relevo")));
+    let status = lab.on("lb2", &format!("{} --json status", env!("CARGO_BIN_EXE_relevo")));
     let status: Value = serde_json::from_str(&status).expect("relevo status says JSON");
     let wanted = serde_json::json!({ "kernel": true, "form": "direct", "why": "" });
     assert_eq!(status["services"][0]["path"], wanted, "{status}");
 
     let settings = "sysctl -n net.ipv4.conf.all.arp_ignore net.ipv4.conf.all.arp_announce";
-    let loopback = || on(&lab, "web1", "ip -o address show dev lo");
+    let loopback = || lab.on("web1", "ip -o address show dev lo");
     assert!(
         loopback().contains("192.168.173.200/32") && loopback().contains("fd00:173::200/128"),
         "{}",
         loopback()
     );
-    assert_eq!(on(&lab, "web1", settings).split_whitespace().collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(lab.on("web1", settings).split_whitespace().collect::<Vec<_>>(), ["1", "2"]);
 
     // Somebody takes it away by hand.
-    on(&lab, "web1", "ip address del 192.168.173.200/32 dev lo");
+    lab.on("web1", "ip address del 192.168.173.200/32 dev lo");
     wait_until("it is set up again", || loopback().contains("192.168.173.200/32"));
 
     lab.relevo(&["lab", "fault", "stop", "web1"]);
     wait_until("the loopback is as it was", || {
         !loopback().contains("192.168.173.200") && !loopback().contains("fd00:173")
     });
-    assert_eq!(on(&lab, "web1", settings).split_whitespace().collect::<Vec<_>>(), ["0", "0"]);
+    assert_eq!(lab.on("web1", settings).split_whitespace().collect::<Vec<_>>(), ["0", "0"]);
     wait_until("the other one has all", || (0..8).all(|_| page(&lab, FRONTS[0]).contains("web2")));
 }

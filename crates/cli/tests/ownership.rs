@@ -7,12 +7,15 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use apache_lab::Lab;
 use serde_json::Value;
+use wait::wait_until;
 
 fn up(more: &str) -> Lab {
     let node = |number: u8| {
@@ -64,14 +67,6 @@ fn happened(lab: &Lab, node: &str, kind: &str, words: &str) -> bool {
         one["kind"] == kind && one["text"].as_str().expect("what the lab and relevo gave").contains(words)
     };
     incidents(lab, node).iter().any(is)
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 40 s: {what}");
-        thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// All three agree, and all ways work both ways.

@@ -8,17 +8,19 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::fs;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use apache_lab::Lab;
 use serde_json::Value;
+use wait::wait_until;
 
 const NODES: [&str; 2] = ["lb1", "lb2"];
 const PEERS_KEY: &str = "/run/relevo/peers.key";
@@ -146,14 +148,6 @@ fn write(path: &Path, text: &str) {
     fs::write(&next, text).expect("a file");
     fs::set_permissions(&next, fs::Permissions::from_mode(0o600)).expect("its mode");
     fs::rename(&next, path).expect("a file");
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 40 s: {what}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// Keys as `relevo key` prints them: for adverts with a number, for the channel without.

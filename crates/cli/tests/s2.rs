@@ -6,14 +6,16 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use apache_lab::{Lab, curl, said};
+use wait::wait_until;
 
 /// The two addresses of tests/apache/s2-apache.toml.
 const OUTSIDE: &str = "192.168.171.200";
@@ -61,14 +63,6 @@ fn servers_in(lab: &Lab, state: &str) -> BTreeSet<String> {
         .filter(|row| row["status"].starts_with(state))
         .map(|row| format!("{}/{}", row["pxname"], row["svname"]))
         .collect()
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 40 s: {what}");
-        thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// The server that a page says it comes from.

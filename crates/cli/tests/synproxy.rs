@@ -8,37 +8,22 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::collections::BTreeSet;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use apache_lab::Lab;
 use serde_json::Value;
+use wait::wait_until;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/synproxy/cluster.toml");
 const RELEVO: &str = env!("CARGO_BIN_EXE_relevo");
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !done() {
-        assert!(Instant::now() < deadline, "not within 40 s: {what}");
-        thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// What a command on a machine of the lab prints; nothing if it fails.
-fn on(lab: &Lab, node: &str, line: &str) -> String {
-    let mut arguments = vec!["lab", "exec", node, "--"];
-    arguments.extend(line.split_whitespace());
-    let output = lab.command(&arguments).output().expect("relevo starts");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// The servers that answer new connections.
 fn answering(lab: &Lab) -> BTreeSet<String> {
     let ask = "curl --silent --fail --max-time 5 http://192.168.174.200/";
-    let pages = (0..16).map(|_| on(lab, "client", ask));
+    let pages = (0..16).map(|_| lab.on("client", ask));
     let names =
         |page: String| ["web1", "web2"].into_iter().find(|name| page.contains(name)).map(str::to_owned);
     pages.filter_map(names).collect()
@@ -46,7 +31,7 @@ fn answering(lab: &Lab) -> BTreeSet<String> {
 
 /// Whether the synproxy of a director's kernel has had cookies back from clients.
 fn handshakes(lab: &Lab, node: &str) -> bool {
-    let stat = on(lab, node, "cat /proc/net/stat/synproxy");
+    let stat = lab.on(node, "cat /proc/net/stat/synproxy");
     // A line for each CPU; the fourth column are valid cookies.
     stat.lines()
         .skip(1)
@@ -60,12 +45,12 @@ fn lab_synproxy_serves_before_and_after_a_takeover() {
     let both = BTreeSet::from(["web1".to_owned(), "web2".to_owned()]);
     wait_until("both servers answer", || answering(&lab) == both);
     let active = |lab: &Lab| {
-        ["lb1", "lb2"].into_iter().find(|node| on(lab, node, "ip -o address").contains("192.168.174.200"))
+        ["lb1", "lb2"].into_iter().find(|node| lab.on(node, "ip -o address").contains("192.168.174.200"))
     };
     let first = active(&lab).expect("one of them is active");
     assert!(handshakes(&lab, first), "the director answered the clients' SYNs itself");
     let status: Value =
-        serde_json::from_str(&on(&lab, first, &format!("{RELEVO} --json status"))).expect("JSON");
+        serde_json::from_str(&lab.on(first, &format!("{RELEVO} --json status"))).expect("JSON");
     assert_eq!(status["services"][0]["path"]["kernel"], true, "{status}");
     assert_eq!(status["services"][0]["path"]["form"], "nat, synproxy", "{status}");
 

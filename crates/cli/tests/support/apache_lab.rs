@@ -46,6 +46,15 @@ impl Lab {
     pub(crate) fn relevo(&self, arguments: &[&str]) -> String {
         said(&self.command(arguments).output().expect("relevo starts"), arguments)
     }
+
+    /// What a command on a machine of the lab prints; nothing if it fails.
+    #[allow(dead_code, reason = "not every test asks machines")]
+    pub(crate) fn on(&self, node: &str, line: &str) -> String {
+        let arguments: Vec<&str> =
+            ["lab", "exec", node, "--"].into_iter().chain(line.split_whitespace()).collect();
+        let output = self.command(&arguments).output().expect("relevo starts");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
 }
 
 impl Drop for Lab {
