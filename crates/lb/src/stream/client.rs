@@ -102,12 +102,12 @@ impl Client {
         }
     }
 
-    /// Ready when the client has left, as far as that can be seen without reading. One of several streams of a connection
-    /// never is: whoever carries it is dropped.
+    /// Ready when the client has left, as far as that can be seen before what it has sent. One of several streams of a
+    /// connection never is: whoever carries it is dropped.
     pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Plain(plain) => plain.socket.poll_left(cx),
-            Self::Tls(tls) => tls.secure.socket_mut().poll_left(cx),
+            Self::Tls(tls) => tls.secure.poll_left(cx),
             Self::Pipe(_) => Poll::Pending,
         }
     }

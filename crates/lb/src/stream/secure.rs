@@ -25,6 +25,8 @@ use super::socket::{self, Socket};
 
 /// Bytes that are read at a time.
 const READ: usize = 128 * 1024;
+/// The largest record, with its overhead (RFC 5246 section 6.2.3).
+const RECORD: usize = 5 + 16 * 1024 + 2048;
 /// Most bytes of messages that did not come to their end: rustls allows 64 KiB for a handshake message, in records of
 /// at most 16 KiB with their overhead.
 const MOST_REST: usize = 96 * 1024;
@@ -92,10 +94,6 @@ impl<E: Side, S: Socket> Secure<E, S> {
         &self.socket
     }
 
-    pub(super) fn socket_mut(&mut self) -> &mut S {
-        &mut self.socket
-    }
-
     pub(super) fn into_socket(self) -> S {
         self.socket
     }
@@ -114,7 +112,7 @@ impl<E: Side, S: Socket> Secure<E, S> {
             if !self.common().is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_receive(cx, &mut []))?;
+            ready!(self.poll_receive(cx, READ, &mut []))?;
         }
     }
 
@@ -133,11 +131,22 @@ impl<E: Side, S: Socket> Secure<E, S> {
             if self.peer_ended {
                 return Poll::Ready(Ok(0));
             }
-            let count = ready!(self.poll_receive(cx, buffer))?;
+            let count = ready!(self.poll_receive(cx, READ, buffer))?;
             if count > 0 {
                 return Poll::Ready(Ok(count));
             }
         }
+    }
+
+    /// Ready when the peer has ended its side, and nothing that it sent waits before that. What it sends meanwhile is kept, a
+    /// record of it at most: whoever waits for more is not looked at again.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.early.is_empty() {
+            if self.peer_ended || ready!(self.poll_receive(cx, RECORD, &mut [])).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
     }
 
     /// Encrypts and sends; keeps what the kernel does not take. `last`: says that it was all.
@@ -220,12 +229,19 @@ impl<E: Side, S: Socket> Secure<E, S> {
         got.is_ok() && !self.peer_ended && self.early.is_empty()
     }
 
-    /// Receives once; returns how many bytes for the caller there are in `buffer`. What does not fit goes to `early`.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Receives once, `most` encrypted bytes; returns how many bytes for the caller there are in `buffer`. What does not fit
+    /// goes to `early`.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.ensure_whole()?;
         INCOMING.with_borrow_mut(|incoming| {
             let kept = self.rest.len();
-            let read = self.socket.poll_read(cx, incoming.get_mut(kept..).unwrap_or_default());
+            let end = incoming.len().min(kept.saturating_add(most));
+            let read = self.socket.poll_read(cx, incoming.get_mut(kept..end).unwrap_or_default());
             let count = match ready!(read) {
                 Ok(count @ 1..) => count,
                 Ok(0) => return Poll::Ready(Err(self.fail(io::ErrorKind::UnexpectedEof.into()))),

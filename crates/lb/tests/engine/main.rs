@@ -19,6 +19,7 @@ mod http2_rig;
 mod http2_servers;
 mod keep_alive;
 mod large;
+mod leaving;
 mod limits;
 mod log;
 mod mixed;
