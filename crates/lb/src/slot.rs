@@ -35,6 +35,8 @@ pub(crate) enum Signal {
 pub(crate) struct Slot {
     deadline: Cell<u64>,
     signal: Cell<Signal>,
+    /// Whether [`Signal::Closing`] was not taken yet. It comes only once, and means the connection, whatever its request meets.
+    closing: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// The service that it is a client of: [`crate::local::Handle::id`].
     service: u64,
@@ -47,9 +49,17 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Takes the signal, if there is one.
+    /// Takes the signal, if there is one. If there is another one, the task is woken again for it.
     pub(crate) fn take_signal(&self) -> Signal {
-        self.signal.take()
+        match self.signal.take() {
+            Signal::None if self.closing.take() => Signal::Closing,
+            signal => {
+                if self.closing.get() {
+                    self.wake();
+                }
+                signal
+            }
+        }
     }
 
     /// Notes what connection-wide task to wake.
@@ -93,8 +103,16 @@ impl Slot {
     }
 
     fn send(&self, signal: Signal) {
-        // One that may be ignored must not replace one that comes only once.
-        self.signal.set(self.signal.get().max(signal));
+        if signal == Signal::Closing {
+            self.closing.set(true);
+        } else {
+            // One that may be ignored must not replace one that comes only once.
+            self.signal.set(self.signal.get().max(signal));
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
         let waker = self.waker.borrow().clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -216,5 +234,27 @@ mod tests {
         // Before the connection had its turn; it may ignore this one, and would then wait for ever.
         slots.signal_server(1, Signal::ServerDown);
         assert_eq!(slot.take_signal(), Signal::Timeout);
+    }
+
+    /// Whose deadline passes in the same moment would not hear that it shall end, and nobody says it again.
+    #[test]
+    fn no_signal_hides_that_the_service_ends() {
+        let slots = Slots::default();
+        slots.tick(0);
+        let slot = slots.open(7);
+        slots.set_deadline(&slot, Duration::from_secs(1));
+        for closing_first in [true, false] {
+            slots.set_deadline(&slot, Duration::from_secs(1));
+            if closing_first {
+                slots.signal_service(7, Signal::Closing);
+            }
+            slots.tick(slots.now() + 2000);
+            if !closing_first {
+                slots.signal_service(7, Signal::Closing);
+            }
+            assert_eq!(slot.take_signal(), Signal::Timeout);
+            assert_eq!(slot.take_signal(), Signal::Closing, "closing first: {closing_first}");
+            assert_eq!(slot.take_signal(), Signal::None);
+        }
     }
 }

@@ -126,6 +126,10 @@ impl Connection {
     async fn run(&mut self) -> End {
         let mut first = true;
         loop {
+            // The signal to stop may have come while the answer was on its way.
+            if !first && self.presence.is_closing() && self.carry.is_empty() {
+                return End::Closed;
+            }
             let timeouts = &self.presence.local.frontend.config.timeouts;
             let wait = if first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
             let may_park =
@@ -164,10 +168,6 @@ impl Connection {
                 self.finish();
             }
             match finish {
-                // The signal to stop may have come while the answer was on its way.
-                Finish::KeepAlive if self.presence.is_closing() && self.carry.is_empty() => {
-                    return End::Closed;
-                }
                 Finish::KeepAlive => self.rest(),
                 // A client that did not ask for the end may be sending its next request just now.
                 Finish::Close if request.keep_alive || self.is_sending() => return End::Linger,

@@ -68,8 +68,8 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
         if close {
             session.close();
             said_goodbye = true;
-        } else if presence.local.worker.closing.get() || presence.local.frontend.gate.is_leaving() {
-            // Another process is there for what this client asks next.
+        } else if presence.says_goodbye() {
+            // Another process is there for what this client asks next, or nobody any more.
             session.close();
         }
         if session.poll(cx).is_ready() {
