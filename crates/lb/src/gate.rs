@@ -11,6 +11,10 @@ pub(crate) struct Gate {
     most: AtomicUsize,
     peak: AtomicUsize,
     freed: Notify,
+    /// Places that workers ask for which have no client that could make room.
+    wanted: AtomicUsize,
+    /// Tells the others that one is.
+    wanting: Notify,
     /// Clients shall come anew elsewhere.
     leaving: AtomicBool,
 }
@@ -23,6 +27,8 @@ impl Gate {
             most: AtomicUsize::new(most),
             peak: AtomicUsize::new(0),
             freed: Notify::new(),
+            wanted: AtomicUsize::new(0),
+            wanting: Notify::new(),
             leaving: AtomicBool::new(false),
         }
     }
@@ -72,9 +78,43 @@ impl Gate {
         }
     }
 
-    /// Counts a client in, if there is a place now.
+    /// Counts a client in, if there is a place now that nobody asks for.
     pub(crate) fn try_admit(&self) -> bool {
+        self.enter(self.most_unwanted()).is_some()
+    }
+
+    /// The same for who has asked for one.
+    pub(crate) fn try_admit_wanted(&self) -> bool {
         self.enter(self.most.load(Ordering::Relaxed)).is_some()
+    }
+
+    /// Asks the others for a place, or not any more.
+    pub(crate) fn want(&self, wanted: bool) {
+        if wanted {
+            self.wanted.fetch_add(1, Ordering::Relaxed);
+            self.tell_wanted();
+        } else {
+            self.wanted.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the others again.
+    pub(crate) fn tell_wanted(&self) {
+        self.wanting.notify_waiters();
+    }
+
+    /// Waits until somebody asks for a place.
+    pub(crate) async fn heard_want(&self) {
+        self.wanting.notified().await;
+    }
+
+    /// Whether there are too many in for somebody who asks for a place.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.connections() > self.most_unwanted()
+    }
+
+    fn most_unwanted(&self) -> usize {
+        self.most.load(Ordering::Relaxed).saturating_sub(self.wanted.load(Ordering::Relaxed))
     }
 
     /// How many there were before, if there was a place.

@@ -5,21 +5,23 @@
 //!   client ◄── listening socket ◄────────────────── Flow ◄── connected socket ◄── server
 //! ```
 //! Nothing waits here: a datagram goes on at once or is lost, as on any router. Flows are bounded by the service's
-//! `max_connections`; when there is no place, the one of this worker that was silent longest makes room, and if this
-//! worker has none, the datagram is dropped and counted as an error; so it is when its source has all the flows that it
-//! may have. A server is asked by a socket of its own for each
+//! `max_connections`; when there is no place, the one of this worker that was silent longest makes room. If this worker has
+//! none, the datagram is dropped and counted as an error, and the others make room for the next one ([`want`]); it is dropped,
+//! too, when its source has all the flows that it may have. A server is asked by a socket of its own for each
 //! flow: the kernel tells when nobody listens there, and the flow's next datagram goes to another one. A service counts
 //! flows as requests.
 
 mod flow;
 mod flows;
 pub(crate) mod socket;
+mod want;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 
 use self::flow::Flow;
 use self::flows::Flows;
+use self::want::Want;
 use crate::accept::Target;
 use crate::local::Presence;
 
@@ -38,14 +41,16 @@ struct Desk {
     target: Rc<RefCell<Target>>,
     socket: UdpSocket,
     flows: RefCell<Flows<Flow>>,
+    want: Want,
 }
 
 /// Receives datagrams until it is told to stop. Flows that owe an answer go on.
 pub(crate) async fn run(target: Rc<RefCell<Target>>, socket: UdpSocket, mut stop: watch::Receiver<()>) {
-    let desk = Rc::new(Desk { target, socket, flows: RefCell::new(Flows::new()) });
+    let desk = Rc::new(Desk { target, socket, flows: RefCell::new(Flows::new()), want: Want::default() });
     tokio::select! {
         biased;
         () = poll_fn(|cx| desk.poll(cx)) => {}
+        () = desk.make_room() => {}
         _ = stop.changed() => {}
     }
 }
@@ -82,9 +87,13 @@ impl Desk {
         let handle = Rc::clone(&self.target.borrow().handle);
         // Before others make room for it.
         let place = handle.current().enter(client.ip()).ok()?;
-        while !handle.gate.try_admit() {
+        while !self.want.try_admit(&handle.gate) {
+            let Some(oldest) = self.flows.borrow_mut().remove_oldest() else {
+                self.want.ask(&handle.gate);
+                return None;
+            };
             // Its place is free when it is closed.
-            self.flows.borrow_mut().remove_oldest()?.close();
+            oldest.close();
         }
         let mut presence = Presence::new(handle, false);
         presence.set_source(place);
@@ -97,6 +106,18 @@ impl Desk {
             desk.flows.borrow_mut().remove(client, answering.number());
         });
         Some(flow)
+    }
+
+    /// Lets flows go for other workers that have none. Never ends.
+    async fn make_room(&self) {
+        loop {
+            let gate = Arc::clone(&self.target.borrow().handle.gate);
+            gate.heard_want().await;
+            while gate.is_wanted() {
+                let Some(oldest) = self.flows.borrow_mut().remove_oldest() else { break };
+                oldest.close();
+            }
+        }
     }
 
     fn answer(&self, bytes: &[u8], client: SocketAddr) -> io::Result<usize> {

@@ -191,6 +191,19 @@ fn a_flood_takes_no_more_than_its_bound() {
     assert!(connections(&rig) <= 20);
 }
 
+/// The kernel gives each client to one worker: one that has no flow must get a place though another worker has them all.
+#[test]
+fn a_worker_without_a_flow_gets_a_place() {
+    let servers = [Server::named("one")];
+    let mut front = udp(&servers);
+    front.limits.connections = 1;
+    let rig = Rig::start(front);
+    for _ in 0..20 {
+        assert_eq!(Client::of(&rig).ask_again(), b"one?");
+        assert!(connections(&rig) <= 1);
+    }
+}
+
 #[test]
 fn without_a_server_datagrams_are_dropped_and_counted() {
     let server = Server::named("gone");
