@@ -24,6 +24,7 @@ impl Found {
 impl Draft {
     /// Where a service listens.
     pub(crate) fn listen_place(&mut self, ip: IpAddr, port: u16) -> Result<Found, String> {
+        self.claim(ip);
         if ip.is_unspecified() {
             let assumed = ip.is_ipv6().then(|| "0.0.0.0: IPv4 only".to_owned());
             return Ok(Found { place: format!("0.0.0.0:{port}"), assumed });
@@ -46,6 +47,19 @@ impl Draft {
         }
         let (name, how) = self.assume_virtual(ip)?;
         Ok(Found { place: format!("{name}:{port}"), assumed: Some(how) })
+    }
+
+    /// An address that belongs to a server called as a director is: it is the director's own.
+    fn claim(&mut self, ip: IpAddr) {
+        let is_it = |node: &&crate::draft::Node| {
+            node.is_director && self.claims.get(&node.name).is_some_and(|own| IpAddr::V4(*own) == ip)
+        };
+        let Some(name) = self.nodes.iter().find(is_it).map(|node| node.name.clone()) else { return };
+        if !self.is_taken(ip)
+            && let Some((network, _)) = self.ensure_network(ip)
+        {
+            self.put(&name, &network, ip, None);
+        }
     }
 
     /// A virtual address that no file declares, only uses: what Pacemaker or hands put on a director.
@@ -174,7 +188,11 @@ impl Draft {
     }
 
     /// Where a server is: its node's name if it is on a known network, which is made if it is not there.
-    pub(crate) fn server_place(&mut self, ip: Ipv4Addr, port: u16, hint: &str) -> String {
+    ///
+    /// A node may be reached by its IPv4 address; an IPv6 address stays as it is.
+    pub(crate) fn server_place(&mut self, ip: IpAddr, port: u16, hint: &str) -> String {
+        self.claim(ip);
+        let IpAddr::V4(ip) = ip else { return format!("[{ip}]:{port}") };
         let known = self
             .nodes
             .iter()

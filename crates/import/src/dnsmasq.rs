@@ -167,10 +167,10 @@ fn range(word: &Word, plan: &mut Plan, draft: &mut Draft, ledger: &mut Ledger) {
             },
         },
     };
-    if address_on(draft, &network).is_none() {
+    let Some(server) = address_on(draft, &network) else {
         ledger.dropped(at, format!("leases are given by a virtual address, and `{network}` has none"));
         return;
-    }
+    };
     let to = format!("[dhcp.{network}]");
     if plan.dhcp.contains_key(&network) {
         ledger.dropped(at, format!("`{network}` has one range, the first"));
@@ -179,6 +179,10 @@ fn range(word: &Word, plan: &mut Plan, draft: &mut Draft, ledger: &mut Ledger) {
     let mut table = Table::new(format!("dhcp.{}", key(&network)));
     if let Some(last) = last {
         table.set("range", quoted(&format!("{first}-{last}")));
+    }
+    let there = draft.addresses.iter().filter(|(.., table)| table.find("network") == Some(&quoted(&network)));
+    if there.count() > 1 {
+        table.set("server", quoted(&server));
     }
     let lease = parts.iter().skip(1).find_map(|part| lease(part));
     if let Some(lease) = lease {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -57,6 +57,8 @@ pub(crate) struct Draft {
     pub(crate) names: BTreeSet<String>,
     /// Addresses that a file speaks of, whoever has them: none of them is made up for somebody else.
     pub(crate) spoken_of: BTreeSet<IpAddr>,
+    /// Addresses of servers that a balancer's file calls by these names: directors may be among them.
+    pub(crate) claims: BTreeMap<String, Ipv4Addr>,
     /// Names of machines that other files tell (DHCP, DNS), by address.
     pub(crate) hosts: BTreeMap<IpAddr, String>,
     /// The group of virtual addresses that no file declares.

@@ -86,7 +86,7 @@ fn take(iface: &Iface, node: &str, draft: &mut Draft, ledger: &mut Ledger, hints
         return;
     }
     let address = address(iface);
-    let network = address.map(|address| network(iface, address, draft));
+    let network = address.map(|address| network(iface, address, node, draft));
     match (&network, address) {
         (Some(network), Some(address)) => {
             draft.put(node, network, address.addr(), Some(&iface.name));
@@ -160,9 +160,17 @@ fn address(iface: &Iface) -> Option<IpNet> {
 }
 
 /// The network's name: `external` where the default route is, else `internal`, else as the interface is called.
-fn network(iface: &Iface, address: IpNet, draft: &mut Draft) -> String {
+fn network(iface: &Iface, address: IpNet, node: &str, draft: &mut Draft) -> String {
     if let Some(network) = draft.network_of(address.addr()) {
         return network.name.clone();
+    }
+    // `inet6` beside `inet`: one network of both families.
+    if let (IpNet::V6(subnet), Some(name)) = (address, draft.interface_network(node, &iface.name))
+        && let Some(network) = draft.networks.iter_mut().find(|network| network.name == name)
+        && !network.subnets.iter().any(|subnet| matches!(subnet, IpNet::V6(_)))
+    {
+        network.subnets.push(IpNet::V6(subnet.trunc()));
+        return name;
     }
     let has = |name: &str| draft.networks.iter().any(|network| network.name == name);
     let hint = if iface.option(&["gateway"]).is_some() && !has("external") {
@@ -241,7 +249,11 @@ fn layer2(iface: &Iface, node: &str, draft: &mut Draft) -> Option<Made> {
         let over = iface.option(&["vlan_raw_device"]).map(str::to_owned);
         let (over, id) = match (over, iface.name.rsplit_once('.')) {
             (Some(over), _) => {
-                let digits: String = iface.name.chars().filter(char::is_ascii_digit).collect();
+                // eth0.20, vlan20: the digits at the end.
+                let digits = iface.name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+                let digits =
+                    digits.rsplit(|letter: char| !letter.is_ascii_digit()).next().unwrap_or_default();
+                let digits = digits.to_owned();
                 let id = iface.option(&["vlan_id"]).map_or(digits, str::to_owned);
                 (over, id)
             }

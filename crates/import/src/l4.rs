@@ -1,6 +1,6 @@
 //! Balancing by IPVS, as ldirectord and keepalived describe it: a virtual service with real servers becomes a service and its pool.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::balancer::duration;
 use crate::draft::{Draft, Table, key, quoted};
@@ -15,7 +15,7 @@ pub(crate) struct Virtual {
     /// Seconds.
     pub(crate) persistent: Option<u64>,
     pub(crate) reals: Vec<Real>,
-    pub(crate) fallback: Option<(Ipv4Addr, u16)>,
+    pub(crate) fallback: Option<(IpAddr, u16)>,
     pub(crate) check: Check,
     /// Whether connections of a dead server are cut.
     pub(crate) cuts: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Virtual {
 #[derive(Clone, Debug)]
 pub(crate) struct Real {
     pub(crate) at: At,
-    pub(crate) ip: Ipv4Addr,
+    pub(crate) ip: IpAddr,
     pub(crate) port: u16,
     pub(crate) weight: Option<u32>,
     pub(crate) most: Option<u32>,
@@ -57,6 +57,8 @@ pub(crate) enum Probe {
 pub(crate) struct Check {
     pub(crate) probe: Probe,
     pub(crate) interval: u64,
+    /// While the state may be changing, if that is another one.
+    pub(crate) fast: Option<u64>,
     pub(crate) timeout: u64,
     pub(crate) rise: u32,
     pub(crate) fall: u32,
@@ -83,6 +85,30 @@ pub(crate) fn balance(scheduler: &str) -> (&'static str, Option<&'static str>) {
         "mh" => ("{ hash = \"source\", method = \"maglev\" }", Some("with our own hash")),
         "sed" | "nq" | "ovf" | "fo" => ("\"leastconn\"", Some("the nearest that is offered")),
         _ => ("\"roundrobin\"", Some("the nearest that is offered")),
+    }
+}
+
+/// What a server's weight is here, if it was told, and what differs.
+pub(crate) fn weight(one: &Virtual, told: Option<u32>) -> (Option<u32>, Option<String>) {
+    let scheduler = one.scheduler.as_deref().unwrap_or("wrr");
+    let weights = || one.reals.iter().map(|real| real.weight.unwrap_or(1));
+    let told_alike = weights().filter(|weight| *weight > 0).min() == weights().max();
+    let most = weights().max().unwrap_or(1);
+    match told {
+        // These look at no weight, but for 0.
+        Some(weight) if weight > 0 && !told_alike && matches!(scheduler, "rr" | "lc" | "lblc" | "lblcr") => {
+            let how = format!("1: `{scheduler}` gives all servers the same share, whatever their weights");
+            (None, Some(how))
+        }
+        Some(weight) if most > 256 => {
+            let scaled = (u64::from(weight) * 256).div_ceil(u64::from(most));
+            let scaled = u32::try_from(scaled).unwrap_or(256);
+            (
+                Some(scaled),
+                Some(format!("{scaled}: weights go to 256, and all of the pool keep their proportion")),
+            )
+        }
+        told => (told, None),
     }
 }
 
@@ -142,15 +168,21 @@ pub(crate) fn put(one: &Virtual, draft: &mut Draft) -> Result<Made, String> {
         }
         let (own, _) = place.rsplit_once(':').unwrap_or((&place, ""));
         let plain = own.replace('.', "-");
-        let name = if own.parse::<Ipv4Addr>().is_ok() { format!("server-{plain}") } else { own.to_owned() };
+        let name = match (own.parse::<IpAddr>(), own.strip_prefix('[')) {
+            (Ok(_), _) => format!("server-{plain}"),
+            (_, Some(six)) => {
+                format!("server-{}", six.trim_end_matches(']').replace("::", "-").replace(':', "-"))
+            }
+            _ => own.to_owned(),
+        };
         let header = |name: &str| format!("{pool}.server.{}", key(name));
         let taken = draft.tables.iter().any(|table| table.header == header(&name));
         let name = if taken { format!("{name}-{}", real.port) } else { name };
         let mut table = Table::new(header(&name));
         table.set("at", quoted(&place));
         seen.push(place);
-        if let Some(weight) = real.weight {
-            table.set("weight", weight.min(256).to_string());
+        if let Some(weight) = weight(one, real.weight).0 {
+            table.set("weight", weight.to_string());
         }
         if let Some(most) = real.most.filter(|most| *most > 0 && !one.udp) {
             table.set("max_connections", most.min(1_000_000).to_string());
@@ -216,7 +248,9 @@ impl Check {
         };
         let interval = self.interval.clamp(10, 3_600_000);
         parts.push(format!("interval = {}", duration(interval)));
-        parts.push(format!("timeout = {}", duration(self.timeout.clamp(1, interval))));
+        let fast = self.fast.map(|fast| fast.clamp(10, interval)).filter(|fast| *fast < interval);
+        parts.extend(fast.map(|fast| format!("fast_interval = {}", duration(fast))));
+        parts.push(format!("timeout = {}", duration(self.timeout.clamp(1, fast.unwrap_or(interval)))));
         parts.push(format!("rise = {}", self.rise.clamp(1, 1000)));
         parts.push(format!("fall = {}", self.fall.clamp(1, 1000)));
         format!("{{ {} }}", parts.join(", "))

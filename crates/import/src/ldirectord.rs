@@ -146,10 +146,11 @@ fn one(head: &Word, words: &[Word], global: &[Word], draft: &mut Draft, ledger: 
             scheduler: find("scheduler").map(str::to_owned),
             persistent: number("persistent"),
             reals: reals.clone(),
-            fallback,
+            fallback: fallback.map(|(ip, port)| (IpAddr::V4(ip), port)),
             check: Check {
                 probe,
                 interval,
+                fast: None,
                 timeout,
                 rise: 1,
                 fall: number("failurecount").and_then(|number| u32::try_from(number).ok()).unwrap_or(1),
@@ -257,7 +258,7 @@ fn real(
     }
     let check_port = check_port.and_then(l4::port);
     for ip in (from..=to).map(Ipv4Addr::from_bits) {
-        reals.push(Real { at: word.at.clone(), ip, port, weight, most: None, check_port });
+        reals.push(Real { at: word.at.clone(), ip: IpAddr::V4(ip), port, weight, most: None, check_port });
     }
 }
 

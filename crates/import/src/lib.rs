@@ -110,6 +110,11 @@ pub fn import(inputs: &[Input], options: &Options<'_>) -> Result<Imported, Refus
         ledger.open_file(&input.path);
     }
     draft.spoken_of = inputs.iter().flat_map(|input| place::addresses_in(&input.text)).collect();
+    draft.claims = inputs
+        .iter()
+        .filter(|input| input.kind == Kind::Haproxy)
+        .flat_map(|input| place::servers_in(&input.text))
+        .collect();
     let of = |kind| inputs.iter().filter(move |input| input.kind == kind);
     for (index, input) in of(Kind::Interfaces).enumerate() {
         let node = node_of(input, index);

@@ -81,14 +81,30 @@ impl Draft {
         self.node(node).comments.push(comment);
     }
 
-    /// Makes up an own address for a node on a network, with a comment that says so.
-    pub(crate) fn make_up(&mut self, node: &str, network: &str, interface: Option<&str>) -> Option<Ipv4Addr> {
+    /// An own address for a node on a network: one that a balancer's file has under the node's name, and how that is known;
+    /// else made up, with a comment that says so.
+    pub(crate) fn make_up(
+        &mut self,
+        node: &str,
+        network: &str,
+        interface: Option<&str>,
+    ) -> Option<(Ipv4Addr, Option<String>)> {
+        let claimed = self.claims.get(node).copied();
+        let here = self.networks.iter().find(|one| one.name == network);
+        let fits = |ip: &Ipv4Addr| {
+            here.is_some_and(|one| one.subnets.iter().any(|subnet| subnet.contains(&IpAddr::V4(*ip))))
+                && !self.is_taken(IpAddr::V4(*ip))
+        };
+        if let Some(ip) = claimed.filter(fits) {
+            self.put(node, network, IpAddr::V4(ip), interface);
+            return Some((ip, Some(format!("a server called {node} has it"))));
+        }
         let ip = self.free_address(network)?;
         self.put(node, network, IpAddr::V4(ip), interface);
         let comment =
             format!("Made up, no file says it: its own address on {network}, {ip}. Put the right one.");
         self.node(node).comments.push(comment);
-        Some(ip)
+        Some((ip, None))
     }
 }
 
@@ -104,4 +120,16 @@ pub(crate) fn unused_subnet(draft: &Draft) -> IpNet {
 pub(crate) fn addresses_in(text: &str) -> impl Iterator<Item = IpAddr> {
     let words = text.split(|letter: char| !letter.is_ascii_hexdigit() && letter != '.' && letter != ':');
     words.filter(|word| word.contains(['.', ':'])).filter_map(|word| word.parse().ok())
+}
+
+/// The servers of haproxy.cfg that have names and IPv4 addresses.
+pub(crate) fn servers_in(text: &str) -> impl Iterator<Item = (String, Ipv4Addr)> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (Some("server"), Some(name), Some(place)) = (words.next(), words.next(), words.next()) else {
+            return None;
+        };
+        let ip = place.split(':').next().and_then(|ip| ip.parse().ok())?;
+        Some((name.to_owned(), ip))
+    })
 }

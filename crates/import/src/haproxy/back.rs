@@ -17,6 +17,10 @@ pub(super) struct Pool {
     pub(super) timeouts: BTreeMap<&'static str, String>,
     pub(super) check: check::Check,
     tls: BTreeMap<&'static str, String>,
+    /// Some server has `ssl`: without it `verify` and its like are about checks alone.
+    speaks_tls: bool,
+    /// Some line makes clients stay by their address: a table alone does not.
+    sticks: bool,
     /// What is offered by ALPN.
     alpn: Option<String>,
     agent: BTreeMap<&'static str, String>,
@@ -82,7 +86,12 @@ pub(super) fn map(
     let to = format!("[{header}]");
     ledger.carried(&section.at, &to);
     let is_http = mode == "http";
-    let mut pool = Pool::default();
+    let sticks = |line: &Line| {
+        line.word(0) == "stick"
+            && matches!(line.word(1), "on" | "match" | "store-request")
+            && line.word(2) == "src"
+    };
+    let mut pool = Pool { sticks: lines.iter().any(sticks), ..Pool::default() };
     let defaults: Vec<&Line> = lines.iter().filter(|line| line.word(0) == "default-server").collect();
     for line in &defaults {
         let how = server_options(&line.words[1..], &mut Table::default(), &mut pool, is_http);
@@ -104,7 +113,13 @@ pub(super) fn map(
             _ => statement(line, &to, is_http, &mut pool, ledger),
         }
     }
+    if !pool.speaks_tls {
+        pool.tls.clear();
+    }
     let unchecked = !pool.check.wanted;
+    if !unchecked {
+        pool.check.tell_shortened(ledger);
+    }
     let mut table = Table::new(&header);
     if let Some(hash) = &pool.hash.0 {
         let more = [("method", &pool.hash.1), ("bound", &pool.hash.2)];
@@ -162,7 +177,7 @@ fn server(
             return;
         }
     };
-    let hint = names.stems.get(&IpAddr::V4(ip)).cloned().unwrap_or_default();
+    let hint = names.stems.get(&ip).cloned().unwrap_or_default();
     let mut hows = Vec::new();
     let port = match port {
         Some(port) => port,
@@ -213,6 +228,7 @@ fn server_options(words: &[String], table: &mut Table, pool: &mut Pool, is_http:
             "check-ssl" => pool.check.tls = true,
             "backup" => table.set("backup", "true"),
             "ssl" => {
+                pool.speaks_tls = true;
                 pool.tls.entry("verify").or_insert_with(|| quoted("required"));
             }
             "send-proxy" => {
@@ -394,6 +410,10 @@ fn statement(line: &Line, to: &str, is_http: bool, pool: &mut Pool, ledger: &mut
             }
             None => ledger.dropped(at, "it is not a time; every time-out has a value here"),
         },
+        ("stick-table", _) if !pool.sticks => ledger.dropped(
+            at,
+            "no `stick on src` makes clients stay by it; for its other counters rules have rate_limit",
+        ),
         ("stick-table", _) => {
             let mut parts = Vec::new();
             if let Some(size) = line.after("size").and_then(size) {
@@ -423,6 +443,13 @@ fn statement(line: &Line, to: &str, is_http: bool, pool: &mut Pool, ledger: &mut
             pool.keys.entry("affinity").or_insert_with(|| quoted("source"));
             ledger.carried(at, format!("{to} affinity"));
         }
+        ("stick", _) if line.word(2) == "dst" => ledger.dropped(
+            at,
+            "that all clients stay with the server that works now cannot be said: a server that is not `backup` gets them back when it returns",
+        ),
+        ("stick", _) => {
+            ledger.dropped(at, "a client stays with its server by its address (`stick on src`), or by a cookie")
+        }
         ("fullconn", _) => ledger.dropped(at, "limits do not grow with the load"),
         _ => {}
     }
@@ -437,8 +464,8 @@ fn size(text: &str) -> Option<u64> {
 }
 
 impl Names {
-    /// The address of a server: IPv4, or a name that another file tells.
-    fn address(&self, text: &str, draft: &Draft) -> Result<(std::net::Ipv4Addr, Option<u16>), String> {
+    /// The address of a server, or of a name that another file tells.
+    fn address(&self, text: &str, draft: &Draft) -> Result<(IpAddr, Option<u16>), String> {
         let number = |port: Option<&str>| match port {
             None => Ok(None),
             Some(port) => match port.parse::<u16>() {
@@ -447,14 +474,13 @@ impl Names {
             },
         };
         match endpoint(text) {
-            Some((IpAddr::V4(ip), port)) if !ip.is_unspecified() => Ok((ip, number(port)?)),
-            Some((IpAddr::V6(_), _)) => Err("servers have IPv4 addresses here".to_owned()),
+            Some((ip, port)) if !ip.is_unspecified() => Ok((ip, number(port)?)),
             _ => {
                 let (name, port) =
                     text.rsplit_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
                 let short = name.split('.').next().unwrap_or(name);
                 let known = draft.hosts.iter().find_map(|(ip, host)| match ip {
-                    IpAddr::V4(ip) if host == name || host == short => Some(*ip),
+                    IpAddr::V4(_) if host == name || host == short => Some(*ip),
                     IpAddr::V4(_) | IpAddr::V6(_) => None,
                 });
                 match known {

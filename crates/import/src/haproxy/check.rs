@@ -3,7 +3,7 @@
 use super::parse::{Line, millis};
 use crate::balancer::duration;
 use crate::draft::{key, list, quoted};
-use crate::ledger::Ledger;
+use crate::ledger::{At, Ledger};
 
 /// How a pool's servers are checked.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(super) struct Check {
     pub(super) rise: Option<u32>,
     pub(super) fall: Option<u32>,
     timeout: Option<u64>,
+    /// Where `timeout check` stands, and what it became.
+    timeout_at: Option<(At, String)>,
     http: Option<Http>,
     steps: Vec<String>,
     is_script: bool,
@@ -99,12 +101,12 @@ pub(super) fn statement(line: &Line, to: &str, check: &mut Check, ledger: &mut L
             check.http.get_or_insert_default().expect = Some((kind, value));
             ledger.carried(at, to);
         }
+        ("http-check" | "tcp-check", "connect") => connect(line, to, check, ledger),
         ("http-check", _) => ledger.dropped(at, "a check is one request and what it expects"),
         ("option", "tcp-check") => {
             check.is_script = true;
             ledger.carried(at, to);
         }
-        ("tcp-check", "connect") => ledger.carried(at, to),
         ("tcp-check", "send") => {
             check.steps.push(format!("{{ send = {} }}", quoted(&unescaped(line.word(2)))));
             ledger.carried(at, to);
@@ -149,6 +151,7 @@ pub(super) fn statement(line: &Line, to: &str, check: &mut Check, ledger: &mut L
         ("timeout", "check") => match millis(line.word(2)).filter(|time| *time > 0) {
             Some(time) => {
                 check.timeout = Some(time);
+                check.timeout_at = Some((at.clone(), format!("{to}.timeout")));
                 ledger.carried(at, format!("{to}.timeout"));
             }
             None => ledger.dropped(at, "it is not a time"),
@@ -158,11 +161,59 @@ pub(super) fn statement(line: &Line, to: &str, check: &mut Check, ledger: &mut L
     true
 }
 
+/// `http-check connect`, `tcp-check connect`: how a check connects when servers' own lines do not count.
+fn connect(line: &Line, to: String, check: &mut Check, ledger: &mut Ledger) {
+    let mut hows = Vec::new();
+    let mut words = line.words.iter().skip(2).map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "ssl" => check.tls = true,
+            "default" | "linger" => {}
+            "comment" => drop(words.next()),
+            "port" => {
+                let port = words.next().unwrap_or_default();
+                hows.push(format!("without `port {port}`: write check_port = {port} at the servers"));
+            }
+            "send-proxy" | "via-socks4" => hows.push(format!("without `{word}`")),
+            other => hows.push(format!("without `{other} {}`", words.next().unwrap_or_default())),
+        }
+    }
+    if hows.is_empty() {
+        ledger.carried(&line.at, to);
+    } else {
+        ledger.approximated(&line.at, to, hows.join("; "));
+    }
+}
+
 fn unescaped(text: &str) -> String {
     text.replace("\\r", "\r").replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\")
 }
 
 impl Check {
+    /// Milliseconds from one check to the next.
+    fn every(&self) -> u64 {
+        self.interval.unwrap_or(2000).clamp(10, 3_600_000)
+    }
+
+    /// The shortest time between two checks, ms: a check takes no longer.
+    fn shortest(&self) -> u64 {
+        let every = self.every();
+        let fast = self.fast.map(|fast| fast.clamp(10, every));
+        let down = self.down.map(|down| down.clamp(10, 3_600_000));
+        [fast, down].into_iter().flatten().fold(every, u64::min)
+    }
+
+    /// Tells that a check has less time than it had.
+    pub(super) fn tell_shortened(&self, ledger: &mut Ledger) {
+        if let (Some(timeout), Some((at, to))) = (self.timeout, &self.timeout_at)
+            && timeout > self.shortest()
+        {
+            let how =
+                format!("a check is over before the next one begins: {} ms in this pool", self.shortest());
+            ledger.approximated(at, to, how);
+        }
+    }
+
     /// The value of the pool's `check`.
     pub(super) fn text(&self, unchecked: bool, _is_http: bool) -> String {
         if unchecked {
@@ -201,7 +252,7 @@ impl Check {
         if self.tls {
             parts.push("tls = true".to_owned());
         }
-        let interval = self.interval.unwrap_or(2000).clamp(10, 3_600_000);
+        let interval = self.every();
         parts.push(format!("interval = {}", duration(interval)));
         let fast = self.fast.map(|fast| fast.clamp(10, interval));
         let down = self.down.map(|down| down.clamp(10, 3_600_000));
@@ -209,8 +260,7 @@ impl Check {
             parts.extend(value.map(|value| format!("{key} = {}", duration(value))));
         }
         if let Some(timeout) = self.timeout {
-            let shortest = [Some(interval), fast, down].into_iter().flatten().min().unwrap_or(interval);
-            parts.push(format!("timeout = {}", duration(timeout.min(shortest))));
+            parts.push(format!("timeout = {}", duration(timeout.min(self.shortest()))));
         }
         for (key, value, usual) in [("rise", self.rise, 2), ("fall", self.fall, 3)] {
             parts.push(format!("{key} = {}", value.unwrap_or(usual).clamp(1, 1000)));

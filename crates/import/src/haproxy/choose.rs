@@ -15,6 +15,9 @@ pub(super) fn balance(line: &Line, to: &str, is_http: bool, pool: &mut Pool, led
         "roundrobin" | "static-rr" | "leastconn" | "first" | "random" => Some(name),
         _ => None,
     };
+    // What defaults or a line above say of it does not count any more.
+    pool.keys.remove("balance");
+    pool.hash.0 = None;
     if let Some(plain) = plain {
         pool.keys.insert("balance", quoted(plain));
         ledger.carried(at, format!("{to} balance"));

@@ -148,11 +148,17 @@ pub(super) fn leftover(line: &Line, draft: &mut Draft, ledger: &mut Ledger) {
             ledger.dropped(at, "connections are kept and shared where that is safe");
         }
         ("option", "forwardfor") => ledger.carried(at, "forwarded_for of the services that use it"),
-        ("option", _) => ledger.dropped(at, "there is no such option"),
+        ("option", "tcpka" | "clitcpka" | "srvtcpka") => {
+            ledger.dropped(at, "connections that say nothing end by `timeout.client` and `timeout.server`");
+        }
+        ("option", _) => ledger.dropped(at, "there is nothing like it here"),
         ("http-reuse" | "retry-on", _) => ledger.dropped(at, "built in, where it is safe"),
         ("mode", _) => ledger.carried(at, "mode of services"),
         ("timeout", "tarpit") => ledger.dropped(at, "each tarpit has its own `after`"),
-        ("timeout", _) => ledger.dropped(at, "there is no such time-out"),
+        ("timeout", "http-request" | "http-keep-alive") => {
+            ledger.dropped(at, "only services of mode `http` have it, and no such one is here");
+        }
+        ("timeout", _) => ledger.dropped(at, "there is nothing like it here"),
         ("stats", _) => ledger.dropped(at, "the statistics page needs a listener of its own: [stats] listen"),
         ("http-request" | "http-response" | "redirect" | "acl", _) => {
             ledger.dropped(at, "rules are of services: put it into those that use this pool");

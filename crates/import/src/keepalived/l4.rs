@@ -3,9 +3,9 @@
 //! All directors have the same; those of the first one count, and the others' are told to be the same or not.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use super::{Director, Node};
+use super::{Director, Node, command};
 use crate::draft::Draft;
 use crate::l4::{self, Check, Made, Probe, Real, Virtual};
 use crate::ledger::{At, Ledger};
@@ -23,7 +23,17 @@ pub(crate) fn map(directors: &[Director], draft: &mut Draft, ledger: &mut Ledger
                         made.insert(block.words.clone(), (block.clone(), one));
                     }
                 }
-                "virtual_server_group" => block.carry_all(ledger, "the services that use it"),
+                "virtual_server_group" => {
+                    ledger.carried(&block.at, "the services that use it");
+                    for child in &block.children {
+                        match place(child, 0, None) {
+                            Some(_) => ledger.carried(&child.at, "listen of the services that use it"),
+                            None => {
+                                child.drop_all(ledger, "it is no address with a port: write each by itself")
+                            }
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -66,14 +76,20 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
     let number = |name: &str| {
         find(name).and_then(|text| text.parse::<f64>().ok()).filter(|n| n.is_finite() && *n >= 0.0)
     };
-    let udp = find("protocol").is_some_and(|text| text.eq_ignore_ascii_case("udp"));
+    let protocol = find("protocol").map(|text| text.to_ascii_lowercase());
+    if protocol.as_deref() == Some("sctp") {
+        block.drop_all(ledger, "services speak TCP or UDP, not SCTP");
+        return None;
+    }
+    // keepalived's default.
+    let udp = protocol.as_deref() != Some("tcp");
     let mut reals = Vec::new();
     // Checkers that are not the first one's.
     let mut others = Vec::new();
-    let mut check: Option<(Probe, Option<u64>, Option<u32>)> = None;
+    let mut check: Option<Checker> = None;
     for child in block.children.iter().filter(|child| child.name() == "real_server") {
         let Some((ip, port)) = place(child, 1, places.first().map(|(_, port)| *port)) else {
-            child.drop_all(ledger, "it is no IPv4 address with a port");
+            child.drop_all(ledger, "it is no address with a port");
             continue;
         };
         let own = |name: &str| child.child(name).and_then(|one| one.word(1).parse::<u32>().ok());
@@ -86,7 +102,7 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
             check_port: None,
         };
         for one in &child.children {
-            if let Some(found) = probe(one, block, &mut real)
+            if let Some(found) = probe(one, child, block, &mut real)
                 && *check.get_or_insert_with(|| found.clone()) != found
             {
                 others.push(one.at.clone());
@@ -95,21 +111,27 @@ fn server(block: &Node, director: &Director, draft: &mut Draft, ledger: &mut Led
         }
         reals.push(real);
     }
-    let (kind, timeout, retries) = check.unwrap_or((Probe::None, None, None));
-    let interval = millis(number("delay_loop").unwrap_or(60.0)).max(10);
+    let check = check.unwrap_or(Checker { probe: Probe::None, timeout: None, retries: 0, again: None });
+    let of_server = block.children.iter().find_map(|child| child.child("delay_loop"));
+    let of_server =
+        of_server.and_then(|one| one.word(1).parse().ok()).filter(|n: &f64| n.is_finite() && *n > 0.0);
+    let interval = millis(of_server.or_else(|| number("delay_loop")).unwrap_or(60.0)).max(10);
     let one = Virtual {
         places,
         udp,
-        scheduler: find("lb_algo").or_else(|| find("lvs_sched")),
+        // keepalived's default.
+        scheduler: find("lb_algo").or_else(|| find("lvs_sched")).or_else(|| Some("wlc".to_owned())),
         persistent: block.child("persistence_timeout").map(|child| child.word(1).parse().unwrap_or(360)),
         reals,
         fallback: block.child("sorry_server").and_then(|child| place(child, 1, None)),
         check: Check {
-            probe: kind,
+            probe: check.probe,
             interval,
-            timeout: timeout.unwrap_or(5000),
+            // A failed check is made again after this time, so often, before the server counts as down.
+            fast: check.again,
+            timeout: check.timeout.unwrap_or(5000),
             rise: 1,
-            fall: retries.map_or(1, |retries| retries.saturating_add(1)),
+            fall: check.retries.saturating_add(1),
         },
         cuts: false,
         direct: method(block).is_some_and(|way| way.eq_ignore_ascii_case("dr")),
@@ -140,7 +162,7 @@ fn millis(seconds: f64) -> u64 {
     whole
 }
 
-fn place(node: &Node, at: usize, usual: Option<u16>) -> Option<(Ipv4Addr, u16)> {
+fn place(node: &Node, at: usize, usual: Option<u16>) -> Option<(IpAddr, u16)> {
     let ip = node.word(at).parse().ok()?;
     let port = match node.word(at + 1) {
         "" => usual?,
@@ -155,24 +177,34 @@ fn places(block: &Node, director: &Director) -> Result<Vec<(IpAddr, u16)>, Strin
         "group" => {
             let is_it = |one: &&Node| one.name() == "virtual_server_group" && one.word(1) == block.word(2);
             let group = director.blocks.iter().find(is_it).ok_or("its group is defined nowhere")?;
-            let all: Vec<(IpAddr, u16)> = group
-                .children
-                .iter()
-                .filter_map(|child| place(child, 0, None))
-                .map(|(ip, port)| (IpAddr::V4(ip), port))
-                .collect();
-            if all.is_empty() { Err("its group has no IPv4 address with a port".to_owned()) } else { Ok(all) }
+            let all: Vec<(IpAddr, u16)> =
+                group.children.iter().filter_map(|child| place(child, 0, None)).collect();
+            if all.is_empty() { Err("its group has no address with a port".to_owned()) } else { Ok(all) }
         }
         _ => match place(block, 1, None) {
-            Some((ip, port)) => Ok(vec![(IpAddr::V4(ip), port)]),
-            None => Err("it is no IPv4 address with a port".to_owned()),
+            Some((ip, port)) => Ok(vec![(ip, port)]),
+            None => Err("it is no address with a port".to_owned()),
         },
     }
 }
 
-/// A checker: what it does, its time-out, its retries.
-fn probe(node: &Node, block: &Node, real: &mut Real) -> Option<(Probe, Option<u64>, Option<u32>)> {
-    let text = |name: &str| node.child(name).map(|child| child.word(1).to_owned());
+/// What a checker does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Checker {
+    probe: Probe,
+    /// Milliseconds.
+    timeout: Option<u64>,
+    /// How often a failed check is made again before it counts.
+    retries: u32,
+    /// After how long, ms; `None`: after the usual interval.
+    again: Option<u64>,
+}
+
+/// A checker of a server. What it does not say may stand at the server, or at the virtual server.
+fn probe(node: &Node, server: &Node, block: &Node, real: &mut Real) -> Option<Checker> {
+    let text = |name: &str| {
+        [node, server, block].iter().find_map(|at| at.child(name)).map(|child| child.word(1).to_owned())
+    };
     let seconds = |name: &str| {
         text(name).and_then(|text| text.parse::<f64>().ok()).filter(|n| n.is_finite() && *n > 0.0)
     };
@@ -180,9 +212,8 @@ fn probe(node: &Node, block: &Node, real: &mut Real) -> Option<(Probe, Option<u6
         "TCP_CHECK" | "SMTP_CHECK" | "DNS_CHECK" | "BFD_CHECK" => Probe::Connect,
         "PING_CHECK" | "UDP_CHECK" => Probe::Ping,
         "MISC_CHECK" => {
-            let command = node.child("misc_path").map(|child| child.rest()).unwrap_or_default();
-            let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-            if words.is_empty() { Probe::Connect } else { Probe::Command(words) }
+            let path = node.child("misc_path").map(|child| command::of(child, Some(real.ip)));
+            path.filter(|words| !words.is_empty()).map_or(Probe::Connect, Probe::Command)
         }
         "HTTP_GET" | "SSL_GET" => {
             let url = node.child("url");
@@ -207,14 +238,33 @@ fn probe(node: &Node, block: &Node, real: &mut Real) -> Option<(Probe, Option<u6
         }
         _ => return None,
     };
-    real.check_port = text("connect_port").and_then(|port| l4::port(&port)).filter(|port| *port != real.port);
-    let timeout = seconds("connect_timeout").or(seconds("misc_timeout")).map(millis);
-    let retries = text("retry").or_else(|| text("nb_get_retry")).and_then(|text| text.parse().ok());
-    Some((probe, timeout, retries))
+    real.check_port =
+        node.child("connect_port").and_then(|port| l4::port(port.word(1))).filter(|port| *port != real.port);
+    let timeout = seconds("misc_timeout").or(seconds("connect_timeout")).map(millis);
+    let own = node.child("nb_get_retry").map(|one| one.word(1).to_owned());
+    // keepalived.conf(5): the defaults of `retry` and `delay_before_retry`.
+    let (usual, again) = match node.name() {
+        "HTTP_GET" | "SSL_GET" => (1, Some(3.0)),
+        "DNS_CHECK" => (3, None),
+        "MISC_CHECK" => (0, Some(1.0)),
+        _ => (1, Some(1.0)),
+    };
+    let retries = own.or_else(|| text("retry")).and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let again = seconds("delay_before_retry").or(again).map(millis);
+    // A check is over before the next one begins: it keeps the time that it may take.
+    let again = again.map(|again| again.max(timeout.unwrap_or(5000)));
+    Some(Checker { probe, timeout, retries, again: again.filter(|_| retries > 0) })
 }
 
 fn told(block: &Node, one: &Virtual, made: &Made, others: &[At], ledger: &mut Ledger) {
     let (service, pool) = (format!("[{}]", made.service), format!("[{}]", made.pool));
+    if block.child("protocol").is_none() {
+        ledger.approximated(
+            &block.at,
+            format!("{service} mode"),
+            "UDP: so keepalived does without `protocol`",
+        );
+    }
     if made.assumed.is_empty() {
         ledger.carried(&block.at, format!("{service} listen"));
     } else {
@@ -244,7 +294,7 @@ fn told(block: &Node, one: &Virtual, made: &Made, others: &[At], ledger: &mut Le
             "virtualhost" => ledger.carried(at, format!("{pool} check")),
             "sorry_server" if one.fallback.is_some() => ledger.carried(at, format!("{pool} fallback")),
             "real_server" if one.reals.iter().any(|real| real.at == *at) => {
-                real(child, &pool, &one.check.probe, others, ledger)
+                real(child, &pool, one, others, ledger)
             }
             "real_server" => {}
             "quorum" | "quorum_up" | "quorum_down" | "hysteresis" => {
@@ -257,20 +307,30 @@ fn told(block: &Node, one: &Virtual, made: &Made, others: &[At], ledger: &mut Le
                 );
             }
             "ops" => ledger.dropped(at, "datagrams of a client keep their server for as long as they come"),
-            "retry" | "delay_before_retry" | "warmup" | "connect_timeout" => {
-                ledger.dropped(at, "it is told where it stands beside a checker");
+            "retry" | "delay_before_retry" | "connect_timeout" => {
+                ledger.carried(at, format!("{pool} check, of those that do not say it themselves"));
             }
+            "warmup" => ledger.dropped(at, WARMUP),
             _ => child.drop_all(ledger, "there is no word for it"),
         }
     }
 }
 
-fn real(node: &Node, pool: &str, counts: &Probe, others: &[At], ledger: &mut Ledger) {
+fn real(node: &Node, pool: &str, of: &Virtual, others: &[At], ledger: &mut Ledger) {
+    let counts = &of.check.probe;
     ledger.carried(&node.at, format!("{pool} server"));
     for child in &node.children {
         let at = &child.at;
         match child.name() {
-            "weight" | "uthreshold" => ledger.carried(at, format!("{pool} server")),
+            "weight" => match l4::weight(of, child.word(1).parse().ok()).1 {
+                Some(how) => ledger.approximated(at, format!("{pool} server"), how),
+                None => ledger.carried(at, format!("{pool} server")),
+            },
+            "uthreshold" => ledger.carried(at, format!("{pool} server")),
+            "delay_loop" | "retry" | "delay_before_retry" | "connect_timeout" | "virtualhost" => {
+                ledger.carried(at, format!("{pool} check"));
+            }
+            "warmup" => ledger.dropped(at, WARMUP),
             "inhibit_on_failure" => {
                 ledger.carried(at, format!("{pool} on_marked_down = \"retry\", the default"))
             }
@@ -299,8 +359,19 @@ fn real(node: &Node, pool: &str, counts: &Probe, others: &[At], ledger: &mut Led
                     }
                     _ => {
                         ledger.carried(at, &to);
+                        let mut urls = 0;
                         for one in &child.children {
-                            checker(one, &to, ledger);
+                            urls += usize::from(one.name() == "url");
+                            if one.name() == "url" && urls > 1 {
+                                one.drop_all(ledger, "a check is one request: that of the first `url`");
+                            } else {
+                                checker(
+                                    one,
+                                    &to,
+                                    of.check.fast.map(|fast| fast.min(of.check.interval)),
+                                    ledger,
+                                );
+                            }
                         }
                     }
                 }
@@ -310,17 +381,31 @@ fn real(node: &Node, pool: &str, counts: &Probe, others: &[At], ledger: &mut Led
     }
 }
 
-fn checker(node: &Node, to: &str, ledger: &mut Ledger) {
+const WARMUP: &str = "checks of a pool are spread over its interval anyway";
+
+fn checker(node: &Node, to: &str, fast: Option<u64>, ledger: &mut Ledger) {
     match node.name() {
         "digest" => {
             ledger.dropped(&node.at, "a check looks for a status, a text or an expression: write `text`")
         }
-        "delay_before_retry" | "warmup" => ledger
-            .dropped(&node.at, "checks have one interval; `fast_interval` while the state may be changing"),
+        "delay_before_retry" => match fast.filter(|fast| node.word(1).parse().map(millis) != Ok(*fast)) {
+            Some(fast) => ledger.approximated(
+                &node.at,
+                format!("{to} fast_interval"),
+                format!("{fast} ms, from one check's start to the next's: each may take as long as `connect_timeout` says"),
+            ),
+            None => ledger.carried(&node.at, format!("{to} fast_interval")),
+        },
+        "warmup" => ledger.dropped(&node.at, WARMUP),
+        "misc_dynamic" => ledger.dropped(
+            &node.at,
+            "a command says up or down; weights that servers tell themselves come by `agent`",
+        ),
+        "user" => ledger.dropped(&node.at, "programs run as the user that Relevo runs as"),
         "url" => {
             ledger.carried(&node.at, to);
             for child in &node.children {
-                checker(child, to, ledger);
+                checker(child, to, fast, ledger);
             }
         }
         "path" | "status_code" | "regex" | "virtualhost" | "connect_timeout" | "misc_timeout"

@@ -6,6 +6,7 @@
 //! ```
 //! Source: keepalived.conf(5) of keepalived 2.2.7.
 
+mod command;
 mod l4;
 mod language;
 mod tree;

@@ -25,11 +25,6 @@ impl Node {
         self.words.get(index).map_or("", String::as_str)
     }
 
-    /// The words behind the first, with single spaces.
-    pub(crate) fn rest(&self) -> String {
-        self.words.iter().skip(1).cloned().collect::<Vec<_>>().join(" ")
-    }
-
     /// The first child of this name.
     pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name() == name)

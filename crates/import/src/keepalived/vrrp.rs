@@ -8,6 +8,8 @@ mod address;
 mod announce;
 mod bfd;
 mod instance;
+mod moving;
+mod order;
 mod plan;
 mod track;
 mod words;
@@ -46,7 +48,7 @@ pub(crate) fn map(directors: &[Director], has_balancer: bool, draft: &mut Draft,
             }
         }
     }
-    plan.finish(draft);
+    plan.finish(draft, ledger);
 }
 
 /// Which group each instance is of.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::super::{Director, Node};
 use super::plan::Plan;
-use super::{NO_WORD, address, announce, bfd, track, words};
-use crate::draft::{Draft, Table, key, list, quoted};
+use super::{NO_WORD, address, announce, bfd, moving, track, words};
+use crate::draft::{Draft, list, quoted};
 use crate::ledger::Ledger;
 
 /// Takes an instance into its sync group, or into a group of its own.
@@ -21,6 +21,9 @@ pub(super) fn read(
         Some(name) => name.to_owned(),
         None => plan.group(draft, block.word(1)),
     };
+    if let Some(group) = plan.find(&name) {
+        group.wish(&director.name);
+    }
     let here = format!("[group.{name}]");
     ledger.carried(&block.at, &here);
     let interface = block.child("interface").map_or("", |child| child.word(1)).to_owned();
@@ -50,9 +53,16 @@ pub(super) fn read(
             }
             if draft.is_on(&director.name, &network) {
                 ledger.carried(&child.at, format!("[network.{network}]"));
-            } else if let Some(ip) = draft.make_up(&director.name, &network, Some(&interface)) {
-                let how =
-                    format!("no file says the address of {} on {interface}: {ip} is made up", director.name);
+            } else if let Some((ip, how)) = draft.make_up(&director.name, &network, Some(&interface)) {
+                let how = match how {
+                    Some(how) => format!("{ip} was taken for the address of {}: {how}", director.name),
+                    None => {
+                        format!(
+                            "no file says the address of {} on {interface}: {ip} is made up",
+                            director.name
+                        )
+                    }
+                };
                 ledger.approximated(&child.at, format!("[node.{}]", director.name), how);
             }
         }
@@ -97,6 +107,7 @@ fn statement(
     match child.name() {
         "interface" => {}
         "state" => {
+            group.wish(&director.name).is_master |= value.eq_ignore_ascii_case("MASTER");
             ledger.approximated(at, format!("{here} priority"), "who is first is told by priority alone")
         }
         "virtual_router_id" => match value.parse() {
@@ -112,6 +123,7 @@ fn statement(
         "priority" => match value.parse::<u8>() {
             Ok(priority) => {
                 let wanted = priority.clamp(1, 254);
+                group.wish(&director.name).priority.get_or_insert_with(|| at.clone());
                 let before = *group.priorities.entry(director.name.clone()).or_insert(wanted);
                 if before != wanted {
                     let how = format!(
@@ -148,14 +160,21 @@ fn statement(
             ledger.carried(at, format!("{here} version"));
         }
         "nopreempt" => {
-            group.sticky = true;
-            ledger.carried(at, format!("{here} preempt = false, the default"));
+            // keepalived: not beside priority 255.
+            if block.child("priority").is_none_or(|one| one.word(1) != "255") {
+                group.wish(&director.name).nopreempt.push(at.clone());
+            } else {
+                ledger.dropped(at, "keepalived takes it back beside priority 255");
+            }
         }
         "preempt" => ledger.carried(at, format!("{here} preempt")),
-        "preempt_delay" => {
-            group.preempt_delay = number();
-            ledger.carried(at, format!("{here} preempt_delay"));
-        }
+        "preempt_delay" => match value.parse::<f64>() {
+            Ok(0.0) => ledger.carried(at, format!("{here} preempt_delay, the default")),
+            Ok(delay) if delay > 0.0 && delay <= 1000.0 => {
+                group.wish(&director.name).delay.push((at.clone(), delay));
+            }
+            _ => ledger.dropped(at, "it is not a number of seconds up to 1000"),
+        },
         "authentication" => authentication(child, &here, group, ledger),
         "virtual_ipaddress" | "virtual_ipaddress_excluded" => {
             ledger.carried(at, &here);
@@ -165,13 +184,13 @@ fn statement(
         "virtual_routes" => {
             ledger.carried(at, &here);
             for route in &child.children {
-                moving_route(route, &here, name, plan, ledger);
+                moving::route(director, route, (interface, network), &here, name, draft, plan, ledger);
             }
         }
         "virtual_rules" => {
             ledger.carried(at, &here);
             for rule in &child.children {
-                moving_rule(rule, &here, name, plan, ledger);
+                moving::rule(rule, &here, name, plan, ledger);
             }
         }
         "track_bfd" => bfd::read(director, child, name, plan, ledger),
@@ -303,90 +322,5 @@ fn push_notify(plan: &mut Plan, name: &str, value: String) {
         && !group.notify.contains(&value)
     {
         group.notify.push(value);
-    }
-}
-
-fn option<'a>(node: &'a Node, names: &[&str]) -> Option<&'a str> {
-    let at = node.words.iter().position(|word| names.contains(&word.as_str()))?;
-    node.words.get(at + 1).map(String::as_str)
-}
-
-fn moving_route(route: &Node, here: &str, name: &str, plan: &mut Plan, ledger: &mut Ledger) {
-    let mut table = Table::new(format!("[group.{}.route]", key(name)));
-    let first = if route.name() == "src" { route.word(2) } else { route.name() };
-    let to = if matches!(first, "default" | "0.0.0.0/0") { "default".to_owned() } else { first.to_owned() };
-    let to = if to.contains(['/', 'd']) { to } else { format!("{to}/32") };
-    table.set("to", quoted(&to));
-    for (names, key) in [(&["via", "gw"][..], "via"), (&["dev"], "interface"), (&["src"], "source")] {
-        if let Some(value) = option(route, names) {
-            table.set(key, quoted(value));
-        }
-    }
-    for (names, key) in [(&["table"][..], "table"), (&["metric"], "metric")] {
-        if let Some(value) = option(route, names).filter(|value| value.parse::<u32>().is_ok()) {
-            table.set(key, value);
-        }
-    }
-    finish(route, table, here, name, plan, ledger, &["via", "gw", "dev", "src", "table", "metric", "to"]);
-}
-
-fn moving_rule(rule: &Node, here: &str, name: &str, plan: &mut Plan, ledger: &mut Ledger) {
-    let mut table = Table::new(format!("[group.{}.policy]", key(name)));
-    for (names, key) in [(&["from"][..], "from"), (&["to"], "to"), (&["iif"], "interface")] {
-        if let Some(value) = option(rule, names).filter(|value| *value != "all") {
-            let value = if key != "interface" && !value.contains('/') {
-                format!("{value}/32")
-            } else {
-                value.to_owned()
-            };
-            table.set(key, quoted(&value));
-        }
-    }
-    for (names, key) in
-        [(&["table", "lookup"][..], "table"), (&["priority", "preference", "pref"], "priority")]
-    {
-        if let Some(value) = option(rule, names).filter(|value| value.parse::<u32>().is_ok()) {
-            table.set(key, value);
-        }
-    }
-    if table.find("table").is_none() {
-        ledger.dropped(&rule.at, "the number of its routing table is not known");
-        return;
-    }
-    finish(
-        rule,
-        table,
-        here,
-        name,
-        plan,
-        ledger,
-        &["from", "to", "iif", "table", "lookup", "priority", "preference", "pref"],
-    );
-}
-
-fn finish(
-    node: &Node,
-    table: Table,
-    here: &str,
-    name: &str,
-    plan: &mut Plan,
-    ledger: &mut Ledger,
-    known: &[&str],
-) {
-    let unknown: Vec<&str> = node
-        .words
-        .iter()
-        .map(String::as_str)
-        .filter(|word| {
-            word.bytes().all(|byte| byte.is_ascii_lowercase()) && !known.contains(word) && *word != "default"
-        })
-        .collect();
-    if unknown.is_empty() || node.words.len() < 3 {
-        ledger.carried(&node.at, here);
-    } else {
-        ledger.approximated(&node.at, here, format!("look whether `{}` matters", unknown.join(" ")));
-    }
-    if let Some(group) = plan.find(name) {
-        group.add(table);
     }
 }

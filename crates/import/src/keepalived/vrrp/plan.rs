@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::draft::{Draft, Table, key, list, quoted};
+use crate::ledger::{At, Ledger};
 
 /// All groups, and what is said for all instances.
 #[derive(Debug, Default)]
@@ -20,6 +21,17 @@ pub(super) struct Plan {
     pub(super) multicast: BTreeMap<bool, IpAddr>,
     /// `vrrp_down_timer_adverts`.
     pub(super) missed: Option<u8>,
+}
+
+/// What a director's instance says of who is first.
+#[derive(Debug, Default)]
+pub(super) struct Wish {
+    pub(super) node: String,
+    /// `state MASTER`: keepalived takes `nopreempt` and `preempt_delay` back then.
+    pub(super) is_master: bool,
+    pub(super) priority: Option<At>,
+    pub(super) nopreempt: Vec<At>,
+    pub(super) delay: Vec<(At, f64)>,
 }
 
 /// A group.
@@ -45,8 +57,10 @@ pub(super) struct Group {
     /// The longest way that a peer's adverts may have come, as a TTL.
     pub(super) min_ttl: Option<u8>,
     pub(super) password: Option<String>,
-    pub(super) sticky: bool,
-    pub(super) preempt_delay: Option<f64>,
+    /// Directors in the order of their files, and how each instance wishes to be.
+    pub(super) wishes: Vec<Wish>,
+    /// Interfaces that are watched.
+    pub(super) watched: Vec<super::track::Interface>,
     pub(super) is_unicast: bool,
     pub(super) has_virtual_mac: bool,
     pub(super) accepts_not: bool,
@@ -56,6 +70,8 @@ pub(super) struct Group {
     pub(super) notify: Vec<String>,
     /// `group.NAME.track.NAME`, `[group.NAME.route]`, `[group.NAME.policy]`.
     pub(super) tables: Vec<Table>,
+    /// Whose files have a tracker, by its header.
+    pub(super) looked_at: BTreeMap<String, Vec<(String, At)>>,
 }
 
 impl Plan {
@@ -75,8 +91,11 @@ impl Plan {
     }
 
     /// Puts all groups into the cluster file.
-    pub(super) fn finish(self, draft: &mut Draft) {
+    pub(super) fn finish(self, draft: &mut Draft, ledger: &mut Ledger) {
         for mut group in self.groups {
+            group.no_two_are_equal(ledger);
+            group.watch_interfaces(draft, ledger);
+            group.trackers_are_everybodys(ledger);
             group.missed = group.missed.or(self.missed);
             for (family, ip) in &self.multicast {
                 group.multicast.entry(*family).or_insert(*ip);
@@ -85,7 +104,7 @@ impl Plan {
             for (key, value) in &self.announce {
                 group.announce.entry(key).or_insert_with(|| value.clone());
             }
-            group.write(version, &self.delays, draft);
+            group.write(version, &self.delays, draft, ledger);
         }
     }
 }
@@ -98,7 +117,14 @@ impl Group {
         }
     }
 
-    fn write(self, version: Option<u8>, delays: &BTreeMap<&'static str, f64>, draft: &mut Draft) {
+    fn write(
+        self,
+        version: Option<u8>,
+        delays: &BTreeMap<&'static str, f64>,
+        draft: &mut Draft,
+        ledger: &mut Ledger,
+    ) {
+        let (preempt, preempt_delay) = self.preemption(ledger);
         let mut table = Table::new(format!("group.{}", key(&self.name)));
         let pairs = |pairs: Vec<(String, String)>| {
             let pairs: Vec<String> =
@@ -121,10 +147,10 @@ impl Group {
         if let Some(missed) = self.missed.filter(|missed| *missed != 3) {
             table.set("missed", missed.to_string());
         }
-        if !self.sticky {
+        if preempt {
             table.set("preempt", "true");
         }
-        if let Some(delay) = self.preempt_delay.filter(|_| !self.sticky) {
+        if let Some(delay) = preempt_delay {
             table.set("preempt_delay", quoted(&seconds(delay)));
         }
         if let Some(password) = self.password.filter(|_| version == 2) {

@@ -1,9 +1,10 @@
 //! `track_interface`, `track_script`, `track_process`, `track_file`, and what they name.
 
+use super::super::command;
 use super::super::{Director, Node};
-use super::plan::{Plan, seconds};
-use crate::draft::{Table, key, list, quoted};
-use crate::ledger::Ledger;
+use super::plan::{Group, Plan, seconds};
+use crate::draft::{Draft, Table, key, list, quoted};
+use crate::ledger::{At, Ledger};
 
 /// Takes the trackers of an instance or a sync group.
 pub(super) fn read(director: &Director, block: &Node, group: &str, plan: &mut Plan, ledger: &mut Ledger) {
@@ -24,11 +25,21 @@ pub(super) fn read(director: &Director, block: &Node, group: &str, plan: &mut Pl
             ledger.dropped(&child.at, OWN_BALANCER);
             continue;
         }
-        let defined = match block.name() {
-            "track_interface" => {
-                table.set("interface", quoted(name));
-                true
+        if block.name() == "track_interface" {
+            let watched = Interface {
+                node: director.name.clone(),
+                name: name.to_owned(),
+                safe: safe.trim_matches('-').to_owned(),
+                weight: weight.filter(|weight| *weight != 0).map(|weight| weight.clamp(-253, 253)),
+                reverse,
+                at: child.at.clone(),
+            };
+            if let Some(group) = plan.find(group) {
+                group.watched.push(watched);
             }
+            continue;
+        }
+        let defined = match block.name() {
             "track_script" => definition(director, &["vrrp_script"], name).is_some_and(|definition| {
                 script(definition, &mut table, &mut weight, &here, ledger);
                 true
@@ -60,9 +71,76 @@ pub(super) fn read(director: &Director, block: &Node, group: &str, plan: &mut Pl
         if reverse {
             table.set("reverse", "true");
         }
-        ledger.carried(&child.at, here);
         if let Some(group) = plan.find(group) {
-            group.add(table);
+            group.track(&director.name, table, &child.at, &here, ledger);
+        }
+    }
+}
+
+/// An interface that a director watches.
+#[derive(Debug)]
+pub(super) struct Interface {
+    node: String,
+    name: String,
+    /// What a tracker of it may be called.
+    safe: String,
+    weight: Option<i32>,
+    reverse: bool,
+    at: At,
+}
+
+impl Group {
+    /// Adds a director's tracker: the first one of a name counts.
+    fn track(&mut self, node: &str, table: Table, at: &At, here: &str, ledger: &mut Ledger) {
+        match self.tables.iter().find(|one| one.header == table.header) {
+            Some(first) if *first != table => {
+                ledger.approximated(at, here, "all directors look alike: as the first file says");
+            }
+            _ => ledger.carried(at, here),
+        }
+        self.looked_at.entry(table.header.clone()).or_default().push((node.to_owned(), at.clone()));
+        if !self.tables.iter().any(|one| one.header == table.header) {
+            self.tables.push(table);
+        }
+    }
+
+    /// Interfaces go by their network where it is known: they may be called otherwise on another director.
+    pub(super) fn watch_interfaces(&mut self, draft: &Draft, ledger: &mut Ledger) {
+        for one in std::mem::take(&mut self.watched) {
+            let network = draft.interface_network(&one.node, &one.name);
+            let name = network.as_ref().unwrap_or(&one.safe).clone();
+            let here = format!("[group.{}.track.{name}]", self.name);
+            let mut table = Table::new(format!("group.{}.track.{}", key(&self.name), key(&name)));
+            match &network {
+                Some(network) => table.set("link", quoted(network)),
+                None => table.set("interface", quoted(&one.name)),
+            }
+            if let Some(weight) = one.weight {
+                table.set("weight", weight.to_string());
+            }
+            if one.reverse {
+                table.set("reverse", "true");
+            }
+            self.track(&one.node, table, &one.at, &here, ledger);
+        }
+    }
+
+    /// Tells of trackers that stand in the files of some directors only.
+    pub(super) fn trackers_are_everybodys(&self, ledger: &mut Ledger) {
+        for (header, said) in &self.looked_at {
+            let missing: Vec<&str> = self
+                .wishes
+                .iter()
+                .map(|wish| wish.node.as_str())
+                .filter(|node| !said.iter().any(|(own, _)| own == node))
+                .collect();
+            if missing.is_empty() {
+                continue;
+            }
+            for (_, at) in said {
+                let how = format!("{} looks too, whose file does not say it", missing.join(", "));
+                ledger.approximated(at, format!("[{header}]"), how);
+            }
         }
     }
 }
@@ -94,25 +172,13 @@ fn script(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str,
         let value = child.word(1);
         match child.name() {
             "script" => {
-                let words: Vec<&str> =
-                    child.words.iter().skip(1).flat_map(|word| word.split_whitespace()).collect();
-                let shell = words.iter().any(|word| word.contains(['|', '&', ';', '$', '*', '<', '>', '`']));
-                // What has no path keepalived looks for in PATH, as a shell does.
-                let shell = shell || words.first().is_some_and(|program| !program.starts_with('/'));
+                let words = command::arguments(&command::text(child));
                 if let Some(process) = process_of(&words) {
                     table.set("process", quoted(process));
                     ledger.carried(&child.at, format!("{here}: /proc is looked at, no program is run"));
                     continue;
                 }
-                if shell {
-                    let text = words.join(" ");
-                    table.set(
-                        "script",
-                        list(["/bin/sh", "-c", text.as_str()].iter().map(|word| quoted(word))),
-                    );
-                } else {
-                    table.set("script", list(words.iter().map(|word| quoted(word))));
-                }
+                table.set("script", list(command::of(child, None).iter().map(|word| quoted(word))));
                 ledger.carried(&child.at, here);
             }
             "timeout" if watches_a_process(block) => {
@@ -154,10 +220,12 @@ fn script(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str,
 }
 
 /// The process that a script looks for and does no more: `killall -0 NAME`, `pidof NAME`, `pgrep -x NAME`.
-fn process_of<'a>(words: &[&'a str]) -> Option<&'a str> {
+fn process_of(words: &[String]) -> Option<&str> {
     let (program, arguments) = words.split_first()?;
     let program = program.rsplit('/').next().unwrap_or_default();
-    let (("killall", ["-0", name]) | ("pidof", [name]) | ("pgrep", ["-x", name])) = (program, arguments)
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (("killall", ["-0", name]) | ("pidof", [name]) | ("pgrep", ["-x", name])) =
+        (program, arguments.as_slice())
     else {
         return None;
     };
@@ -166,17 +234,14 @@ fn process_of<'a>(words: &[&'a str]) -> Option<&'a str> {
 }
 
 fn watches_a_process(block: &Node) -> bool {
-    let words: Vec<&str> = block
-        .child("script")
-        .into_iter()
-        .flat_map(|script| script.words.iter().skip(1))
-        .flat_map(|word| word.split_whitespace())
-        .collect();
-    process_of(&words).is_some()
+    let words = block.child("script").map(|script| command::arguments(&command::text(script)));
+    words.is_some_and(|words| process_of(&words).is_some())
 }
 
 fn process(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str, ledger: &mut Ledger) {
     ledger.carried(&block.at, here);
+    // Until it is up, until it is down.
+    let mut delays: (Option<f64>, Option<f64>) = (None, None);
     for child in &block.children {
         match child.name() {
             "process" => {
@@ -191,12 +256,18 @@ fn process(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str
                 *weight = weight.or(child.word(1).parse().ok());
                 ledger.carried(&child.at, here);
             }
-            "delay" | "terminate_delay" | "fork_delay" => {
-                if let Ok(number) = child.word(1).parse() {
-                    table.set("delay", quoted(&seconds(number)));
+            "delay" | "terminate_delay" | "fork_delay" => match child.word(1).parse::<f64>() {
+                Ok(number) if (0.0..=3600.0).contains(&number) => {
+                    let (both, up) = (child.name() == "delay", child.name() == "fork_delay");
+                    for (wanted, delay) in [(both || up, &mut delays.0), (both || !up, &mut delays.1)] {
+                        if wanted {
+                            *delay = Some(number);
+                        }
+                    }
+                    ledger.carried(&child.at, here);
                 }
-                ledger.approximated(&child.at, here, "one `delay` for both ways");
-            }
+                _ => ledger.dropped(&child.at, "it is not a number of seconds up to an hour"),
+            },
             "quorum" | "quorum_max" => {
                 ledger.dropped(&child.at, "one process that runs is enough: count them in a `script`");
             }
@@ -206,22 +277,36 @@ fn process(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str
             _ => child.drop_all(ledger, "there is no word for it"),
         }
     }
+    let told = |delay: Option<f64>| delay.filter(|delay| *delay > 0.0).map(|delay| quoted(&seconds(delay)));
+    match (told(delays.0), told(delays.1)) {
+        (None, None) => {}
+        (Some(up), Some(down)) if up == down => table.set("delay", up),
+        (up, down) => {
+            let pairs = [("up", up), ("down", down)];
+            let pairs = pairs.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", value?)));
+            table.set("delay", format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", ")));
+        }
+    }
 }
 
 fn file(block: &Node, table: &mut Table, weight: &mut Option<i32>, here: &str, ledger: &mut Ledger) {
     ledger.carried(&block.at, here);
-    // keepalived multiplies the file's number by 1 unless told otherwise.
-    *weight = weight.or(Some(1));
+    // What stands where it is used counts; keepalived multiplies the file's number by 1 unless told otherwise.
+    let own = block.child("weight").and_then(|child| child.word(1).parse().ok());
+    *weight = weight.or(own).or(Some(1));
+    let lowers = weight.is_some_and(|weight| weight <= 0);
     for child in &block.children {
         match child.name() {
             "file" => {
                 table.set("file", quoted(child.word(1)));
-                ledger.carried(&child.at, here);
+                if lowers {
+                    let how = "a file that is not there counts as down here, and as 0 there";
+                    ledger.approximated(&child.at, here, how);
+                } else {
+                    ledger.carried(&child.at, here);
+                }
             }
-            "weight" => {
-                *weight = child.word(1).parse().ok();
-                ledger.carried(&child.at, here);
-            }
+            "weight" => ledger.carried(&child.at, here),
             "init_file" => ledger.dropped(&child.at, "the file is made by whoever writes to it"),
             _ => child.drop_all(ledger, "there is no word for it"),
         }
