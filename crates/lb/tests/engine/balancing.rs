@@ -349,7 +349,8 @@ fn many_clients_at_once_are_all_served() {
     assert_eq!(served, 1000);
     let snapshot = &rig.engine.snapshot().services[0];
     assert_eq!((snapshot.requests, snapshot.errors), (1000, 0));
-    for server in &rig.engine.snapshot().pools[0].servers {
-        assert!((333..=334).contains(&server.requests), "{server:?}");
+    let servers = &rig.engine.snapshot().pools[0].servers;
+    for server in servers {
+        assert!((333..=334).contains(&server.requests), "{servers:#?}");
     }
 }

@@ -82,7 +82,10 @@ impl Client {
         let mut answer = vec![0; 100];
         for _ in 0..200 {
             self.0.send(b"?").unwrap();
-            if let Ok(count) = self.0.recv(&mut answer) {
+            // Not the answer to whom the port belonged before.
+            if let Ok(count) = self.0.recv(&mut answer)
+                && answer[..count].ends_with(b"?")
+            {
                 answer.truncate(count);
                 return answer;
             }
