@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod architecture;
 mod tidy;
 
 use std::process::ExitCode;

@@ -158,10 +158,10 @@ impl Engine {
                 settings.cpu_pin.as_ref().and_then(|cpus| cpus.get(number.checked_rem(cpus.len())?).copied());
             engine
                 .threads
-                .push(spawn(format!("relevo-lb-{number}"), cpu, async move || worker::run(parts).await)?);
+                .push(spawn(format!("worker-{number}"), cpu, async move || worker::run(parts).await)?);
         }
         let parts = check::Parts { hints: hints_out, orders: orders_out, workers: engine.workers.clone() };
-        engine.threads.push(spawn("relevo-check".to_owned(), None, async move || {
+        engine.threads.push(spawn("checks".to_owned(), None, async move || {
             // As a task of its own: to wake the future that the thread itself waits for costs a system call each time.
             tokio::task::spawn_local(check::run(parts)).await.map_err(io::Error::other)
         })?);

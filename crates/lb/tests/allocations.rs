@@ -53,7 +53,7 @@ fn count() {
 fn is_worker() -> bool {
     let mut name = [0; 16];
     let read = std::fs::File::open("/proc/thread-self/comm").and_then(|mut file| file.read(&mut name));
-    read.is_ok() && name.starts_with(b"relevo-lb-")
+    read.is_ok() && name.starts_with(b"worker-")
 }
 
 #[allow(unsafe_code, reason = "a global allocator can be written in no other way")]

@@ -71,7 +71,7 @@ impl Log {
         let queue = Queue { sender, lost: Arc::new(AtomicU64::new(0)) };
         let lost = Arc::clone(&queue.lost);
         std::thread::Builder::new()
-            .name("relevo-log".to_owned())
+            .name("log".to_owned())
             .spawn(move || write(&receiver, &lost))
             .map_err(LogError::Thread)?;
         let color =

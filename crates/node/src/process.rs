@@ -125,14 +125,14 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         .map_err(|source| RunError::System { what: "the ordering of certificates", source })?;
     let expiring = Arc::clone(&node);
     std::thread::Builder::new()
-        .name("relevo-expiry".to_owned())
+        .name("expiry".to_owned())
         .spawn(move || expiring.expire_wishes())
         .map_err(|source| RunError::System { what: "the clock of the operator's wishes", source })?;
 
     if !cluster.interfaces.is_empty() {
         let folder = state_folder.path().to_owned();
         std::thread::Builder::new()
-            .name("relevo-net".to_owned())
+            .name("net".to_owned())
             .spawn(move || crate::layer2::stand_in(&folder))
             .map_err(|source| RunError::System { what: "the guard of changed interfaces", source })?;
     }
@@ -203,7 +203,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     let stopping = Arc::clone(&node);
     let grace = options.grace;
     std::thread::Builder::new()
-        .name("relevo-stop".to_owned())
+        .name("stop".to_owned())
         .spawn(move || {
             stop(&stopping, grace);
             let _ = sender.send(Event::Stopped);
@@ -247,7 +247,7 @@ fn finish(
 ) -> Result<(), RunError> {
     let leaving = Arc::clone(node);
     std::thread::Builder::new()
-        .name("relevo-stop".to_owned())
+        .name("stop".to_owned())
         .spawn(move || {
             if let Some(balancer) = leaving.take_balancer() {
                 balancer.leave(grace);

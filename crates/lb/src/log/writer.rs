@@ -45,7 +45,7 @@ impl AccessLog {
         let common = Arc::new(Common::default());
         let (shared, name) = (Arc::clone(&common), target.to_string());
         let thread = std::thread::Builder::new()
-            .name("relevo-access".to_owned())
+            .name("access".to_owned())
             .spawn(move || Writer { target, common: shared, told: None, lost: 0 }.run())
             .map_err(|source| TargetError::System { target: name, source })?;
         Ok(Self { common, thread: Some(thread) })

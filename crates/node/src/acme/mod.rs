@@ -55,7 +55,7 @@ impl Orderer {
             Orders { node: Arc::clone(node), desk, store: Store::new(state), services: BTreeMap::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name("relevo-acme".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("acme".to_owned()).spawn(move || {
             loop {
                 let is_wanted = runtime.block_on(orders.look());
                 let wait = if is_wanted { LOOK } else { LOOK_FOR_WORK };

@@ -212,14 +212,14 @@ impl Desk {
             network: name.clone(),
             events: self.events.clone(),
         };
-        std::thread::Builder::new().name("relevo-dhcp-in".to_owned()).spawn(move || reader.run())?;
+        std::thread::Builder::new().name("dhcp-in".to_owned()).spawn(move || reader.run())?;
         let answers = Answers {
             probe: probe.try_clone().map_err(io::Error::other)?,
             open: Arc::clone(&open),
             network: name.clone(),
             events: self.events.clone(),
         };
-        std::thread::Builder::new().name("relevo-dhcp-arp".to_owned()).spawn(move || answers.run())?;
+        std::thread::Builder::new().name("dhcp-arp".to_owned()).spawn(move || answers.run())?;
         network.line = Some(Line { socket, probe, open });
         network.server.handle_input(utc(), Input::Take);
         tracing::info!(network = %name, interface = interface.link.name, leases = network.server.table().len(), "giving addresses");

@@ -1,9 +1,9 @@
 //! DHCP at work: sockets on the networks whose group is active here, leases on disk, the channel to the other directors.
 //!
 //! ```text
-//!   socket ─► relevo-dhcp-in (one for each network, while active) ─┐
-//!   channel ─► relevo-dhcp-peers ──────────────────────────────────┼─► relevo-dhcp: proto::dhcp::Server, leases-NETWORK.log
-//!   duties, reload, relevo leases ─────────────────────────────────┘
+//!   socket ─► dhcp-in (one for each network, while active) ─┐
+//!   channel ─► dhcp-peers ──────────────────────────────────┼─► dhcp: proto::dhcp::Server, leases-NETWORK.log
+//!   duties, reload, relevo leases ──────────────────────────┘
 //! ```
 //! Who gets which address is decided by [`relevo_proto::dhcp`]. A lease is confirmed after one fsync, which serves all that came in
 //! meanwhile.
@@ -66,7 +66,7 @@ impl Dhcp {
         let (events, receiver) = sync_channel(MOST_WAITING);
         let names = Arc::new(Names::default());
         let desk = Desk::new(cluster, node.clone(), state, Arc::clone(&names), events.clone())?;
-        let thread = std::thread::Builder::new().name("relevo-dhcp".to_owned());
+        let thread = std::thread::Builder::new().name("dhcp".to_owned());
         let thread = thread.spawn(move || desk.run(&receiver))?;
         Ok(Self { events, names, thread: Mutex::new(Some(thread)) })
     }
@@ -91,7 +91,7 @@ impl Dhcp {
                 }
             }
         };
-        std::thread::Builder::new().name("relevo-dhcp-peers".to_owned()).spawn(listen)?;
+        std::thread::Builder::new().name("dhcp-peers".to_owned()).spawn(listen)?;
         let _ = self.events.send(Event::Channel(Arc::clone(peers)));
         Ok(())
     }

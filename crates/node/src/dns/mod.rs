@@ -122,7 +122,7 @@ impl Dns {
         let (orders, receiver) = unbounded_channel();
         let shared = Arc::clone(&self.shared);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("relevo-dns".to_owned());
+        let thread = std::thread::Builder::new().name("dns".to_owned());
         let thread = thread.spawn(move || runtime.block_on(run(shared, receiver)))?;
         Ok(Running { orders, thread })
     }

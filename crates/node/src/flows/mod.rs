@@ -125,7 +125,7 @@ impl Flows {
                 heard = bell.wait(heard, within);
             }
         };
-        let thread = std::thread::Builder::new().name("relevo-flows".to_owned()).spawn(run)?;
+        let thread = std::thread::Builder::new().name("flows".to_owned()).spawn(run)?;
         *node.flows.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Duty for Forgetting {
             }
         };
         // Without a thread they are forgotten when the group comes back.
-        let _ = std::thread::Builder::new().name("relevo-forget".to_owned()).spawn(wait);
+        let _ = std::thread::Builder::new().name("forget".to_owned()).spawn(wait);
     }
 }
 

@@ -123,7 +123,7 @@ impl Clients {
             }
         };
         // Without a thread they find out by themselves.
-        let _ = std::thread::Builder::new().name("relevo-tickle".to_owned()).spawn(work);
+        let _ = std::thread::Builder::new().name("moves-tickle".to_owned()).spawn(work);
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn wait_for_signals(signals: SigSet, events: Sender<Event>) -> Result
         }
     };
     std::thread::Builder::new()
-        .name("relevo-signals".to_owned())
+        .name("signals".to_owned())
         .spawn(wait)
         .map(drop)
         .map_err(|source| RunError::System { what: "waiting for signals", source })

@@ -103,7 +103,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("relevo-stats-work")
+            .thread_name("stats-work")
             .build()
             .map_err(StatsError::System)?;
         let (orders, received) = mpsc::unbounded_channel();
@@ -113,10 +113,8 @@ impl Server {
             // Work that still blocks is not waited for.
             runtime.shutdown_background();
         };
-        let thread = std::thread::Builder::new()
-            .name("relevo-stats".to_owned())
-            .spawn(body)
-            .map_err(StatsError::System)?;
+        let thread =
+            std::thread::Builder::new().name("stats".to_owned()).spawn(body).map_err(StatsError::System)?;
         Ok(Self {
             orders: Some(orders),
             thread: Some(thread),

@@ -90,7 +90,7 @@ impl Giver<'_> {
             }
             let _ = to.send(text);
         };
-        let listening = std::thread::Builder::new().name("relevo-next".to_owned()).spawn(listen);
+        let listening = std::thread::Builder::new().name("next".to_owned()).spawn(listen);
         if let Err(error) = listening {
             started.kill();
             return Err(error);
