@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 
 use crate::socket::LONGEST_PATH;
 use crate::types::{
-    AffinityStatus, Bonds, Changed, FlowStatus, Forgotten, LeaseStatus, Problem, Reloaded, SetServer, Status,
-    Switched, Switchover, Upgraded,
+    AffinityClients, AffinityStatus, Changed, FlowStatus, Forgotten, LeaseStatus, Problem, Reloaded,
+    SetServer, Status, Switched, Switchover, Upgraded,
 };
 
 /// Time for an answer that needs no waiting.
@@ -121,7 +121,7 @@ impl Client {
     ///
     /// # Errors
     /// When the node does not answer in time, or says no.
-    pub fn affinity(&self, which: &Bonds) -> Result<Vec<AffinityStatus>, ClientError> {
+    pub fn affinity(&self, which: &AffinityClients) -> Result<Vec<AffinityStatus>, ClientError> {
         self.call(Method::POST, "/v1/affinity", Some(which), DEADLINE)
     }
 
@@ -129,7 +129,7 @@ impl Client {
     ///
     /// # Errors
     /// When the node does not answer in time, or says no.
-    pub fn forget(&self, which: &Bonds) -> Result<Forgotten, ClientError> {
+    pub fn forget(&self, which: &AffinityClients) -> Result<Forgotten, ClientError> {
         self.call(Method::POST, "/v1/affinity/clear", Some(which), DEADLINE)
     }
 

@@ -4,7 +4,6 @@
 //! node hands in something that implements [`server::Control`]. `docs/reference/api.md` is the same for readers.
 
 pub mod client;
-mod network;
 mod routes;
 pub mod server;
 pub mod socket;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::server::{Control, Refusal};
-use crate::types::{Bonds, Problem, SetServer, Switchover};
+use crate::types::{AffinityClients, Problem, SetServer, Switchover};
 
 /// Largest body of a request, bytes.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -78,14 +78,14 @@ async fn leases(State(control): State<Arc<dyn Control>>) -> Response {
 }
 
 async fn affinity(State(control): State<Arc<dyn Control>>, body: Result<Bytes, BytesRejection>) -> Response {
-    match parse::<Bonds>(body, Some(Bonds::default())) {
+    match parse::<AffinityClients>(body, Some(AffinityClients::default())) {
         Ok(which) => answer(move || control.affinity(&which)).await,
         Err(problem) => problem,
     }
 }
 
 async fn forget(State(control): State<Arc<dyn Control>>, body: Result<Bytes, BytesRejection>) -> Response {
-    match parse::<Bonds>(body, None) {
+    match parse::<AffinityClients>(body, None) {
         Ok(which) => answer(move || control.forget(&which)).await,
         Err(problem) => problem,
     }

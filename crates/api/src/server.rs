@@ -19,8 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::routes::router;
 use crate::socket::ControlSocket;
 use crate::types::{
-    AffinityStatus, Bonds, Changed, FlowStatus, Forgotten, LeaseStatus, Reloaded, SetServer, Status,
-    Switched, Switchover, Upgraded,
+    AffinityClients, AffinityStatus, Changed, FlowStatus, Forgotten, LeaseStatus, Reloaded, SetServer,
+    Status, Switched, Switchover, Upgraded,
 };
 
 /// Connections at a time; more wait.
@@ -68,7 +68,7 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// When what is meant is not there.
-    fn affinity(&self, _which: &Bonds) -> Result<Vec<AffinityStatus>, Refusal> {
+    fn affinity(&self, _which: &AffinityClients) -> Result<Vec<AffinityStatus>, Refusal> {
         Ok(Vec::new())
     }
 
@@ -76,7 +76,7 @@ pub trait Control: Send + Sync + 'static {
     ///
     /// # Errors
     /// When what is meant is not there.
-    fn forget(&self, _which: &Bonds) -> Result<Forgotten, Refusal> {
+    fn forget(&self, _which: &AffinityClients) -> Result<Forgotten, Refusal> {
         Ok(Forgotten { pools: Vec::new() })
     }
 
@@ -136,10 +136,10 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
-            .thread_name("relevo-answers")
+            .thread_name("api-answers")
             .build()?;
         let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("relevo-api".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("api".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 match tokio::net::UnixListener::from_std(listener) {
                     Ok(listener) => serve(listener, router(control), stopped).await,
@@ -249,24 +249,7 @@ mod tests {
 
     impl Control for Idle {
         fn status(&self) -> Status {
-            let (cluster, version) = (String::new(), String::new());
-            Status {
-                cluster,
-                node: NodeName::new("a"),
-                version,
-                pid: 1,
-                since: 0,
-                file: crate::types::FileStatus { path: "f".into(), hash: String::new(), since: 0 },
-                groups: Vec::new(),
-                services: Vec::new(),
-                pools: Vec::new(),
-                paths: Vec::new(),
-                dhcp: Vec::new(),
-                dns: None,
-                bfd: Vec::new(),
-                gateways: Vec::new(),
-                bridges: Vec::new(),
-            }
+            Status::new("", NodeName::new("a"))
         }
 
         fn flows(&self) -> Result<FlowStatus, Refusal> {

@@ -14,7 +14,7 @@ use relevo_api::client::{Client, ClientError};
 use relevo_api::server::{Control, Refusal, Server};
 use relevo_api::socket::ControlSocket;
 use relevo_api::types::{
-    AdminState, Changed, FileStatus, FlowStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
+    AdminState, Changed, FlowStatus, Reloaded, SetServer, Status, Switched, Switchover, Upgraded,
 };
 use relevo_model::{GroupName, NodeName, PoolName, ServerName};
 
@@ -25,23 +25,7 @@ struct Fake {
 
 impl Control for Fake {
     fn status(&self) -> Status {
-        Status {
-            cluster: "test".to_owned(),
-            node: NodeName::new("bal1"),
-            version: "0".to_owned(),
-            pid: 1,
-            since: 0,
-            file: FileStatus { path: "/f.toml".into(), hash: "0".to_owned(), since: 0 },
-            groups: Vec::new(),
-            services: Vec::new(),
-            pools: Vec::new(),
-            paths: Vec::new(),
-            dhcp: Vec::new(),
-            dns: None,
-            bfd: Vec::new(),
-            gateways: Vec::new(),
-            bridges: Vec::new(),
-        }
+        Status { version: "0".to_owned(), ..Status::new("test", NodeName::new("bal1")) }
     }
 
     fn flows(&self) -> Result<FlowStatus, Refusal> {

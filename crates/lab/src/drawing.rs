@@ -205,43 +205,8 @@ mod tests {
     /// What a director says when its only group is in this state.
     fn api(cluster: &ClusterFile, node: &str, state: GroupState) -> Option<Status> {
         let group = &cluster.groups[0];
-        let own = GroupStatus {
-            name: group.name.clone(),
-            state,
-            active: None,
-            since: 0,
-            reason: String::new(),
-            priority: 100,
-            effective_priority: 150,
-            trackers: Vec::new(),
-            transitions: 0,
-            dropped: 0,
-            opinions: Vec::new(),
-            held_back: None,
-            moves: None,
-            addresses: Vec::new(),
-        };
-        Some(Status {
-            cluster: cluster.name.clone(),
-            node: NodeName::new(node),
-            version: String::new(),
-            pid: 1,
-            since: 0,
-            groups: vec![own],
-            file: relevo_api::types::FileStatus {
-                path: "cluster.toml".into(),
-                hash: String::new(),
-                since: 0,
-            },
-            services: Vec::new(),
-            pools: Vec::new(),
-            paths: Vec::new(),
-            gateways: Vec::new(),
-            bridges: Vec::new(),
-            dhcp: Vec::new(),
-            dns: None,
-            bfd: Vec::new(),
-        })
+        let own = GroupStatus::new(group.name.clone(), state, 100);
+        Some(Status { groups: vec![own], ..Status::new(&cluster.name, NodeName::new(node)) })
     }
 
     /// The S4 example as seen when bal1 is active, one link is cut, one held back, and serv3 is dead.

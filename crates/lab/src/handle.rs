@@ -147,19 +147,8 @@ impl Lab {
     /// # Errors
     /// `Wrong`: there is no such node.
     pub fn command(&self, node: &str, argv: &[String]) -> Result<Command> {
-        let mut command = self.entering(node, true)?;
+        let mut command = self.entering(node)?;
         command.args(argv).envs(path_with(std::env::var_os("PATH"), &self.settings.program));
-        Ok(command)
-    }
-
-    /// As [`Lab::command`], but with the host's files and names: only the network is the node's. What runs so
-    /// is still one of the node's processes and dies with [`Fault::Kill`].
-    ///
-    /// # Errors
-    /// `Wrong`: there is no such node.
-    pub fn command_in_network(&self, node: &str, argv: &[String]) -> Result<Command> {
-        let mut command = self.entering(node, false)?;
-        command.args(argv);
         Ok(command)
     }
 
@@ -208,7 +197,7 @@ impl Lab {
         }
     }
 
-    fn entering(&self, node: &str, whole: bool) -> Result<Command> {
+    fn entering(&self, node: &str) -> Result<Command> {
         let Some(&holder) = self.spaces.get(node) else {
             let names: Vec<&str> = self.spaces.keys().map(String::as_str).collect();
             return Err(LabError::wrong(format!(
@@ -217,7 +206,7 @@ impl Lab {
             )));
         };
         let from = EnterFrom::Outside(&self.settings.program, self.keeper.pid);
-        Ok(enter_command(from, holder, whole))
+        Ok(enter_command(from, holder, true))
     }
 
     fn ask(&self, wish: &Wish) -> Result<Answer> {

@@ -15,9 +15,9 @@
 //! listens on addresses that may not be here yet, `IP_FREEBIND`), the control API, or the cluster file's text.
 
 mod accept;
+mod affinity;
 mod backend;
 mod bell;
-mod bonds;
 mod cache;
 mod carriers;
 mod check;
@@ -61,8 +61,8 @@ mod trace;
 mod udp;
 mod worker;
 
+pub use affinity::{ClientSnapshot, TableSnapshot, Which};
 pub use bell::Bell;
-pub use bonds::{BondSnapshot, TableSnapshot, Which};
 pub use crew::WorkerSnapshot;
 pub use engine::{Applied, Engine, Settings, StartError};
 pub use figures::{Averages, Figures, RESPONSE_BOUNDS};

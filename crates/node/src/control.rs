@@ -8,14 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, 
 
 use relevo_api::server::{Control, Refusal};
 use relevo_api::types::{
-    AffinityStatus, Bonds, Changed, FlowStatus, Forgotten, GroupState, GroupStatus, LeaseStatus, PoolStatus,
-    Reloaded, ServiceStatus, SetServer, Status, Switched, Switchover, Upgraded,
+    AffinityClients, AffinityStatus, Changed, FlowStatus, Forgotten, GroupState, GroupStatus, LeaseStatus,
+    PoolStatus, Reloaded, ServiceStatus, SetServer, Status, Switched, Switchover, Upgraded,
 };
 use relevo_lb::Engine;
 use relevo_model::{ClusterFile, GroupName, NodeName};
 
+use crate::affinity;
 use crate::bfd::Bfd;
-use crate::bonds;
 use crate::dhcp::Dhcp;
 use crate::director::{Director, SwitchoverError};
 use crate::dns::Dns;
@@ -149,16 +149,16 @@ impl Control for Node {
         self.dhcp.leases()
     }
 
-    fn affinity(&self, which: &Bonds) -> Result<Vec<AffinityStatus>, Refusal> {
+    fn affinity(&self, which: &AffinityClients) -> Result<Vec<AffinityStatus>, Refusal> {
         match &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
-            Balancer::Running(engine) => bonds::tables(engine, &self.loaded().cluster, which),
+            Balancer::Running(engine) => affinity::tables(engine, &self.loaded().cluster, which),
             Balancer::Stopped(..) => Err(Refusal::Conflict("this node is being stopped".to_owned())),
         }
     }
 
-    fn forget(&self, which: &Bonds) -> Result<Forgotten, Refusal> {
+    fn forget(&self, which: &AffinityClients) -> Result<Forgotten, Refusal> {
         match &*self.balancer.read().unwrap_or_else(PoisonError::into_inner) {
-            Balancer::Running(engine) => bonds::forget(engine, &self.loaded().cluster, which),
+            Balancer::Running(engine) => affinity::forget(engine, &self.loaded().cluster, which),
             Balancer::Stopped(..) => Err(Refusal::Conflict("this node is being stopped".to_owned())),
         }
     }
@@ -222,20 +222,10 @@ impl Node {
         let groups = cluster.groups.iter();
         let ours = groups.filter_map(|group| group.priority_of(&self.name).map(|priority| (group, priority)));
         ours.map(|(group, priority)| GroupStatus {
-            name: group.name.clone(),
-            state: GroupState::Init,
-            active: None,
             since: wall_ms(),
             reason: "this node is being stopped".to_owned(),
-            priority,
-            effective_priority: priority,
-            trackers: Vec::new(),
-            transitions: 0,
-            dropped: 0,
-            opinions: Vec::new(),
-            held_back: None,
-            moves: None,
             addresses: cluster.addresses_of(&group.name).map(words::address).collect(),
+            ..GroupStatus::new(group.name.clone(), GroupState::Init, priority)
         })
         .collect()
     }

@@ -120,7 +120,7 @@ impl Duties {
             failed: BTreeSet::new(),
             again: None,
         };
-        let thread = std::thread::Builder::new().name("relevo-duties".to_owned());
+        let thread = std::thread::Builder::new().name("duties".to_owned());
         let thread = thread.spawn(move || worker.run(&receiver))?;
         Ok(Self { orders, rung, thread: Mutex::new(Some(thread)) })
     }
@@ -359,7 +359,7 @@ mod tests {
 
     fn status(state: GroupState) -> Vec<GroupStatus> {
         let name = GroupName::new("web");
-        vec![GroupStatus { name, state, ..crate::director::tests::status() }]
+        vec![GroupStatus::new(name, state, 100)]
     }
 
     fn started(failures: u32) -> (Duties, crate::director::tests::Stage, Receiver<Seen>) {

@@ -11,8 +11,8 @@
 //! ```
 
 mod acme;
+mod affinity;
 mod bfd;
-mod bonds;
 mod changes;
 mod control;
 mod dhcp;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Which clients are meant, `POST /v1/affinity` and `POST /v1/affinity/clear`. What is left out means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Bonds {
+pub struct AffinityClients {
     /// Those of this pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolName>,
@@ -40,12 +40,12 @@ pub struct AffinityStatus {
     /// How many of them were meant.
     pub found: usize,
     /// Of these, those that are shown.
-    pub clients: Vec<BondStatus>,
+    pub clients: Vec<AffinityClient>,
 }
 
 /// A client and its server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BondStatus {
+pub struct AffinityClient {
     /// What it is known by.
     pub key: String,
     /// Its server; nothing: that one is not in the pool any more.

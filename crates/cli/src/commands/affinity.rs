@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use relevo_api::types::Bonds;
+use relevo_api::types::AffinityClients;
 use relevo_model::{PoolName, ServerName, ServiceName};
 
 use crate::commands::ask;
@@ -72,14 +72,20 @@ struct Clear {
 }
 
 impl Which {
-    fn bonds(&self) -> Bonds {
+    fn clients(&self) -> AffinityClients {
         let Self { pool, service, key, server, node: _ } = self;
         // As the table has it: an address of IPv6 may be written in many ways.
         let key = key.as_ref().map(|key| match key.parse::<std::net::IpAddr>() {
             Ok(ip) => ip.to_canonical().to_string(),
             Err(_) => key.clone(),
         });
-        Bonds { pool: pool.clone(), service: service.clone(), key, server: server.clone(), most: None }
+        AffinityClients {
+            pool: pool.clone(),
+            service: service.clone(),
+            key,
+            server: server.clone(),
+            most: None,
+        }
     }
 }
 
@@ -92,7 +98,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn show(which: &Which, most: usize, json: bool) -> Result<ExitCode, Failure> {
-    let tables = which.node.client().affinity(&Bonds { most: Some(most), ..which.bonds() })?;
+    let tables = which.node.client().affinity(&AffinityClients { most: Some(most), ..which.clients() })?;
     if json {
         println!("{}", serde_json::json!(tables));
         return Ok(ExitCode::SUCCESS);
@@ -127,7 +133,7 @@ fn show(which: &Which, most: usize, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn clear(which: &Which, json: bool) -> Result<ExitCode, Failure> {
-    let forgotten = which.node.client().forget(&which.bonds())?;
+    let forgotten = which.node.client().forget(&which.clients())?;
     if json {
         println!("{}", serde_json::json!(forgotten));
         return Ok(ExitCode::SUCCESS);

@@ -43,26 +43,13 @@ pub(crate) fn words(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use relevo_api::types::{BridgeStatus, FileStatus, GatewayStatus};
+    use relevo_api::types::{BridgeStatus, GatewayStatus};
 
     use super::*;
 
     #[test]
     fn ways_and_bridges_are_lines() {
         let status = Status {
-            cluster: "s1".to_owned(),
-            node: "master".into(),
-            version: String::new(),
-            pid: 1,
-            since: 0,
-            file: FileStatus { path: "f".into(), hash: String::new(), since: 0 },
-            groups: Vec::new(),
-            services: Vec::new(),
-            pools: Vec::new(),
-            paths: Vec::new(),
-            bfd: Vec::new(),
-            dhcp: Vec::new(),
-            dns: None,
             gateways: vec![GatewayStatus {
                 name: "main".into(),
                 group: "farm".into(),
@@ -80,6 +67,7 @@ mod tests {
                 blocked: vec!["vx100".to_owned()],
                 other: Vec::new(),
             }],
+            ..Status::new("s1", "master".into())
         };
         let plain = anstream::adapter::strip_str(&words(&status)).to_string();
         assert_eq!(

@@ -440,14 +440,6 @@ const BRAKING: Duration = Duration::from_millis(500);
 pub(crate) mod tests {
     use super::*;
 
-    /// A status that says as little as possible.
-    pub(crate) fn status() -> GroupStatus {
-        serde_json::from_str(
-            r#"{"name":"web","state":"init","active":null,"since":0,"reason":"","priority":100,"transitions":0,"dropped":0,"addresses":[]}"#,
-        )
-        .unwrap()
-    }
-
     /// A director that says what the test wants.
     #[derive(Debug, Default)]
     pub(crate) struct Stage(Arc<Board>);

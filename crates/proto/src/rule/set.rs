@@ -238,11 +238,6 @@ impl Rules {
         &self.limits
     }
 
-    /// Whether some rule asks for passwords.
-    pub fn asks_for_passwords(&self) -> bool {
-        self.rules.iter().flat_map(|rule| &rule.actions).any(|act| matches!(act, Act::Auth { .. }))
-    }
-
     /// Whether some rule looks at TLS or at the name asked for in it.
     pub fn looks_at_tls(&self) -> bool {
         let looks = |conditions: &Conditions| {

@@ -172,43 +172,9 @@ mod tests {
     use relevo_model::{GroupName, NodeName};
 
     fn director(name: &str, state: Option<GroupState>) -> NodeStatus {
-        let group = |state| GroupStatus {
-            name: GroupName::new("main"),
-            state,
-            active: None,
-            since: 0,
-            reason: String::new(),
-            priority: 100,
-            effective_priority: 150,
-            trackers: Vec::new(),
-            transitions: 0,
-            dropped: 0,
-            opinions: Vec::new(),
-            held_back: None,
-            moves: None,
-            addresses: Vec::new(),
-        };
-        let api = |state| Status {
-            cluster: "minimal".into(),
-            node: NodeName::new(name),
-            version: String::new(),
-            pid: 1,
-            since: 0,
-            groups: vec![group(state)],
-            file: relevo_api::types::FileStatus {
-                path: "cluster.toml".into(),
-                hash: String::new(),
-                since: 0,
-            },
-            services: Vec::new(),
-            pools: Vec::new(),
-            paths: Vec::new(),
-            dhcp: Vec::new(),
-            dns: None,
-            bfd: Vec::new(),
-            gateways: Vec::new(),
-            bridges: Vec::new(),
-        };
+        let group = |state| GroupStatus::new(GroupName::new("main"), state, 100);
+        let api =
+            |state| Status { groups: vec![group(state)], ..Status::new("minimal", NodeName::new(name)) };
         NodeStatus {
             name: name.to_owned(),
             kind: NodeKind::Director,

@@ -35,12 +35,12 @@ pub struct TableSnapshot {
     /// How many of them are meant.
     pub found: usize,
     /// Of these, so many as were wanted, those who came last first.
-    pub clients: Vec<BondSnapshot>,
+    pub clients: Vec<ClientSnapshot>,
 }
 
 /// A client and its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BondSnapshot {
+pub struct ClientSnapshot {
     /// What it is known by.
     pub key: String,
     /// Its server; `None`: that one is not in the pool any more.
@@ -61,7 +61,7 @@ impl Engine {
         entries.retain(|entry| is_meant(backend, which, entry));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         let found = entries.len();
-        let clients = entries.iter().take(most).map(|entry| BondSnapshot {
+        let clients = entries.iter().take(most).map(|entry| ClientSnapshot {
             key: entry.key.to_string(),
             server: name(backend, entry).cloned(),
             idle: now.since(entry.used),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use relevo_api::server::Refusal;
-use relevo_api::types::{AffinityStatus, BondStatus, Bonds, Forgotten};
-use relevo_lb::{BondSnapshot, Engine, TableSnapshot, Which};
+use relevo_api::types::{AffinityClient, AffinityClients, AffinityStatus, Forgotten};
+use relevo_lb::{ClientSnapshot, Engine, TableSnapshot, Which};
 use relevo_model::cluster::{Action, AffinityKey};
 use relevo_model::{ClusterFile, PoolName};
 
@@ -19,7 +19,7 @@ const MOST_SHOWN: usize = 100_000;
 pub(crate) fn tables(
     engine: &Engine,
     cluster: &ClusterFile,
-    which: &Bonds,
+    which: &AffinityClients,
 ) -> Result<Vec<AffinityStatus>, Refusal> {
     let most = which.most.unwrap_or(SHOWN).min(MOST_SHOWN);
     let pools = pools(cluster, which)?;
@@ -28,7 +28,11 @@ pub(crate) fn tables(
 }
 
 /// Forgets the clients that are meant.
-pub(crate) fn forget(engine: &Engine, cluster: &ClusterFile, which: &Bonds) -> Result<Forgotten, Refusal> {
+pub(crate) fn forget(
+    engine: &Engine,
+    cluster: &ClusterFile,
+    which: &AffinityClients,
+) -> Result<Forgotten, Refusal> {
     let meant = meant(which);
     let mut forgotten = Vec::new();
     for pool in pools(cluster, which)? {
@@ -40,12 +44,12 @@ pub(crate) fn forget(engine: &Engine, cluster: &ClusterFile, which: &Bonds) -> R
     Ok(Forgotten { pools: forgotten })
 }
 
-fn meant(which: &Bonds) -> Which<'_> {
+fn meant(which: &AffinityClients) -> Which<'_> {
     Which { key: which.key.as_deref(), server: which.server.as_ref().map(|server| server.as_str()) }
 }
 
 /// The pools with a table, as far as they are meant.
-fn pools(cluster: &ClusterFile, which: &Bonds) -> Result<Vec<PoolName>, Refusal> {
+fn pools(cluster: &ClusterFile, which: &AffinityClients) -> Result<Vec<PoolName>, Refusal> {
     let used = match &which.service {
         None => None,
         Some(name) => {
@@ -77,8 +81,8 @@ fn pools(cluster: &ClusterFile, which: &Bonds) -> Result<Vec<PoolName>, Refusal>
 fn status(table: TableSnapshot) -> AffinityStatus {
     let TableSnapshot { pool, by, size, expire, known, found, clients } = table;
     let clients = clients.into_iter().map(|client| {
-        let BondSnapshot { key, server, idle } = client;
-        BondStatus { key, server, idle_ms: ms(idle), left_ms: ms(expire.saturating_sub(idle)) }
+        let ClientSnapshot { key, server, idle } = client;
+        AffinityClient { key, server, idle_ms: ms(idle), left_ms: ms(expire.saturating_sub(idle)) }
     });
     let by = match by {
         AffinityKey::Source => "source".to_owned(),

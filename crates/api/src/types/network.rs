@@ -1,8 +1,9 @@
-//! What a node says of the networks around it: ways between them, and its bridges. Part of [`crate::types`].
+//! What a node says of the networks around it: ways between them, and its bridges.
+
+use std::net::IpAddr;
 
 use relevo_model::{GatewayName, GroupName, NetworkName};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// A way from one network to another in one address family, `[gateway]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
