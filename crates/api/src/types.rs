@@ -98,7 +98,7 @@ impl Status {
 /// The cluster file that a node follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStatus {
-    /// Its path, as the node was told.
+    /// Its path, from the root on.
     pub path: PathBuf,
     /// The first 16 hexadecimal digits of the SHA-256 of its text: the same on all nodes that follow the same file.
     pub hash: String,

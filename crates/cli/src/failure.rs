@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use relevo_api::client::ClientError;
+use relevo_lab::Lab;
 
 use crate::printer::{BAD, paint};
 
@@ -33,8 +35,22 @@ impl From<ClientError> for Failure {
             | ClientError::Broken { .. }
             | ClientError::Garbled { .. } => false,
         };
-        if wrong { Self::Wrong(error.into()) } else { Self::Failed(error.into()) }
+        if wrong {
+            return Self::Wrong(error.into());
+        }
+        let no_node = matches!(error, ClientError::NotRunning(_));
+        match if no_node { lab() } else { None } {
+            Some(lab) => Self::Failed(anyhow!(
+                "{error}, or do you mean one in the lab {lab}? (relevo lab exec NODE -- relevo ...)"
+            )),
+            None => Self::Failed(error.into()),
+        }
     }
+}
+
+/// A lab of this user that runs, for those who forget that its nodes are elsewhere.
+fn lab() -> Option<String> {
+    Lab::running().ok()?.into_iter().next()
 }
 
 impl Failure {

@@ -14,7 +14,7 @@ pub enum FileError {
     #[error("there is no file {}", .0.display())]
     Missing(PathBuf),
     /// It is a folder.
-    #[error("{} is a folder: name the cluster file itself", .0.display())]
+    #[error("{} is a folder: name the file itself", .0.display())]
     Folder(PathBuf),
     /// It may not be read.
     #[error("no permission to read {}", .0.display())]

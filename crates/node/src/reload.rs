@@ -37,7 +37,8 @@ impl Loaded {
 
     /// In the API's words.
     pub(crate) fn status(&self) -> FileStatus {
-        FileStatus { path: self.path.clone(), hash: self.hash.clone(), since: self.since }
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        FileStatus { path, hash: self.hash.clone(), since: self.since }
     }
 }
 

@@ -4,8 +4,9 @@
 //! the folder synced. A file that cannot be understood is put aside and said, it does not stop the node.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use relevo_api::types::AdminState;
@@ -240,7 +241,8 @@ pub(crate) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
 fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
-    let mut file = File::create(path)?;
+    // Operators' reasons are nobody else's, whatever mode the folder was given by who made it.
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(&text)?;
     file.sync_all()
 }
@@ -295,6 +297,9 @@ mod tests {
         state.set(&[server("web", "c")], &wish(AdminState::Maint, None)).unwrap();
         assert_eq!(state.expired(9), (Vec::new(), Some(10)));
         assert_eq!(state.expired(10), (vec![server("web", "a")], Some(20)));
+        let mode =
+            std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(top.join("servers.json")).unwrap());
+        assert_eq!(mode & 0o777, 0o600, "reasons are the operators'");
         std::fs::remove_dir_all(&top).unwrap();
     }
 

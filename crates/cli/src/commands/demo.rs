@@ -18,8 +18,8 @@ use crate::progress::Progress;
 
 /// Builds a cluster on this machine, shows it at work, kills its active director, and tells what a client noticed.
 ///
-/// The cluster is the example s4: two directors, three servers, four switches with spanning tree. Everything is made
-/// of network namespaces and is gone afterwards.
+/// The cluster is the example s4: two directors, three servers, six switches, four of them with spanning tree. Everything is
+/// made of network namespaces and is gone afterwards.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave the cluster up at the end and say how to go on.
@@ -40,8 +40,9 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         )));
     }
     title("A web cluster on this machine, made of network namespaces");
-    println!("  Two directors share one address. Behind them are three web servers; around them four");
-    println!("  switches with spare links. Nothing outside is touched, and all of it is gone at the end.\n");
+    println!("  Two directors share one address. Behind them are three web servers; around them six");
+    println!("  switches, four of them with spare links. Nothing outside is touched, and all of it is");
+    println!("  gone at the end.\n");
     let began = Instant::now();
     let lab = bring_up(example::S4)?;
     anstream::println!("  {} in {:.1} s\n", paint(GOOD, "It is up,"), began.elapsed().as_secs_f64());
@@ -61,8 +62,10 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
 }
 
 fn show(lab: &Lab, stopped: &AtomicBool) -> Result<ExitCode, Failure> {
-    for line in relevo_lab::draw(lab.cluster(), &lab.status().map_err(failure)?).lines() {
-        anstream::println!("  {}", bright(line));
+    // The drawing's own legend is for those who know the words.
+    let drawing = relevo_lab::draw(lab.cluster(), &lab.status().map_err(failure)?);
+    for line in drawing.lines().filter(|line| !line.starts_with("══")) {
+        anstream::println!("{}", format!("  {}", bright(line)).trim_end());
     }
     let legend = "══ cable in use   ·· cable held back by the spanning tree   ~~ VXLAN";
     anstream::println!("\n  {}\n", paint(FAINT, legend));

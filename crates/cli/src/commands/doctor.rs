@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use relevo_node::doctor::{Finding, Patient, Verdict, examine};
 use serde_json::json;
 
@@ -15,19 +16,19 @@ use crate::progress::Progress;
 /// Look at this machine and its neighbours before, or while, it is a node of the cluster.
 ///
 /// Permissions, limits, sysctls, files, ports, interfaces, MTU end to end, clocks, VRRP adverts on the wire and who answers for
-/// the virtual addresses. Nothing is changed. With the node running it knows more.
+/// the virtual addresses. Nothing is changed. With the node running it knows more, and looks at that one unless told otherwise.
 ///
 /// Exit code 0: nothing bad was found. 1: something was. 2: wrong use.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  relevo doctor --file /etc/relevo/cluster.toml
+  relevo doctor
   relevo doctor --file cluster.toml --name lb1 --json")]
 pub(crate) struct Args {
-    /// The cluster file.
+    /// The cluster file; unless said, that of the node that runs here, else /etc/relevo/cluster.toml.
     #[arg(long, short, value_name = "FILE")]
-    file: PathBuf,
-    /// Which of its nodes this machine is; the host name unless said.
+    file: Option<PathBuf>,
+    /// Which of its nodes this machine is; unless said, the one that runs here, else the host name.
     #[arg(long, short, value_name = "NODE")]
     name: Option<String>,
     /// Seconds to listen for adverts; at least as long as three of them take.
@@ -40,16 +41,29 @@ pub(crate) struct Args {
     node: ask::Node,
 }
 
+/// Where the cluster file is when nobody says so.
+const USUAL_FILE: &str = "/etc/relevo/cluster.toml";
+
 /// Runs it.
 pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
-    let text = relevo_node::file::read(&args.file).map_err(anyhow::Error::from)?;
+    // A node that does not run is nothing that is wrong here.
+    let runs = args.node.client().status().ok();
+    let guessed = args.file.is_none();
+    let (file, of_node) = match (args.file, &runs) {
+        (Some(file), _) => (file, None),
+        (None, Some(runs)) => (runs.file.path.clone(), Some(runs.node.to_string())),
+        (None, None) => (PathBuf::from(USUAL_FILE), None),
+    };
+    let text = relevo_node::file::read(&file).map_err(anyhow::Error::from);
+    let text =
+        if guessed { text.map_err(|error| anyhow!("{error}; another file: --file FILE"))? } else { text? };
     let reading = relevo_model::read(&text);
     let Some(cluster) = reading.cluster else {
-        return Err(check::mistakes(&args.file, &text, &reading.diagnostics, json));
+        return Err(check::mistakes(&file, &text, &reading.diagnostics, json));
     };
-    let name = relevo_node::node_of(&cluster, args.name.as_deref()).map_err(anyhow::Error::from)?;
-    // A node that does not run, or another one, is nothing that is wrong here.
-    let status = args.node.client().status().ok().filter(|status| status.node == name);
+    let name = args.name.or(of_node);
+    let name = relevo_node::node_of(&cluster, name.as_deref()).map_err(anyhow::Error::from)?;
+    let status = runs.filter(|status| status.node == name);
     let patient = Patient {
         cluster: &cluster,
         node: &name,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use crate::failure::Failure;
 use crate::printer::{self, ago, table};
@@ -11,6 +11,8 @@ use crate::printer::{self, ago, table};
 /// Show what happened to this node: takeovers, two active directors, ways between directors that failed.
 ///
 /// It reads the state folder, and so works when the node does not run.
+///
+/// Exit code 0: they were read, be they none. 2: there is no such folder, or no permission.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,13 +30,20 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
+    // A wrong folder must not look like a quiet night.
+    if !args.state_dir.is_dir() {
+        let folder = args.state_dir.display();
+        return Err(Failure::Wrong(anyhow!(
+            "there is no state folder {folder}: no node has run on this machine, or its folder is another one (--state-dir)"
+        )));
+    }
     let all = relevo_node::incidents::read(&args.state_dir)
         .with_context(|| format!("cannot read the incidents in {}", args.state_dir.display()))?;
     let list = &all[all.len().saturating_sub(args.last)..];
     if json {
         println!("{}", serde_json::json!(list));
     } else if list.is_empty() {
-        println!("nothing has happened yet");
+        println!("nothing has happened yet, as far as {} knows", args.state_dir.display());
     } else {
         let now = printer::now_ms();
         let rows: Vec<_> = list

@@ -16,9 +16,10 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
 #[command(after_help = "\
-Only interfaces that the file names in [interface.NAME] are touched, and their ports. A change is undone by itself unless
-`relevo net confirm` comes in time, also when the terminal or the ssh connection is gone. Nothing survives a reboot; what was
-confirmed is made again by `relevo net apply --confirmed`.")]
+Only interfaces that the file names in [interface.NAME] are touched, and their ports. A change is \
+undone by itself unless `relevo net confirm` comes in time, also when the terminal or the ssh \
+connection is gone. Nothing survives a reboot; what was confirmed is made again by `relevo net \
+apply --confirmed`.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -82,7 +83,7 @@ struct Which {
 #[derive(Debug, clap::Args)]
 struct Place {
     /// The folder of what is remembered over restarts.
-    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/relevo")]
+    #[arg(long, value_name = "DIR", env = "RELEVO_STATE_DIR", default_value = "/var/lib/relevo")]
     state_dir: PathBuf,
 }
 

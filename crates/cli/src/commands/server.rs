@@ -85,7 +85,7 @@ struct Weight {
     #[command(flatten)]
     which: Which,
     /// Its share, 0 to 256; 0: no new work.
-    #[arg(value_parser = parse_weight)]
+    #[arg(value_parser = parse_weight, allow_negative_numbers = true)]
     weight: u16,
 }
 

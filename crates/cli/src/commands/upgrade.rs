@@ -18,7 +18,7 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  install -m 755 relevo-new /usr/bin/relevo && relevo upgrade")]
+  install -m 755 relevo-new /usr/local/bin/relevo && relevo upgrade")]
 pub(crate) struct Args {
     #[command(flatten)]
     node: ask::Node,

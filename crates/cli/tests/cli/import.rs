@@ -88,3 +88,10 @@ fn json_has_every_line() {
     assert_eq!(lines[0]["fates"][0]["fate"], "dropped");
     assert!(value["text"].as_str().unwrap().contains("[service.pages-tcp]"));
 }
+
+#[test]
+fn a_cluster_file_is_not_imported() {
+    let folder = Folder::new();
+    let file = folder.write("cluster.toml", crate::harness::cluster(8000));
+    relevo(["import".as_ref(), file.as_os_str()]).refused(2, &["is a cluster file already", "relevo check"]);
+}

@@ -25,6 +25,24 @@ fn status_shows_what_is_known() {
 }
 
 #[test]
+fn the_doctor_looks_at_the_node_that_runs_unless_told_otherwise() {
+    let node = Node::running();
+    let ran = node.ask(&["doctor", "--json", "--listen", "0"]);
+    let value = ran.json();
+    assert_eq!((&value["node"], &value["runs"]), (&"lb1".into(), &true.into()), "{ran:?}");
+}
+
+#[test]
+fn a_wrong_state_folder_is_no_quiet_night() {
+    let folder = Folder::new();
+    let incidents = |state: &Path| relevo(["incidents".as_ref(), "--state-dir".as_ref(), state.as_os_str()]);
+    incidents(&folder.path("nowhere")).refused(2, &["there is no state folder", "nowhere", "--state-dir"]);
+    let ran = incidents(folder.path("").as_path());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.starts_with("nothing has happened yet"), "{ran:?}");
+}
+
+#[test]
 fn a_watch_goes_on_while_the_node_is_away() {
     let mut node = Node::running();
     let mut watch = command(Path::new(RELEVO));

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::report::{CutReason, LostReason, ProbeEvent};
 use ask::{AskError, Connection};
-pub use flows::{Counts, FlowEvent, Flows, Part, Stall, flows};
+pub use flows::{Counts, FlowEvent, Flows, Loss, Part, Stall, flows};
 pub use visit::{Visit, visit};
 
 /// What is asked, and how often.

@@ -2,7 +2,7 @@
 
 use super::measure::Run;
 use super::verdict::{DrillReport, Summary};
-use crate::probe::Flows;
+use crate::probe::{Flows, Loss};
 
 /// One drill's report as text: heading, table of the runs, verdict. Ends in a newline.
 pub fn render(report: &DrillReport) -> String {
@@ -46,10 +46,22 @@ pub fn long_connections(flows: &Flows) -> String {
         let of_dead = flows.count().saturating_sub(living.flows);
         text.push_str(&format!("; {of_dead} more were those of {}", flows.dead.join(", ")));
     }
-    for why in &flows.why {
+    for why in reasons(flows) {
         text.push_str(&format!("; {why}"));
     }
     text
+}
+
+/// Why the first ones were lost, each reason once: hundreds that were reset in one moment are one thing that happened.
+fn reasons(flows: &Flows) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for Loss { server, why, .. } in &flows.why {
+        let reason = if server.is_empty() { why.clone() } else { format!("at {server}: {why}") };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons
 }
 
 /// The set's last line, as in `PASS: 9 drills passed, 1 not applicable`. Ends in a newline.
@@ -176,6 +188,18 @@ mod tests {
             3  361 ms     0    5    361 ms      1640 ms  bal1 to bal2  serv1 350, serv2 350
           PASS: longest gap 372 ms (limit 1000 ms), median gap 361 ms (limit 500 ms)
         "#);
+    }
+
+    #[test]
+    fn many_connections_that_were_reset_are_told_in_one_word() {
+        let lost = |port: u16, server: &str| Loss {
+            flow: format!("download {port}"),
+            server: server.to_owned(),
+            why: "Connection reset by peer (os error 104)".to_owned(),
+        };
+        let why = vec![lost(46200, ""), lost(46322, ""), lost(46240, "serv1"), lost(46286, "serv1")];
+        let flows = Flows { downloads: 20, lost: 20, reset: 20, why, ..Flows::default() };
+        insta::assert_snapshot!(long_connections(&flows), @"20 downloads, 0 uploads, 0 kept: lost 0 of 0, reset 20, wrong 0, longest stall 0 ms (client late by 0 ms); Connection reset by peer (os error 104); at serv1: Connection reset by peer (os error 104)");
     }
 
     #[test]

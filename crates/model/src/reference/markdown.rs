@@ -125,9 +125,9 @@ pub fn markdown() -> String {
                 out,
                 "| `{}` | {} | {} | {}{} |",
                 key.name,
-                kind(key.kind),
-                otherwise(key.default),
-                key.meaning,
+                cell(&kind(key.kind)),
+                cell(&otherwise(key.default)),
+                cell(key.meaning),
                 modes(key.modes)
             );
         }
@@ -139,6 +139,11 @@ pub fn markdown() -> String {
     out.push('\n');
     out.push_str(TAIL);
     out
+}
+
+/// A text in a table: a bar would end its column, also within backticks.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 fn kind(kind: Kind) -> String {

@@ -45,6 +45,9 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         let mut value = outcome.json();
         if let Some(fields) = value.as_object_mut() {
             fields.insert("url".to_owned(), args.how.words(&plan).into());
+            if let Some(fault) = outcome.fault() {
+                fields.insert("error".to_owned(), fault.into());
+            }
         }
         println!("{value:#}");
     } else {
@@ -53,7 +56,8 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     }
     match outcome.fault() {
         None => Ok(ExitCode::SUCCESS),
-        Some(_) if outcome.answers > 0 => Ok(ExitCode::FAILURE),
+        // With --json the value has said it.
+        Some(_) if outcome.answers > 0 || json => Ok(ExitCode::FAILURE),
         Some(fault) => Err(Failure::Failed(anyhow!(fault))),
     }
 }

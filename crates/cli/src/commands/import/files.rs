@@ -20,6 +20,9 @@ pub(super) fn inputs(given: &[String]) -> anyhow::Result<Vec<Input>> {
     for word in given {
         let (node, path) = split(word);
         let text = relevo_node::file::read(Path::new(path))?;
+        if is_cluster_file(&text) {
+            bail!("{path} is a cluster file already: `relevo check {path}` looks at it");
+        }
         let Some(kind) = Kind::of(path, &text) else {
             bail!(
                 "{path}: no known kind of file: neither its name nor what is in it says `interfaces` of ifupdown, keepalived.conf, \
@@ -33,6 +36,12 @@ pub(super) fn inputs(given: &[String]) -> anyhow::Result<Vec<Input>> {
     }
     name_by_folder(&mut inputs);
     Ok(inputs)
+}
+
+/// Whether a text has tables that no other program's file begins lines with.
+fn is_cluster_file(text: &str) -> bool {
+    let table = |name: &str| text.lines().any(|line| line.trim_start().starts_with(name));
+    table("[network.") && table("[node")
 }
 
 /// `NAME=FILE`, or `FILE`.

@@ -26,8 +26,8 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Examples:
   relevo import haproxy.cfg
-  relevo import lb1/keepalived.conf lb2/keepalived.conf lb1/interfaces lb2/interfaces haproxy.cfg -o cluster.toml
-  relevo import main=shared.conf spare=shared.conf haproxy.cfg --report report.txt -o cluster.toml")]
+  relevo import haproxy.cfg lb1/keepalived.conf lb2/keepalived.conf -o cluster.toml
+  relevo import main=shared.conf spare=shared.conf --report report.txt -o cluster.toml")]
 pub(crate) struct Args {
     /// The files; NAME=FILE: that of the node NAME.
     #[arg(required = true, value_name = "FILE")]

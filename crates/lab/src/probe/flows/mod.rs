@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use connection::Flow;
-pub use told::{Flows, Part, Stall};
+pub use told::{Flows, Loss, Part, Stall};
 
 /// How many of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -49,7 +49,18 @@ pub struct Flows {
     pub anew: u32,
     /// Why the first ones were lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub why: Vec<String>,
+    pub why: Vec<Loss>,
+}
+
+/// Why a connection was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The connection: what it is for, and its port at the client.
+    pub flow: String,
+    /// Its server; empty: none had said its name yet.
+    pub server: String,
+    /// What its client was told.
+    pub why: String,
 }
 
 /// How the connections of a server fared.
@@ -119,7 +130,7 @@ impl Flows {
             Some(why) => {
                 self.lost += 1;
                 if self.why.len() < MOST {
-                    self.why.push(format!("{} at {}: {why}", fate.flow, fate.server));
+                    self.why.push(Loss { flow: fate.flow.clone(), server: fate.server.clone(), why });
                 }
             }
         }
