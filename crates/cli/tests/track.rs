@@ -18,16 +18,16 @@ const VIP: &str = "192.168.186.200";
 /// Two directors with a second network to their servers, which the group has no address on.
 const CLUSTER: &str = r#"name = "rt-track"
 [network.lan]
-subnet = "192.168.186.0/24"
+subnet = ["192.168.186.0/24", "fd00:186::/64"]
 [network.back]
 subnet = "10.186.0.0/24"
 [node.lb1]
 roles = ["director"]
-address.lan = "192.168.186.11"
+address.lan = ["192.168.186.11", "fd00:186::11"]
 address.back = "10.186.0.11"
 [node.lb2]
 roles = ["director"]
-address.lan = "192.168.186.12"
+address.lan = ["192.168.186.12", "fd00:186::12"]
 address.back = "10.186.0.12"
 [node.web1]
 roles = ["server"]
@@ -359,4 +359,70 @@ fn lab_track_an_upgrade_keeps_what_the_trackers_say_and_moves_nothing() {
     lab.wait_active("lb2");
     let routes = lab.on("lb1", &["ip", "route", "show", "proto", "112"]);
     assert!(routes.trim().is_empty(), "{routes}");
+}
+
+#[test]
+fn lab_track_ipv6_gateways_routes_and_bfd() {
+    let lab = Lab::up("six", |_| {
+        let more = r#"bfd = true
+[address.six]
+network = "lan"
+ip = "fd00:186::200"
+[group.main.track.way]
+ping = "fd00:186::77"
+interval = "200ms"
+weight = -60
+[group.main.track.local]
+ping = "fe80::77%lan"
+interval = "200ms"
+weight = -60
+[group.main.track.detour]
+route = "fd00:99::/48"
+reverse = true
+weight = -60
+"#;
+        more.to_owned()
+    });
+    // The router of the network.
+    for ip in ["fd00:186::77/64", "fe80::77/64"] {
+        lab.on("client", &["ip", "-6", "address", "add", ip, "dev", "lan", "nodad"]);
+    }
+    lab.begin();
+    let up = |name: &'static str| move |group: &Value| tracker(group, name)["verdict"] == "up";
+    for node in ["lb1", "lb2"] {
+        for name in ["way", "local", "detour"] {
+            lab.wait_for(node, "nothing is wrong over IPv6", up(name));
+        }
+    }
+    assert_eq!(lab.group("lb1")["active"], "lb1", "by its name, not by its link-local address");
+    let back = |name: &'static str| {
+        lab.wait_for("lb1", "it is well again", up(name));
+        lab.on("lb1", &[env!("CARGO_BIN_EXE_relevo"), "switchover", "main", "--to", "lb1"]);
+        lab.wait_active("lb1");
+    };
+    lab.on(
+        "lb1",
+        &["nft", "add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }"],
+    );
+    for (name, ip) in [("way", "fd00:186::77"), ("local", "fe80::77")] {
+        let rule = format!("add rule inet deaf in ip6 saddr {ip} icmpv6 type echo-reply drop");
+        lab.on("lb1", &["nft", &rule]);
+        lab.wait_active("lb2");
+        assert_eq!(tracker(&lab.group("lb1"), name)["verdict"], "down");
+        lab.on("lb1", &["nft", "flush chain inet deaf in"]);
+        back(name);
+    }
+    let detour = ["ip", "-6", "route", "add", "fd00:99::/48", "via", "fd00:186::77"];
+    lab.on("lb1", &detour);
+    lab.wait_active("lb2");
+    lab.on("lb1", &detour.map(|word| if word == "add" { "del" } else { word }));
+    back("detour");
+    // Each family has a session of its own.
+    let status = lab.on("lb2", &[env!("CARGO_BIN_EXE_relevo"), "--json", "status"]);
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    let sessions = status["bfd"].as_array().expect("sessions");
+    let six = sessions.iter().find(|one| one["at"] == "fd00:186::11").expect("a session over IPv6");
+    assert_eq!(six["state"], "up", "{sessions:?}");
+    lab.relevo(&["lab", "fault", "kill", "lb1"]);
+    lab.wait_active("lb2");
 }

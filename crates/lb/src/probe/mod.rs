@@ -138,7 +138,9 @@ impl Question {
             Self::Script(script) => script::run(script, target, timeout).await,
             Self::Connect => within(timeout, connect(target)).await,
             Self::Http(http) => within(timeout, http.ask(target)).await,
-            Self::Command(_) | Self::Ping => within(timeout, ping::run(target.at.ip())).await,
+            Self::Command(_) | Self::Ping => {
+                within(timeout, ping::run(SocketAddr::new(target.at.ip(), 0))).await
+            }
         };
         asked.unwrap_or_else(|error| judged(&error, target))
     }

@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use relevo_proto::health::{ProbeResult, echo};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Asks an address; whoever waits for it bounds the time.
+/// Asks an address, of a link-local one with its scope; whoever waits for it bounds the time.
 ///
 /// # Errors
 /// What the kernel said of the way there.
-pub async fn run(to: IpAddr) -> io::Result<ProbeResult> {
+pub async fn run(at: SocketAddr) -> io::Result<ProbeResult> {
+    let to = at.ip();
     let socket = match socket(to) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(ProbeResult::NotAsked(
@@ -22,7 +23,7 @@ pub async fn run(to: IpAddr) -> io::Result<ProbeResult> {
         }
         socket => socket?,
     };
-    socket.connect(&SocketAddr::new(to, 0).into())?;
+    socket.connect(&at.into())?;
     socket.set_nonblocking(true)?;
     // To the event loop it is a socket for datagrams as any other.
     let socket = tokio::net::UdpSocket::from_std(UdpSocket::from(socket))?;
@@ -76,7 +77,8 @@ mod tests {
             if UdpSocket::bind(SocketAddr::new(to, 0)).is_err() {
                 continue;
             }
-            let result = tokio::time::timeout(Duration::from_secs(20), run(to)).await.unwrap();
+            let result =
+                tokio::time::timeout(Duration::from_secs(20), run(SocketAddr::new(to, 0))).await.unwrap();
             // Without the permission it is not asked.
             assert!(
                 matches!(result, Ok(ProbeResult::Good(_) | ProbeResult::NotAsked(_))),

@@ -1,6 +1,6 @@
 //! What a group watches, and what moves along with it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub enum Watched {
     Route(IpNet),
     /// An address answers to ping.
     Ping(IpAddr),
+    /// A link-local address on a network answers to ping.
+    PingOn(Ipv6Addr, NetworkName),
     /// A service of the own balancer has a server.
     Service(ServiceName),
     /// A pool of the own balancer has a server.
@@ -150,7 +152,7 @@ impl Watched {
             Self::File(_) => "file",
             Self::Script(_) => "script",
             Self::Route(_) => "route",
-            Self::Ping(_) => "ping",
+            Self::Ping(_) | Self::PingOn(..) => "ping",
             Self::Service(_) => "service",
             Self::Pool(_) => "pool",
             Self::Bfd(_) => "bfd",
@@ -199,6 +201,7 @@ impl ClusterFile {
                 | Watched::Script(_)
                 | Watched::Route(_)
                 | Watched::Ping(_)
+                | Watched::PingOn(..)
                 | Watched::Bfd(_) => false,
             };
             if service.listen.iter().any(is_ours) && !trackers.iter().any(is_watched) {

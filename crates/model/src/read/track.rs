@@ -1,6 +1,6 @@
 //! `[group.NAME.track.NAME]`: what each director watches.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -82,7 +82,7 @@ fn watched(
             (!argv.is_empty()).then_some(Watched::Script(argv))
         }
         "route" => destination(findings, item).map(Watched::Route),
-        "ping" => address(findings, item).map(Watched::Ping),
+        "ping" => pinged(findings, item, things),
         "service" => known(findings, things.services, "\"shop\"").map(ServiceName::new).map(Watched::Service),
         "pool" => known(findings, things.pools, "\"shop\"").map(PoolName::new).map(Watched::Pool),
         _ => {
@@ -98,6 +98,46 @@ fn watched(
                 return None;
             }
             Some(Watched::Bfd(NodeName::new(name)))
+        }
+    }
+}
+
+/// Who is to answer; a link-local address only says so together with its network, as in `fe80::1%lan`.
+fn pinged(findings: &mut Findings<'_>, item: &Item<'_>, things: &Things<'_>) -> Option<Watched> {
+    let text = item.text(findings, "\"192.168.1.1\"")?;
+    let (ip, network) = text.split_once('%').map_or((text, None), |(ip, network)| (ip, Some(network)));
+    let local = ip.parse::<Ipv6Addr>().ok().filter(Ipv6Addr::is_unicast_link_local);
+    match (local, network) {
+        (Some(ip), Some(network)) => things
+            .networks
+            .resolve(findings, network, &item.span)
+            .then(|| Watched::PingOn(ip, NetworkName::new(network))),
+        (Some(ip), None) => {
+            let hint = format!("add the network, as in \"{ip}%lan\"");
+            findings.value(
+                &item.span,
+                format!("`{ip}` is link-local: there may be one on each network"),
+                hint,
+            );
+            None
+        }
+        (None, Some(network)) if ip.parse::<IpAddr>().is_ok() => {
+            let hint = format!("write \"{ip}\"");
+            let message = format!("`{ip}` is not link-local: `%{network}` says nothing");
+            findings.value(&item.span, message, hint);
+            None
+        }
+        (None, _) => {
+            let ip = address(findings, item)?;
+            if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::from([255; 4]) {
+                findings.value(
+                    &item.span,
+                    format!("`{ip}` is nobody's own address"),
+                    "write a machine's address",
+                );
+                return None;
+            }
+            Some(Watched::Ping(ip))
         }
     }
 }
@@ -120,7 +160,7 @@ fn tracker(
     what: Watched,
 ) -> Option<Tracker> {
     let is_ours = matches!(what, Watched::Service(_) | Watched::Pool(_));
-    let (rise, fall) = if matches!(what, Watched::Ping(_)) { (2, 3) } else { (1, 1) };
+    let (rise, fall) = if matches!(what, Watched::Ping(_) | Watched::PingOn(..)) { (2, 3) } else { (1, 1) };
     let weight: Option<i16> = fields.number(findings, "weight");
     if weight == Some(0)
         && let Some(item) = fields.find("weight")
@@ -136,7 +176,7 @@ fn tracker(
         let hint = "make `interval` longer, or `timeout` shorter";
         findings.value(&item.span, "a look may not take longer than `interval`", hint);
     }
-    if !matches!(what, Watched::Script(_) | Watched::Ping(_)) {
+    if !matches!(what, Watched::Script(_) | Watched::Ping(_) | Watched::PingOn(..)) {
         let why = "is for scripts and pings";
         texts::useless(findings, fields, &["timeout"], why, "remove it");
     }

@@ -23,7 +23,11 @@ group's addresses are watched without being written here; see `track_services`."
         ),
         Key::other("script", "list of texts, 1 to 32", "The program, with its arguments and without a shell, ends with 0."),
         Key::other("route", "`\"A.B.C.D/N\"`, `\"default\"`", "The main table has a route to exactly this destination."),
-        Key::other("ping", "address", "It answers to ping."),
+        Key::other(
+            "ping",
+            "address, or `\"fe80::1%NETWORK\"`",
+            "It answers to ping. A link-local address needs its network, and each director asks from its own interface there.",
+        ),
         Key::other("service", "service's name", "Its pool has a server that is not down, as this node's checks see it."),
         Key::other("pool", "pool's name", "The same of a pool."),
         Key::other("bfd", "node's name", "The BFD session with this director of the group is up."),

@@ -256,6 +256,13 @@ impl Leg {
 }
 
 impl Member {
+    /// The node that this process is.
+    pub(super) fn own(&self) -> Option<NodeName> {
+        // No two are equal.
+        let own = self.directors.iter().find(|one| one.priority == self.settings.priority);
+        own.map(|one| one.node.clone())
+    }
+
     /// The name of the node that sends from this address; a router that is not in the file goes by its address.
     pub(super) fn node_of(&self, source: IpAddr) -> NodeName {
         let peer = self.directors.iter().find(|peer| peer.addresses.contains(&source));

@@ -33,6 +33,7 @@ pub(super) fn words(what: &Watched) -> String {
         Watched::Script(argv) => format!("{key} {}", excerpt(argv.join(" ").as_bytes())),
         Watched::Route(to) => format!("{key} {to}"),
         Watched::Ping(ip) => format!("{key} {ip}"),
+        Watched::PingOn(ip, network) => format!("{key} {ip}%{network}"),
         Watched::Service(service) => format!("{key} {service}"),
         Watched::Pool(pool) => format!("{key} {pool}"),
         Watched::Bfd(node) => format!("{key} {node}"),
@@ -78,6 +79,22 @@ pub(super) fn link(route: &mut Route, cluster: &ClusterFile, node: &NodeName, ne
     match route.interface(own.ip, own.interface.as_deref()) {
         Ok(found) => carrier(&found.link),
         Err(error) => judged(false, error.to_string()),
+    }
+}
+
+/// The index of the node's own interface on a network, or why nothing can be asked there.
+pub(super) fn scope(
+    route: &mut Route,
+    cluster: &ClusterFile,
+    node: &NodeName,
+    network: &NetworkName,
+) -> Result<u32, Seen> {
+    let Some(own) = cluster.node(node).and_then(|node| node.address_on(network)) else {
+        return Err(judged(false, format!("{node} is not on network {network}")));
+    };
+    match route.interface(own.ip, own.interface.as_deref()) {
+        Ok(found) => Ok(found.link.index),
+        Err(error) => Err(judged(false, error.to_string())),
     }
 }
 

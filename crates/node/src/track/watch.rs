@@ -1,6 +1,6 @@
 //! The thread: what is due is looked at, and what that changes is told to the director.
 
-use std::net::IpAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -146,9 +146,10 @@ impl Watch {
                     (Watched::Interface(name), Some(route)) => look::interface(route, name),
                     (Watched::Link(network), Some(route)) => look::link(route, &cluster, &node.name, network),
                     (Watched::Route(to), Some(route)) => look::route(route, *to),
-                    (Watched::Interface(_) | Watched::Link(_) | Watched::Route(_), None) => {
-                        (Reading::Unknown, "cannot look: there is no netlink socket".to_owned())
-                    }
+                    (
+                        Watched::Interface(_) | Watched::Link(_) | Watched::Route(_) | Watched::PingOn(..),
+                        None,
+                    ) => (Reading::Unknown, "cannot look: there is no netlink socket".to_owned()),
                     (Watched::Process(process), _) => self.processes.look(process),
                     (Watched::Service(service), _) => {
                         let pool = cluster.services.iter().find(|one| one.name == *service);
@@ -158,13 +159,31 @@ impl Watch {
                     (Watched::Bfd(peer), _) => {
                         look::bfd(&node.bfd().as_ref().map_or_else(Vec::new, Bfd::status), peer)
                     }
-                    (Watched::File(_) | Watched::Script(_) | Watched::Ping(_), _) => {
+                    (
+                        Watched::File(_) | Watched::Script(_) | Watched::Ping(_) | Watched::PingOn(..),
+                        route,
+                    ) => {
+                        let scope = match (what, route) {
+                            (Watched::PingOn(_, network), Some(route)) => {
+                                look::scope(route, &cluster, &node.name, network)
+                            }
+                            _ => Ok(0),
+                        };
+                        let scope = match scope {
+                            Ok(scope) => scope,
+                            Err((reading, evidence)) => {
+                                slot.machine.handle_input(now, reading, &evidence);
+                                slot.looked = true;
+                                slot.next = Some(now + slot.config.interval);
+                                continue;
+                            }
+                        };
                         self.looks += 1;
                         slot.number = self.looks;
                         slot.next = None;
                         let at = (group, place, slot.number);
                         ask(
-                            what.clone(),
+                            (what.clone(), scope),
                             slot.config.timeout,
                             &tracked.name,
                             &node.name,
@@ -267,9 +286,9 @@ const fn is_of_the_kernel(what: &Watched) -> bool {
     matches!(what, Watched::Interface(_) | Watched::Link(_) | Watched::Route(_))
 }
 
-/// A look that may take its time. Whatever comes of it, there is an answer.
+/// A look that may take its time, at something and, of a link-local address, in this scope. Whatever comes of it, there is an answer.
 fn ask(
-    what: Watched,
+    (what, scope): (Watched, u32),
     most: Duration,
     group: &str,
     node: &NodeName,
@@ -287,7 +306,11 @@ fn ask(
                 let about = [("RELEVO_GROUP", group.as_str()), ("RELEVO_NODE", node.as_str())];
                 look::probed(relevo_lb::command(&argv, &about, most).await)
             }
-            Watched::Ping(ip) => look::probed(ping(ip, most).await),
+            Watched::Ping(ip) => look::probed(ping(SocketAddr::new(ip, 0), most).await),
+            Watched::PingOn(ip, _) => {
+                let at = SocketAddr::V6(SocketAddrV6::new(ip, 0, 0, scope));
+                look::probed(ping(at, most).await)
+            }
             Watched::Interface(_)
             | Watched::Link(_)
             | Watched::Process(_)
@@ -301,8 +324,8 @@ fn ask(
     });
 }
 
-async fn ping(ip: IpAddr, most: Duration) -> ProbeResult {
-    match timeout(most, relevo_lb::ping(ip)).await {
+async fn ping(at: SocketAddr, most: Duration) -> ProbeResult {
+    match timeout(most, relevo_lb::ping(at)).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => ProbeResult::Bad(error.to_string()),
         Err(_) => ProbeResult::TimedOut(most),

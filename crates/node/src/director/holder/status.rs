@@ -22,7 +22,15 @@ impl Holder {
                 State::Active => GroupState::Active,
                 State::Fault => GroupState::Fault,
             },
-            active: status.active.map(|source| self.member.node_of(source)),
+            active: match status.state {
+                // Its own link-local address is in no file.
+                State::Active => {
+                    self.member.own().or_else(|| status.active.map(|it| self.member.node_of(it)))
+                }
+                State::Init | State::Backup | State::Fault => {
+                    status.active.map(|source| self.member.node_of(source))
+                }
+            },
             since: self.since.1,
             reason: self.reason(status.state, &status.reason),
             priority: self.member.settings.priority,
