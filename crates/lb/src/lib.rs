@@ -50,7 +50,7 @@ mod relay;
 mod rules;
 mod search;
 mod server;
-mod shared;
+pub mod shared;
 mod slot;
 mod snapshot;
 mod sources;

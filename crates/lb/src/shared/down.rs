@@ -117,7 +117,7 @@ impl Down {
             }
             Stage::Data(body, left) => match body.poll_data(cx) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Some(Ok(data))) => {
+                Poll::Ready(Some(Ok(mut data))) => {
                     // The engine reads when its client has taken what came before. An error is told by the next call.
                     let _ = body.flow_control().release_capacity(data.len());
                     match left {
@@ -128,7 +128,9 @@ impl Down {
                             self.queue.push_back(Bytes::from_static(b"\r\n"));
                         }
                         Body::Length(length) => {
-                            *length = length.saturating_sub(data.len() as u64);
+                            // What follows an answer that has no body is thrown away.
+                            data.truncate(usize::try_from(*length).unwrap_or(usize::MAX));
+                            *length -= data.len() as u64;
                             self.queue.push_back(data);
                         }
                         Body::UntilClose => self.queue.push_back(data),

@@ -21,7 +21,7 @@ use super::{
     CONNECTION_WINDOW, LARGEST_HEAD, LONGEST_REST, MOST_STREAMS, SEND_BUFFER, STREAM_WINDOW, UNSPEAKABLE,
 };
 use crate::http2::wire::Wire;
-use crate::stream::ServerStream;
+use crate::stream::{self, ServerStream};
 use crate::tls::Origination;
 
 /// Longest time for the last words on a connection that nobody uses any more.
@@ -32,9 +32,9 @@ const MOST_LINGERING: usize = 64;
 
 /// A connection. When nobody has it any more it says good-bye and is closed.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Link<S = ServerStream> {
     send: SendRequest<Bytes>,
-    wire: Wire<ServerStream>,
+    wire: Wire<S>,
     /// By what it was made.
     origination: Option<Arc<Origination>>,
     /// Where the server listens.
@@ -66,6 +66,25 @@ impl Link {
         at: String,
         making: Option<Making>,
     ) -> io::Result<Rc<Self>> {
+        let (link, driving) = Self::join(stream, origination, at, making).await?;
+        tokio::task::spawn_local(driving);
+        Ok(link)
+    }
+
+    /// Whether the server has closed it, by asking the kernel.
+    pub(super) fn has_ended(&self) -> bool {
+        self.wire.with_stream(|stream| stream.has_ended())
+    }
+}
+
+impl<S: stream::Stream + 'static> Link<S> {
+    /// The same; whoever asks for it must let the task run.
+    pub(super) async fn join(
+        stream: S,
+        origination: Option<Arc<Origination>>,
+        at: String,
+        making: Option<Making>,
+    ) -> io::Result<(Rc<Self>, impl Future<Output = ()>)> {
         let wire = Wire::new(stream, Vec::new());
         let mut builder = Builder::new();
         builder
@@ -90,12 +109,14 @@ impl Link {
             waker: RefCell::default(),
             making: RefCell::new(making),
         });
-        tokio::task::spawn_local(drive(connection, wire, Rc::downgrade(&link)));
-        Ok(link)
+        let driving = drive(connection, wire, Rc::downgrade(&link));
+        Ok((link, driving))
     }
+}
 
+impl<S> Link<S> {
     /// A place for one request.
-    pub(crate) fn stream(self: &Rc<Self>) -> Stream {
+    pub(crate) fn stream(self: &Rc<Self>) -> Stream<S> {
         Stream::new(Rc::clone(self))
     }
 
@@ -176,11 +197,6 @@ impl Link {
         now.saturating_sub(since) >= LONGEST_REST
     }
 
-    /// Whether the server has closed it, by asking the kernel.
-    pub(super) fn has_ended(&self) -> bool {
-        self.wire.with_stream(|stream| stream.has_ended())
-    }
-
     pub(super) fn is_secure(&self) -> bool {
         self.origination.is_some()
     }
@@ -237,33 +253,37 @@ impl Link {
 }
 
 /// Reads and writes a connection to its end.
-async fn drive(
-    mut connection: Connection<Wire<ServerStream>, Bytes>,
-    wire: Wire<ServerStream>,
-    link: Weak<Link>,
+async fn drive<S: stream::Stream>(
+    mut connection: Connection<Wire<S>, Bytes>,
+    wire: Wire<S>,
+    link: Weak<Link<S>>,
 ) {
     let mut ended = false;
     let mut goodbye: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
-        ended = ended || Pin::new(&mut connection).poll(cx).is_ready();
-        if let Some(link) = link.upgrade() {
-            link.poll_lingering(cx);
-            // The server's first frame is its SETTINGS (RFC 9113 section 3.4).
-            if wire.has_read() && !link.heard.replace(true) {
-                link.tell();
+        loop {
+            ended = ended || Pin::new(&mut connection).poll(cx).is_ready();
+            if let Some(link) = link.upgrade() {
+                link.poll_lingering(cx);
+                // The server's first frame is its SETTINGS (RFC 9113 section 3.4).
+                if wire.has_read() && !link.heard.replace(true) {
+                    link.tell();
+                }
+            } else {
+                // Nobody is left to be served: last words may take a moment.
+                let sleep = goodbye.get_or_insert_with(|| Box::pin(tokio::time::sleep(GOODBYE)));
+                if sleep.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
             }
-        } else {
-            // Nobody is left to be served: last words may take a moment.
-            let sleep = goodbye.get_or_insert_with(|| Box::pin(tokio::time::sleep(GOODBYE)));
-            if sleep.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
+            match wire.poll_write_out(cx) {
+                // Nobody hears us.
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) if ended => return Poll::Ready(()),
+                // There was no room for all that the crate has, and now there is.
+                Poll::Ready(Ok(())) if wire.was_refused() => {}
+                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
             }
-        }
-        match wire.poll_write_out(cx) {
-            // Nobody hears us.
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) if ended => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     })
     .await;

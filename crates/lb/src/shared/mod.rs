@@ -18,6 +18,7 @@ mod find;
 mod head;
 mod link;
 mod links;
+pub mod replay;
 mod stream;
 mod up;
 pub(crate) mod websocket;

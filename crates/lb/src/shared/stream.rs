@@ -9,22 +9,23 @@ use super::head::{self, Asked};
 use super::link::Link;
 use super::up::Up;
 use crate::http::body::Body;
+use crate::stream::ServerStream;
 
 /// Most bytes of a body that are kept for another attempt.
 const MOST_KEPT: usize = 64 * 1024;
 
 /// A stream, or the place of one that begins with the head.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    link: Rc<Link>,
+pub(crate) struct Stream<S = ServerStream> {
+    link: Rc<Link<S>>,
     /// The request's body so far, as the engine wrote it; `None`: it was too large.
     body: Option<Vec<u8>>,
     both: Option<(Up, Down)>,
 }
 
-impl Stream {
+impl<S> Stream<S> {
     /// Takes a place on a connection.
-    pub(super) fn new(link: Rc<Link>) -> Self {
+    pub(super) fn new(link: Rc<Link<S>>) -> Self {
         link.enter();
         Self { link, body: Some(Vec::new()), both: None }
     }
@@ -95,7 +96,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl<S> Drop for Stream<S> {
     fn drop(&mut self) {
         // What is not complete is reset.
         if let Some((_, down)) = self.both.take()

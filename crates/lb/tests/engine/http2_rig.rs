@@ -54,7 +54,12 @@ pub(crate) struct Http2Origin {
 
 impl Http2Origin {
     pub(crate) fn start(manner: Manner) -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), manner)
+    }
+
+    /// The same on a port that is known.
+    pub(crate) fn start_at(at: SocketAddrV4, manner: Manner) -> Self {
+        let listener = std::net::TcpListener::bind(at).unwrap();
         listener.set_nonblocking(true).unwrap();
         let at = v4(listener.local_addr().unwrap());
         let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicBool::new(false)));

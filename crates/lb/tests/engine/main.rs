@@ -14,6 +14,7 @@ mod hostile;
 mod http;
 mod http2;
 mod http2_bad_servers;
+mod http2_operation;
 mod http2_peers;
 mod http2_rig;
 mod http2_servers;
