@@ -275,10 +275,9 @@ impl<E: Side, S: Socket> Secure<E, S> {
                         }
                         true
                     }
-                    // After an error it is the alert, and the error comes again.
                     Ok(ConnectionState::EncodeTlsData(message)) => {
                         outgoing.encode(message)?;
-                        true
+                        result.is_ok() || self.common().wants_write()
                     }
                     Ok(ConnectionState::TransmitTlsData(message)) => {
                         message.done();
@@ -294,11 +293,9 @@ impl<E: Side, S: Socket> Secure<E, S> {
                     }
                     Ok(ConnectionState::WriteTraffic(_) | ConnectionState::BlockedHandshake) => false,
                     Err(error) => {
-                        let is_first = result.is_ok();
-                        if is_first {
-                            result = Err(refused(error));
-                        }
-                        is_first
+                        result = Err(refused(error));
+                        // The alert is told, and nothing is looked at once more: it would only lead to the same.
+                        self.common().wants_write()
                     }
                     // Data before the handshake's end: nobody was told that we take it.
                     Ok(_) => {

@@ -1,20 +1,15 @@
 //! Clients that leave while they wait: in a server's queue, and for what a rule holds back; over TLS as in clear.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::net::Shutdown;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use relevo_model::cluster::Mode;
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::SockRef;
 
 use crate::rig::{Client, Front, LONG, Origin, Rig, service, wait_until, with_length};
-use crate::tls_rig::{Authority, server_tls, with_tls};
-
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+use crate::tls_rig::{Authority, Tls, greet, server_tls, with_tls};
 
 /// How a client goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,19 +58,7 @@ impl Scene {
 
     /// A client whose handshake is done.
     fn client(&self) -> Tls {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&self.authority.file).unwrap() {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from("a.org").unwrap();
-        let stream = TcpStream::connect(self.rig.at).unwrap();
-        stream.set_read_timeout(Some(LONG)).unwrap();
-        let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
-        while tls.conn.is_handshaking() {
-            tls.conn.complete_io(&mut tls.sock).unwrap();
-        }
-        tls
+        greet(&self.authority, self.rig.at, &[])
     }
 
     fn ask(&self, request: &str) -> Tls {
@@ -181,15 +164,7 @@ fn who_leaves_by_http2_over_tls_frees_all_its_places() {
     let scene = Scene::new(Mode::Http);
     let mut first = scene.ask(FIRST);
     scene.lines.recv_timeout(LONG).unwrap();
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&scene.authority.file).unwrap() {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let name = ServerName::try_from("a.org").unwrap();
-    let stream = TcpStream::connect(scene.rig.at).unwrap();
-    let mut client = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
+    let mut client = greet(&scene.authority, scene.rig.at, &[b"h2"]);
     let mut ask = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
     for stream in [1, 3, 5] {
         // :method GET, :scheme https, :path /, :authority a.

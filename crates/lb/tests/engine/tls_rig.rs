@@ -1,16 +1,19 @@
 //! Certificates made for a test, and the programs that users have: curl and openssl.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use relevo_model::cluster::{Certificate, Listen, ServerTls, TlsVersion, Verify};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::rig::Front;
+use crate::rig::{Front, LONG};
 
 /// A folder that is gone with the test.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -92,6 +95,27 @@ pub(crate) fn with_tls(mut front: Front, tls: ServerTls) -> Front {
     front.listen = vec![Listen { tls: true, ..Listen::plain(at.into()) }];
     front.service.tls = Some(tls);
     front
+}
+
+/// A client's connection.
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// A client that knows the authority and has said these protocols (ALPN), and whose handshake with `a.org` is done.
+pub(crate) fn greet(authority: &Authority, at: SocketAddrV4, protocols: &[&[u8]]) -> Tls {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&authority.file).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let name = ServerName::try_from("a.org").unwrap();
+    let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
+    while tls.conn.is_handshaking() {
+        tls.conn.complete_io(&mut tls.sock).unwrap();
+    }
+    tls
 }
 
 /// What a program has said.
