@@ -16,6 +16,7 @@ mod refusals;
 mod reload;
 mod stop;
 mod upgrade;
+mod upgrade_http2;
 mod upgrade_kinds;
 mod words;
 
