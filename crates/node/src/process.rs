@@ -473,6 +473,8 @@ fn remember_start(node: &Node, is_next: bool) {
     match state.record_start(start) {
         Ok(Some(before)) if before.ended.is_none() => {
             tracing::warn!(pid = before.pid, "the run before this one did not end in order");
+            let text = format!("started; the run before, process {}, did not end in order", before.pid);
+            incidents::note("start", &text, &[("pid", before.pid.to_string())]);
         }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "this start cannot be written to the state folder"),

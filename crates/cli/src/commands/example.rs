@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ Examples:
   relevo example minimal > cluster.toml")]
 pub(crate) struct Args {
     /// Which one.
+    #[arg(add = ArgValueCandidates::new(|| EXAMPLES.iter().map(|one| CompletionCandidate::new(one.name).help(Some(one.about.into()))).collect()))]
     name: Option<String>,
 }
 

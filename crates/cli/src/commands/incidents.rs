@@ -8,7 +8,8 @@ use anyhow::{Context, anyhow};
 use crate::failure::Failure;
 use crate::printer::{self, ago, table};
 
-/// Show what happened to this node: takeovers, two active directors, ways between directors that failed.
+/// Show what happened to this node: takeovers, two active directors, ways between directors that failed, runs that did not end in
+/// order.
 ///
 /// It reads the state folder, and so works when the node does not run.
 ///

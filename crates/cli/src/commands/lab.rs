@@ -15,6 +15,7 @@ use anyhow::anyhow;
 use clap::Subcommand;
 use relevo_lab::{Interrupts, Lab, LabError, UpOptions};
 
+use crate::commands::lab_names::{self, Kind};
 use crate::failure::Failure;
 use crate::progress::Progress;
 
@@ -51,19 +52,22 @@ RELEVO_ADDRESS and RELEVO_ADDRESS_NETWORK set.")]
     /// Take a lab down; nothing of it stays.
     Down {
         /// The lab, if there are several.
+        #[arg(add = lab_names::of(Kind::Lab))]
         name: Option<String>,
     },
     /// Show nodes, addresses, switches and cables, and a drawing.
     Status {
         /// The lab, if there are several.
+        #[arg(add = lab_names::of(Kind::Lab))]
         name: Option<String>,
     },
     /// Run a command inside a node, client or switch.
     Exec {
         /// The lab, if there are several.
-        #[arg(long)]
+        #[arg(long, add = lab_names::of(Kind::Lab))]
         lab: Option<String>,
         /// The node, client or switch.
+        #[arg(add = lab_names::of(Kind::Any))]
         node: String,
         /// The command.
         #[arg(last = true, required = true)]
@@ -72,20 +76,22 @@ RELEVO_ADDRESS and RELEVO_ADDRESS_NETWORK set.")]
     /// Open a shell inside a node, client or switch.
     Shell {
         /// The lab, if there are several.
-        #[arg(long)]
+        #[arg(long, add = lab_names::of(Kind::Lab))]
         lab: Option<String>,
         /// The node, client or switch.
+        #[arg(add = lab_names::of(Kind::Any))]
         node: String,
     },
     /// Print what a node's processes said.
     Logs {
         /// The lab, if there are several.
-        #[arg(long)]
+        #[arg(long, add = lab_names::of(Kind::Lab))]
         lab: Option<String>,
         /// Go on printing what comes.
         #[arg(short, long)]
         follow: bool,
         /// The node; `keeper` is the lab itself.
+        #[arg(add = lab_names::of(Kind::Node))]
         node: String,
     },
     /// Break something, or mend it.

@@ -15,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod incidents;
 pub(crate) mod key;
 pub(crate) mod lab;
+pub(crate) mod lab_names;
 pub(crate) mod leases;
 pub(crate) mod man;
 pub(crate) mod moves;

@@ -38,6 +38,9 @@ fn bash_completes_words_and_names_of_the_running_cluster() {
     let nowhere = node.folder.path("nowhere");
     let nowhere = nowhere.to_str().unwrap();
     assert!(offered(&node, &["relevo", "server", "drain", "--run-dir", nowhere, "b"]).is_empty());
+    // Drills are there without a node, and without a lab.
+    assert_eq!(offered(&node, &["relevo", "drill", "run", "director-c"]), ["director-crash"]);
+    assert_eq!(offered(&node, &["relevo", "example", "mini"]), ["minimal"]);
     // What relevo starts by itself is nobody's business.
     let lab = offered(&node, &["relevo", "lab", ""]);
     assert!(lab.contains(&"up".to_owned()) && !lab.contains(&"inside".to_owned()), "{lab:?}");

@@ -141,6 +141,11 @@ fn a_killed_node_can_be_started_again() {
     node.start();
     assert_eq!(node.ask(&["status"]).code, 0);
     until("the log says so", || node.log().contains("the run before this one did not end in order"));
+    let state = node.state_dir();
+    until("it is an incident", || {
+        let ran = relevo(["incidents".as_ref(), "--state-dir".as_ref(), state.as_os_str()]);
+        ran.out.contains("start") && ran.out.contains("did not end in order")
+    });
 }
 
 #[test]

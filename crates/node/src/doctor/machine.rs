@@ -36,7 +36,7 @@ fn permissions(findings: &mut Findings) {
         findings.good("permissions", "virtual addresses and raw sockets are allowed");
     } else {
         let remedy = "run it as root, or give the unit AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW";
-        findings.bad("permissions", format!("{} is missing", missing.join(" and ")), remedy);
+        findings.bad("permissions", format!("not permitted: {}", missing.join(", ")), remedy);
     }
 }
 

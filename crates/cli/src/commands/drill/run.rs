@@ -9,6 +9,7 @@ use relevo_lab::drill::{self, Drill, Outcome, RunOptions, Stop, catalogue};
 use relevo_lab::report::{DrillReport, Run, Summary, long_connections, render, render_summary, timeline};
 use relevo_lab::{Lab, LabError, UpOptions};
 
+use crate::commands::lab_names::{self, Kind};
 use crate::commands::{check, example};
 use crate::failure::Failure;
 use crate::printer::{BAD, GOOD, TITLE, paint};
@@ -22,7 +23,7 @@ use crate::progress::Progress;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which ones; `relevo drill list` shows them.
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all", add = lab_names::of(Kind::Drill))]
     names: Vec<String>,
     /// All of them.
     #[arg(long)]
@@ -43,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
     /// The running lab; not needed if there is one.
-    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    #[arg(long, value_name = "NAME", conflicts_with = "file", add = lab_names::of(Kind::Lab))]
     lab: Option<String>,
     /// Bring up this cluster file for the drills; without a running lab, the example s4.
     #[arg(long, value_name = "FILE")]

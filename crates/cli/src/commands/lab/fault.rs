@@ -6,6 +6,7 @@ use clap::Subcommand;
 use relevo_lab::Fault;
 
 use super::{failure, open};
+use crate::commands::lab_names::{self, Kind as Names};
 use crate::failure::Failure;
 
 /// Arguments of `relevo lab fault`.
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 #[command(arg_required_else_help = true)]
 pub(super) struct Args {
     /// The lab, if there are several.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, add = lab_names::of(Names::Lab))]
     lab: Option<String>,
     #[command(subcommand)]
     fault: Kind,
@@ -25,79 +26,97 @@ enum Kind {
     /// Kill every process of a node, as if its power was cut (undo: start).
     Kill {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Run again what a node runs (undoes kill and stop).
     Start {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Stop what a node runs in an orderly way, by SIGTERM (undo: start).
     Stop {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Freeze what a node runs, by SIGSTOP (undo: thaw).
     Freeze {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Let it go on (undoes freeze).
     Thaw {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Freeze every process of a node (undo: resume).
     Pause {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Let them go on (undoes pause).
     Resume {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
     /// Pull a node's cable out of its switch (undo: plug).
     Unplug {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
         /// The network.
+        #[arg(add = lab_names::of(Names::Network))]
         network: String,
     },
     /// Put the cable back (undoes unplug).
     Plug {
         /// The node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
         /// The network.
+        #[arg(add = lab_names::of(Names::Network))]
         network: String,
     },
     /// Cut the cable between two switches (undo: restore).
     Cut {
         /// One switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         a: String,
         /// The other one.
+        #[arg(add = lab_names::of(Names::Switch))]
         b: String,
     },
     /// Mend the cable (undoes cut).
     Restore {
         /// One switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         a: String,
         /// The other one.
+        #[arg(add = lab_names::of(Names::Switch))]
         b: String,
     },
     /// Switch a switch off (undo: switch-on).
     SwitchOff {
         /// The switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         switch: String,
     },
     /// Switch it on (undoes switch-off).
     SwitchOn {
         /// The switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         switch: String,
     },
     /// Give a switch another STP bridge priority; the lowest is root (undo: reset-priority).
     SetPriority {
         /// The switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         switch: String,
         /// 0 to 61440 in steps of 4096.
         priority: u16,
@@ -105,13 +124,16 @@ enum Kind {
     /// Give it the cluster file's again (undoes set-priority).
     ResetPriority {
         /// The switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         switch: String,
     },
     /// Give both ports of a link another STP cost (undo: reset-cost).
     SetCost {
         /// One switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         a: String,
         /// The other one.
+        #[arg(add = lab_names::of(Names::Switch))]
         b: String,
         /// 1 to 65535.
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
@@ -120,36 +142,43 @@ enum Kind {
     /// Give them the cluster file's again (undoes set-cost).
     ResetCost {
         /// One switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         a: String,
         /// The other one.
+        #[arg(add = lab_names::of(Names::Switch))]
         b: String,
     },
     /// Take a switch's end of its VXLAN down (undo: restore-vxlan).
     CutVxlan {
         /// The switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         switch: String,
     },
     /// Put it up (undoes cut-vxlan).
     RestoreVxlan {
         /// The switch.
+        #[arg(add = lab_names::of(Names::Switch))]
         switch: String,
     },
     /// Part machines of a network from each other: cables stay in, none hears another (undo: join).
     Part {
         /// The network.
+        #[arg(add = lab_names::of(Names::Network))]
         network: String,
         /// The machines, two at least.
-        #[arg(required = true, num_args = 2..)]
+        #[arg(required = true, num_args = 2.., add = lab_names::of(Names::Machine))]
         machines: Vec<String>,
     },
     /// Let all machines of a network hear each other again (undoes part).
     Join {
         /// The network.
+        #[arg(add = lab_names::of(Names::Network))]
         network: String,
     },
     /// Stop what a server node runs, or the server at one of its ports (undo: server-start).
     ServerStop {
         /// The server node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
         /// Only the server at this port.
         port: Option<u16>,
@@ -157,6 +186,7 @@ enum Kind {
     /// Start it again (undoes server-stop).
     ServerStart {
         /// The server node.
+        #[arg(add = lab_names::of(Names::Node))]
         node: String,
     },
 }
