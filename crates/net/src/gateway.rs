@@ -44,16 +44,15 @@ pub struct Way {
     pub inbound: bool,
     /// TCP ports from 1024 on at which this director itself serves on `source`.
     pub served: Vec<u16>,
-    /// Machines inside whose connections other rules open, at [`CLAIMED`] at the latest; the way's family.
+    /// Machines inside whose connections other rules open; the way's family.
     pub proxied: Vec<SocketAddr>,
 }
 
-/// The last priority of the hook `forward`, from `filter` on, at which other rules of ours take connections for [`Way::proxied`].
-pub const CLAIMED: i32 = 6;
-
 /// A transaction that replaces the table by one for these ways, or removes it when there is none. `None`: the name of an
 /// interface cannot be written in rules.
-pub fn rules(ways: &[Way]) -> Option<String> {
+///
+/// `claimed`: the last priority of the hook `forward`, from `filter` on, at which other rules take connections for [`Way::proxied`].
+pub fn rules(ways: &[Way], claimed: i32) -> Option<String> {
     let mut text = format!("table inet {TABLE}\ndelete table inet {TABLE}\n");
     if ways.is_empty() {
         return Some(text);
@@ -118,7 +117,7 @@ pub fn rules(ways: &[Way]) -> Option<String> {
         let _ = writeln!(
             text,
             "\tchain unclaimed {{\n\t\ttype filter hook forward priority filter + {}; policy accept;\n{unclaimed}\t}}",
-            CLAIMED + 1
+            claimed + 1
         );
     }
     if !postrouting.is_empty() {
@@ -178,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_way_is_a_table_of_its_own() {
-        insta::assert_snapshot!(rules(&[way()]).unwrap());
+        insta::assert_snapshot!(rules(&[way()], 6).unwrap());
     }
 
     #[test]
@@ -186,13 +185,13 @@ mod tests {
         let routed =
             Way { name: "lab".to_owned(), to: "lab".to_owned(), source: None, inbound: true, ..way() };
         let served = Way { served: vec![8000, 9000], ..way() };
-        insta::assert_snapshot!(rules(&[routed, served]).unwrap());
+        insta::assert_snapshot!(rules(&[routed, served], 6).unwrap());
     }
 
     #[test]
     fn connections_that_later_rules_open_get_to_them_and_no_further() {
         let proxied = vec!["10.0.10.1:80".parse().unwrap(), "10.0.10.2:80".parse().unwrap()];
-        insta::assert_snapshot!(rules(&[Way { proxied, ..way() }]).unwrap());
+        insta::assert_snapshot!(rules(&[Way { proxied, ..way() }], 6).unwrap());
     }
 
     #[test]
@@ -202,26 +201,26 @@ mod tests {
             source: source.map(|ip| ip.parse().unwrap()),
             ..way()
         };
-        insta::assert_snapshot!(rules(&[six(Some("2001:db8::200")), six(None)]).unwrap());
+        insta::assert_snapshot!(rules(&[six(Some("2001:db8::200")), six(None)], 6).unwrap());
     }
 
     #[test]
     fn packets_for_a_virtual_hardware_address_come_in_by_an_interface_of_their_own() {
         let also = Way { from_also: vec!["vr4.51.00ff".to_owned()], ..way() };
-        let text = rules(&[also]).unwrap();
+        let text = rules(&[also], 6).unwrap();
         assert!(text.contains("iifname { \"internal\", \"vr4.51.00ff\" } oifname \"external\""), "{text}");
         assert!(text.contains("iifname \"external\" oifname \"internal\" ip daddr"), "{text}");
     }
 
     #[test]
     fn no_way_is_no_table() {
-        assert_eq!(rules(&[]).unwrap(), "table inet relevo-gateway\ndelete table inet relevo-gateway\n");
+        assert_eq!(rules(&[], 6).unwrap(), "table inet relevo-gateway\ndelete table inet relevo-gateway\n");
     }
 
     #[test]
     fn an_interface_cannot_become_another_rule() {
         for name in ["eth*", "a\"b", "", "a\nb", "a\\"] {
-            assert_eq!(rules(&[Way { from: name.to_owned(), ..way() }]), None, "{name:?}");
+            assert_eq!(rules(&[Way { from: name.to_owned(), ..way() }], 6), None, "{name:?}");
         }
     }
 }

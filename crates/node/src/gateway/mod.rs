@@ -122,7 +122,7 @@ impl Rules {
         let ways = wanted::ways(cluster, &self.node)?;
         let doors = wanted::doors(cluster, &self.node)?;
         let plain: Vec<gateway::Way> = ways.iter().map(|path| path.way.clone()).collect();
-        let gateway = gateway::rules(&plain).ok_or(GatewayError::Name)?;
+        let gateway = gateway::rules(&plain, relevo_proto::flows::CLAIMED).ok_or(GatewayError::Name)?;
         let firewall = firewall::rules(doors.as_ref()).ok_or(GatewayError::Name)?;
         // First written down, then done: a process that is killed in between still takes it back one day.
         let mut done = Done {

@@ -34,4 +34,4 @@ pub use listing::{Counted, Existing, Listing, Names};
 pub use portions::portions;
 pub use rules::{Form, Front, Rules, TABLE};
 pub use slots::{CANDIDATES, Member, Slots};
-pub use synproxy::Synproxy;
+pub use synproxy::{CLAIMED, Synproxy};

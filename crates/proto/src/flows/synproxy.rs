@@ -17,8 +17,9 @@ use super::rules::{Chains, Front, LOCAL, Words};
 use super::script::{Chain, Script, Set};
 use super::source::LATE;
 
-/// After other people's filters: they see new clients. A gateway's rules expect it there (`net::gateway::CLAIMED`).
-const FORWARD: &str = "type filter hook forward priority filter + 6; policy accept;";
+/// Where on the hook `forward`, from `filter` on, clients are taken: after other people's filters, which see new clients. A gateway
+/// must not drop before that what servers open.
+pub const CLAIMED: i32 = 6;
 /// It looks for the way again when the address has become another.
 const OUTPUT: &str = "type route hook output priority -310; policy accept;";
 /// Most clients of a service whose packets nobody knew, and how long that is remembered, seconds.
@@ -86,7 +87,8 @@ pub(super) fn add(script: &mut Script, fronts: &[&Front]) {
     late.rules.insert(0, stray);
     let forward = format!("ct state {{ new, invalid, untracked }} {to} vmap @syn{digit}");
     let output = format!("fib saddr type != local {to} vmap @send{digit}");
-    for (name, hook, rule) in [("syns", FORWARD, forward), ("sends", OUTPUT, output)] {
+    let claim = format!("type filter hook forward priority filter + {CLAIMED}; policy accept;");
+    for (name, hook, rule) in [("syns", claim.as_str(), forward), ("sends", OUTPUT, output)] {
         script.chains.insert(name.to_owned(), Chain { hook: hook.to_owned(), rules: vec![rule] });
     }
 }
