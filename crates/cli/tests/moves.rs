@@ -9,6 +9,8 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "moves/three.rs"]
+mod three;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
@@ -26,14 +28,18 @@ fn up() -> Lab {
 }
 
 fn up_among(environment: &[(&str, &str)]) -> Lab {
-    let text = "name = \"moves-test\"
-[peers]
-key = \"/etc/relevo/peers.key\"
+    up_of(&FILE.replace("# peers", PEERS), environment)
+}
+
+const PEERS: &str = "[peers]\nkey = \"/etc/relevo/peers.key\"";
+const FILE: &str = "name = \"moves-test\"
+# peers
 [network.lan]
 subnet = [\"10.174.1.0/24\", \"fd00:174::/64\"]
 [node]
 lb1 = { roles = [\"director\"], address.lan = [\"10.174.1.11\", \"fd00:174::11\"] }
 lb2 = { roles = [\"director\"], address.lan = [\"10.174.1.12\", \"fd00:174::12\"] }
+# lb3
 web1 = { roles = [\"server\"], address.lan = \"10.174.1.21\" }
 [group.web]
 vrid = 74
@@ -51,6 +57,8 @@ servers = [\"web1:80\"]
 network = \"lan\"
 ip = \"10.174.1.100\"
 ";
+
+fn up_of(text: &str, environment: &[(&str, &str)]) -> Lab {
     let file = std::env::temp_dir().join(format!("relevo-moves-{}.toml", std::process::id()));
     std::fs::write(&file, text).unwrap();
     let lab = Lab::up_among(file.to_str().unwrap(), environment);
@@ -136,28 +144,43 @@ fn tables(lab: &Lab, node: &str) -> String {
 
 #[test]
 fn lab_moves_back_and_forth_cut_nothing_in_both_families() {
-    let lab = up();
+    back_and_forth(&up());
+}
+
+#[test]
+fn lab_moves_of_virtual_hardware_addresses_cut_nothing_in_both_families() {
+    let file = FILE.replace("# peers", PEERS).replace("vrid = 74", "vrid = 74\nmac = \"virtual\"");
+    let lab = up_of(&file, &[]);
+    let neighbour = || on(&lab, "user", &["ip", "neighbour", "show", "10.174.1.200"]);
+    // Whoever serves, clients know the same hardware address.
+    Client::new(&lab, V4).end();
+    assert!(neighbour().contains("00:00:5e:00:01:4a"), "{}", neighbour());
+    back_and_forth(&lab);
+    assert!(neighbour().contains("00:00:5e:00:01:4a"), "{}", neighbour());
+}
+
+fn back_and_forth(lab: &Lab) {
     for target in [V4, V6] {
-        let client = Client::new(&lab, target);
-        let (first, second) = active(&lab);
-        on(&lab, first, &["relevo", "switchover", "web"]);
-        wait_until("the former owner drains", || kind(&lab, first) == "draining");
-        assert_eq!(kind(&lab, second), "forwarding");
-        assert!(has_silent(&lab, first));
-        assert!(tables(&lab, first).contains("table arp relevo_moves"));
+        let client = Client::new(lab, target);
+        let (first, second) = active(lab);
+        on(lab, first, &["relevo", "switchover", "web"]);
+        wait_until("the former owner drains", || kind(lab, first) == "draining");
+        assert_eq!(kind(lab, second), "forwarding");
+        assert!(has_silent(lab, first));
+        assert!(tables(lab, first).contains("table arp relevo_moves"));
         // In the middle, in both ways that an operator has.
-        on(&lab, second, &["relevo", "switchover", "web"]);
-        wait_until("it is back", || active(&lab).0 == first);
-        assert!(!has_silent(&lab, first));
-        on(&lab, second, &["relevo", "switchover", "web", "--to", second]);
-        wait_until("it is there again", || active(&lab).0 == second);
+        on(lab, second, &["relevo", "switchover", "web"]);
+        wait_until("it is back", || active(lab).0 == first);
+        assert!(!has_silent(lab, first));
+        on(lab, second, &["relevo", "switchover", "web", "--to", second]);
+        wait_until("it is there again", || active(lab).0 == second);
         thread::sleep(Duration::from_secs(2));
         let end = client.end();
         assert_eq!((&end["lost"], &end["wrong"]), (&0.into(), &0.into()), "{target}: {end}");
         assert!(end["anew"].as_u64().unwrap() > 0, "clients were asked to come anew: {end}");
-        wait_until("nothing is left", || [first, second].iter().all(|node| kind(&lab, node) == "ready"));
-        assert!(!has_silent(&lab, first) && !has_silent(&lab, second));
-        assert!(!tables(&lab, first).contains("table arp relevo_moves"));
+        wait_until("nothing is left", || [first, second].iter().all(|node| kind(lab, node) == "ready"));
+        assert!(!has_silent(lab, first) && !has_silent(lab, second));
+        assert!(!tables(lab, first).contains("table arp relevo_moves"));
     }
 }
 

@@ -97,10 +97,10 @@ pub enum MoveStatus {
         /// For how long at most, seconds.
         seconds: u64,
     },
-    /// This node has the group and forwards the packets of connections that another one has.
+    /// This node has the group and forwards the packets of connections that others have.
     Forwarding {
-        /// Which one.
-        to: NodeName,
+        /// Which ones, in the order in which they are asked.
+        to: Vec<NodeName>,
         /// For how long at most, seconds.
         seconds: u64,
     },

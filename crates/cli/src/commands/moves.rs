@@ -19,7 +19,11 @@ pub(crate) fn words(status: &Status) -> String {
                 format!("This node goes on with {left} connections of {name}, for {seconds} s at most")
             }
             Some(MoveStatus::Forwarding { to, seconds }) => {
-                format!("Packets of older connections of {name} go to {to}, for {seconds} s at most")
+                let to: Vec<&str> = to.iter().map(|node| node.as_str()).collect();
+                format!(
+                    "Packets of older connections of {name} go to {}, for {seconds} s at most",
+                    to.join(", and on to ")
+                )
             }
         };
         text.push_str(&format!("{line}\n"));

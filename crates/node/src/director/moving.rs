@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use relevo_model::cluster::Scope;
-use relevo_model::{GroupName, NodeName};
+use relevo_model::{GroupName, NodeName, Time};
 use relevo_net::address::Wish;
 use relevo_proto::vrrp::{Parting, State};
 use tracing::warn;
@@ -30,6 +30,8 @@ pub(super) struct Moving {
     /// Addresses that have connections to go on with.
     keep: BTreeSet<IpAddr>,
     told: Told,
+    /// When the group passed from one to another the last time that was told.
+    passed: Option<Time>,
     /// The addresses were kept when they were taken off last.
     kept: bool,
 }
@@ -116,6 +118,14 @@ impl Holder {
             }
         }
         self.moving.told = told;
+        if let Some(passed) = self.machine.passed()
+            && self.moving.passed != Some(passed.at)
+        {
+            self.moving.passed = Some(passed.at);
+            if let (Some(from), Some(to)) = (name_of(passed.from), name_of(passed.to)) {
+                news.push(Happened::Passed { from, to });
+            }
+        }
         for happened in news {
             // Nobody is there to hear it when the process ends.
             let _ = to.send((self.member.name.clone(), happened));

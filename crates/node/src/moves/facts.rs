@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use relevo_model::cluster::{ClusterFile, Group, MacSource, Mode, Role};
+use relevo_model::cluster::{ClusterFile, MacSource, Mode, Role};
 use relevo_model::{GroupName, NodeName, ServiceName};
 
 /// A group that has services of the userspace engine.
@@ -23,6 +23,8 @@ pub(super) struct Virtual {
     pub(super) ports: BTreeSet<u16>,
     /// The interface's name, if the file has it; else that of `own` is meant.
     pub(super) interface: Option<String>,
+    /// It answers with the hardware address of this virtual router.
+    pub(super) router: Option<u8>,
     /// This node's address on the network.
     pub(super) own: Ipv4Addr,
     /// The same, of the virtual address's family.
@@ -35,7 +37,6 @@ impl Facts {
     /// Those of a node. `in_kernel`: services whose packets take the kernel's path.
     pub(super) fn all(cluster: &ClusterFile, node: &NodeName, in_kernel: impl Fn(&str) -> bool) -> Vec<Self> {
         let groups = cluster.groups.iter().filter(|group| group.priority_of(node).is_some());
-        let groups = groups.filter(|group| group.mac == MacSource::Interface);
         let facts = groups.map(|group| {
             let mut services = BTreeSet::new();
             let mut addresses = Vec::new();
@@ -66,6 +67,10 @@ impl Facts {
                 addresses.push(Virtual {
                     ip: address.ip,
                     ports,
+                    router: match group.mac {
+                        MacSource::Interface => None,
+                        MacSource::Virtual => group.vrid_on(&address.network),
+                    },
                     interface: address.interface.clone().or_else(|| own.interface.clone()),
                     own: own.ip,
                     own_same: same(node),
@@ -80,20 +85,6 @@ impl Facts {
             }
         });
         facts.filter(|facts| !facts.addresses.is_empty()).collect()
-    }
-
-    /// Groups of a node whose connections cannot go on, and why.
-    pub(super) fn without(cluster: &ClusterFile, node: &NodeName) -> Vec<(GroupName, String)> {
-        let groups = cluster.groups.iter().filter(|group| group.priority_of(node).is_some());
-        let groups = groups.filter(|group| group.mac == MacSource::Virtual && !group.drain.is_zero());
-        let serves = |group: &&Group| {
-            let addresses: Vec<IpAddr> =
-                cluster.addresses_of(&group.name).map(|address| address.ip).collect();
-            let mut services = cluster.services.iter().filter(|service| service.mode != Mode::Udp);
-            services.any(|service| service.listen.iter().any(|listen| addresses.contains(&listen.at.ip())))
-        };
-        let why = "the group has mac = \"virtual\", with which this is not possible yet";
-        groups.filter(serves).map(|group| (group.name.clone(), why.to_owned())).collect()
     }
 
     /// Where its services listen.

@@ -45,6 +45,8 @@ pub(crate) enum Happened {
     Offered { from: NodeName },
     /// It is not any more.
     Withdrawn,
+    /// They went from one to another, and this director is neither.
+    Passed { from: NodeName, to: NodeName },
     /// It does not have them any more, and they are kept.
     Gave { to: Option<NodeName> },
     /// It does not have them any more, and nothing is kept.

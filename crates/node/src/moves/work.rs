@@ -19,7 +19,7 @@ use relevo_proto::ownership;
 
 use super::clients::Clients;
 use super::facts::Facts;
-use super::kernel::{connections, interface_of};
+use super::kernel::{Found, connections, interfaces_of};
 use super::{Happened, Order, Shared, TOPIC};
 use crate::control::{Balancer, Node};
 use crate::peers::Peers;
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const REFRESH: Duration = Duration::from_secs(1);
 /// Time for the last words of connections that were cut.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// `Drained` is said so often: one may be lost.
+/// What is not repeated is said so often: one may be lost.
 const SAYINGS: usize = 3;
 
 /// Everything that the thread owns.
@@ -42,8 +42,6 @@ pub(super) struct Work {
     nft: Nft,
     route: Option<Route>,
     groups: Vec<Group>,
-    /// Those whose connections cannot go on, and why.
-    without: Vec<(GroupName, String)>,
     peers: Option<Arc<Peers>>,
     clients: Clients,
     /// Why the rules do not stand.
@@ -51,7 +49,7 @@ pub(super) struct Work {
     /// Where they stand: interfaces with their numbers.
     interfaces: BTreeMap<String, u32>,
     /// The interfaces of addresses, as they were looked up last: that may wait for others who change interfaces.
-    found: BTreeMap<IpAddr, (String, u32)>,
+    found: BTreeMap<IpAddr, Found>,
     counted: Time,
     looked: Time,
     refreshed: Time,
@@ -108,7 +106,6 @@ impl Work {
             nft: Nft::new(),
             route: Route::open().ok(),
             groups: facts(node).into_iter().map(group).collect(),
-            without: Facts::without(&node.loaded().cluster, &node.name),
             peers: None,
             clients: Clients::default(),
             problem: None,
@@ -187,6 +184,7 @@ impl Work {
             }
             Happened::Offered { from } => Input::Expect { from },
             Happened::Withdrawn => Input::Calm,
+            Happened::Passed { from, to } => Input::Passed { from, to },
             Happened::Gave { to } => {
                 self.groups[index].active = false;
                 Input::Gave { to }
@@ -293,7 +291,10 @@ impl Work {
                 Output::Tell(word) => {
                     if let Some(peers) = &self.peers {
                         let word_bytes = moves::encode(ownership::id(&self.groups[index].facts.name), word);
-                        let times = if word == moves::Word::Drained { SAYINGS } else { 1 };
+                        let times = match word {
+                            moves::Word::Drained | moves::Word::Took => SAYINGS,
+                            moves::Word::Draining { .. } => 1,
+                        };
                         (0..times).for_each(|_| peers.publish(TOPIC, &word_bytes));
                     }
                 }
@@ -351,7 +352,7 @@ impl Work {
     fn find(&mut self) {
         for address in self.groups.iter().flat_map(|group| &group.facts.addresses) {
             if !self.found.contains_key(&address.ip)
-                && let Some(found) = self.route.as_mut().and_then(|route| interface_of(route, address))
+                && let Some(found) = self.route.as_mut().and_then(|route| interfaces_of(route, address))
             {
                 self.found.insert(address.ip, found);
             }
@@ -365,16 +366,23 @@ impl Work {
         let mut interfaces = BTreeMap::new();
         for group in &self.groups {
             for address in &group.facts.addresses {
-                let Some((name, index)) = self.found.get(&address.ip) else { continue };
+                let Some(found) = self.found.get(&address.ip) else { continue };
                 let way = match &group.stage {
                     Stage::Guard => Way::Guard,
                     Stage::Open => Way::Open,
                     Stage::Record => Way::Record,
                     Stage::Forward(to) => address.others.get(to).map_or(Way::Open, |to| Way::Forward(*to)),
                 };
-                interfaces.insert(name.clone(), *index);
-                let each = address.ports.iter().map(|port| SocketAddr::new(address.ip, *port));
-                places.extend(each.map(|at| Place { interface: name.clone(), way: way.clone(), at }));
+                for (name, index) in found.all() {
+                    interfaces.insert(name.clone(), *index);
+                    let each = address.ports.iter().map(|port| SocketAddr::new(address.ip, *port));
+                    places.extend(each.map(|at| Place {
+                        interface: name.clone(),
+                        out: found.base.0.clone(),
+                        way: way.clone(),
+                        at,
+                    }));
+                }
             }
         }
         let text = moves::rules(&places) + more;
@@ -416,7 +424,7 @@ impl Work {
         }
         self.found.clear();
         self.find();
-        let found: BTreeMap<String, u32> = self.found.values().cloned().collect();
+        let found: BTreeMap<String, u32> = self.found.values().flat_map(Found::all).cloned().collect();
         let same = found == self.interfaces;
         let stands = !matches!(self.nft.list_counters("netdev", moves::TABLE), Ok(None));
         if !same || !stands || self.problem.is_some() || self.interfaces.is_empty() {
@@ -447,7 +455,6 @@ impl Work {
             };
             self.groups.push(group);
         }
-        self.without = Facts::without(&node.loaded().cluster, &node.name);
         self.found.clear();
         self.apply("");
         self.publish();

@@ -14,6 +14,7 @@
 //! about it. Connections that die with their director are ended by a [`tickle`]. Pure, as all here.
 
 mod mover;
+mod others;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,9 @@
 //!     ├──── took, X gave it ──► Forward(X) ── X has drained ──► Open
 //!                                  └─ gave it ──► Guard or Forward(X), drains all the same
 //! ```
+//! Where several drain, they stand in a line by the time at which they began, the last one first: the owner forwards to the first
+//! of it, and each to the next, so that a packet comes to whoever knows its connection. The end of the line drops it.
+//!
 //! Who does what comes out here may be late by some tenths of a second, while addresses move in milliseconds. So whoever does not have
 //! the addresses is in a stage in which it resets nothing: they may come to it before it hears of that.
 
@@ -14,7 +17,8 @@ use std::time::Duration;
 
 use relevo_model::{NodeName, Time};
 
-use super::{LATE, REPEAT, SILENT, STRAYS, Word};
+use super::others::Others;
+use super::{REPEAT, STRAYS, Word};
 
 /// What is done with packets to the group's services that are not the beginning of a connection. A beginning (SYN) is always
 /// the own engine's.
@@ -43,8 +47,15 @@ pub enum Input {
         /// Who.
         from: NodeName,
     },
-    /// It is not any more, and has them still.
+    /// It is not any more.
     Calm,
+    /// While backup: they went from one to another, as far as can be seen from here.
+    Passed {
+        /// Who had them.
+        from: NodeName,
+        /// Who has them.
+        to: NodeName,
+    },
     /// This director had the addresses and gave them away on purpose. They are kept silent.
     Gave {
         /// To whom, if somebody has taken them already.
@@ -98,23 +109,6 @@ struct Draining {
     left: Option<usize>,
 }
 
-/// Another director drains.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Forwarding {
-    to: NodeName,
-    since: Time,
-    until: Time,
-    /// When it said last that it drains; `None`: it has not, and perhaps cannot.
-    heard: Option<Time>,
-}
-
-impl Forwarding {
-    /// When it counts as lost if it says nothing until then.
-    fn silent_at(&self, words: bool) -> Option<Time> {
-        self.heard.or(words.then_some(self.since)).map(|at| at + SILENT)
-    }
-}
-
 /// Decides for one group.
 #[derive(Clone, Debug)]
 pub struct Mover {
@@ -124,9 +118,13 @@ pub struct Mover {
     active: bool,
     stage: Stage,
     draining: Option<Draining>,
-    forwarding: Option<Forwarding>,
+    others: Others,
     /// All connections that the engine has were noted.
     complete: bool,
+    /// They cannot be noted: own connections are worth more than others'.
+    blind: bool,
+    /// Somebody died with connections; their clients are told when what they send is reset.
+    bereaved: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -141,8 +139,10 @@ impl Mover {
             active,
             stage: stage.clone(),
             draining: None,
-            forwarding: None,
+            others: Others::default(),
             complete: !active,
+            blind: false,
+            bereaved: false,
             outputs: VecDeque::new(),
         };
         mover.outputs.push_back(Output::Stage { stage, know: false, forget: true });
@@ -164,13 +164,23 @@ impl Mover {
         match input {
             Input::Took { from } => self.on_took(now, from),
             Input::Expect { from } => {
-                if !self.active && !self.drain.is_zero() && !self.forwards_to(&from) {
-                    self.forward(now, from);
+                if !self.active && !self.drain.is_zero() && self.others.offering() != Some(&from) {
+                    self.others.offers(now, from, self.drain);
+                    self.follow();
                 }
             }
             Input::Calm => {
-                if !self.active && self.forwarding.take().is_some() {
-                    self.go(Stage::Guard);
+                if !self.active {
+                    self.others.decided();
+                    self.follow();
+                }
+            }
+            // Else they say so themselves.
+            Input::Passed { from, to } => {
+                if !self.active && !self.words && !self.drain.is_zero() {
+                    self.others.remove(&to);
+                    self.others.perhaps(now, from, self.drain);
+                    self.follow();
                 }
             }
             Input::Gave { to } => self.on_gave(now, to),
@@ -188,16 +198,13 @@ impl Mover {
 
     /// The time of [`Mover::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Time) {
-        if let Some(forwarding) = &self.forwarding
-            && self.carries()
-        {
-            let silent = forwarding.silent_at(self.words).is_some_and(|at| at <= now);
-            if forwarding.until <= now || silent {
-                self.stop_forwarding(silent);
-            }
+        if self.others.due(self.words).is_some_and(|due| due <= now) {
+            self.bereaved |= self.others.expire(now, self.words) && self.active;
+            self.follow();
         }
+        // Without words nobody hears that the line is shorter.
+        let is_alone = self.words || !matches!(self.stage, Stage::Forward(_));
         if let Some(draining) = &mut self.draining {
-            let is_alone = self.forwarding.is_none();
             let is_empty = is_alone && draining.left == Some(0) && now.since(draining.since) >= STRAYS;
             if is_empty || draining.until <= now {
                 let left = draining.left;
@@ -207,18 +214,15 @@ impl Mover {
                 self.end_drain();
             } else if now.since(draining.said) >= REPEAT {
                 draining.said = now;
-                self.outputs.push_back(Output::Tell(Word::Draining));
+                self.outputs.push_back(Output::Tell(Word::Draining { age: now.since(draining.since) }));
             }
         }
     }
 
     /// When to call [`Mover::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Time> {
-        let forwarding = self.forwarding.iter().filter(|_| self.carries()).flat_map(|forwarding| {
-            [Some(forwarding.until), forwarding.silent_at(self.words)].into_iter().flatten()
-        });
         let draining = self.draining.iter().flat_map(|draining| [draining.until, draining.said + REPEAT]);
-        forwarding.chain(draining).min()
+        draining.chain(self.others.due(self.words)).min()
     }
 
     /// The next thing to do.
@@ -236,38 +240,35 @@ impl Mover {
         self.draining.as_ref().map(|draining| (draining.since, draining.until, draining.left))
     }
 
-    /// To whom it forwards, having the addresses, and until when at the latest.
-    pub fn forwarding(&self) -> Option<(&NodeName, Time)> {
-        let forwarding = self.forwarding.as_ref().filter(|_| self.active)?;
-        Some((&forwarding.to, forwarding.until))
+    /// Having the addresses: who drains, the first of the line first, and until when at the latest. `None`: nobody.
+    pub fn forwarding(&self) -> Option<(Vec<&NodeName>, Time)> {
+        self.others.all().filter(|_| self.active && matches!(self.stage, Stage::Forward(_)))
     }
 
     fn on_took(&mut self, now: Time, from: Option<NodeName>) {
         self.active = true;
+        self.blind = false;
         let drained = self.draining.take().is_some();
-        // What becomes of packets comes first: they come already.
-        let mut is_bereaved = false;
-        match from.filter(|_| !self.drain.is_zero()) {
-            Some(from) if self.forwards_to(&from) => {
-                if let Some(forwarding) = &mut self.forwarding {
-                    (forwarding.since, forwarding.until) = (now, now + self.drain + LATE);
-                }
-            }
-            Some(from) => self.forward(now, from),
-            None => {
-                self.forwarding = None;
-                self.open();
-                is_bereaved = true;
+        self.others.decided();
+        match from {
+            Some(from) if !self.drain.is_zero() => self.others.gave(now, from, self.drain),
+            Some(_) | None => {
+                self.bereaved = true;
+                self.others.only_sure();
             }
         }
+        if self.drain.is_zero() {
+            self.others.clear();
+        }
+        // What becomes of packets comes first: they come already.
+        self.aim();
         if drained {
             // They are on the network again.
             self.outputs.push_back(Output::Keep(false));
             self.outputs.push_back(Output::Shed(false));
+            self.outputs.push_back(Output::Tell(Word::Took));
         }
-        if is_bereaved {
-            self.outputs.push_back(Output::Bereaved);
-        }
+        self.tell_bereaved();
     }
 
     fn on_gave(&mut self, now: Time, to: Option<NodeName>) {
@@ -276,33 +277,20 @@ impl Mover {
             self.on_lost();
             return;
         }
-        match &self.forwarding {
-            // Who takes over has what was forwarded to it, and sends none of it here but in error: those are not answered.
-            Some(forwarding) if to.as_ref() == Some(&forwarding.to) => {
-                self.forwarding = None;
-                self.go(Stage::Guard);
-            }
-            // A third one drains still; it is forwarded to through here.
-            Some(_) => {}
-            None if self.complete => self.go(Stage::Guard),
-            None => {
-                self.outputs.push_back(Output::Stage { stage: Stage::Record, know: false, forget: true });
-                // The addresses may come back, and others' connections with them, before that is heard of here.
-                self.complete = true;
-                self.stage = Stage::Guard;
-                self.outputs.push_back(Output::Stage { stage: Stage::Guard, know: true, forget: false });
-            }
+        (self.blind, self.bereaved) = (false, false);
+        // Who takes over has what was forwarded to it, and sends none of it here but in error: those are not answered.
+        if let Some(to) = &to {
+            self.others.remove(to);
         }
         self.draining = Some(Draining { since: now, until: now + self.drain, said: now, left: None });
+        self.aim();
         self.outputs.push_back(Output::Keep(true));
         self.outputs.push_back(Output::Shed(true));
-        self.outputs.push_back(Output::Tell(Word::Draining));
+        self.outputs.push_back(Output::Tell(Word::Draining { age: Duration::ZERO }));
     }
 
-    /// Own connections are worth more than others'.
     fn on_blind(&mut self) {
-        self.complete = false;
-        self.forwarding = None;
+        (self.blind, self.complete) = (true, false);
         self.go(if self.active { Stage::Open } else { Stage::Record });
     }
 
@@ -311,55 +299,82 @@ impl Mover {
         if self.draining.is_some() {
             self.end_drain();
         } else if was_active {
-            self.forwarding = None;
+            self.bereaved = false;
             self.reset();
         }
     }
 
     fn on_said(&mut self, now: Time, from: &NodeName, word: Word) {
-        let Some(forwarding) = self.forwarding.as_mut().filter(|forwarding| forwarding.to == *from) else {
-            return;
-        };
         match word {
-            Word::Draining => forwarding.heard = Some(now),
-            Word::Drained if self.carries() => self.stop_forwarding(false),
-            Word::Drained => {}
+            Word::Draining { age } if !self.drain.is_zero() => {
+                self.others.drains(now, from.clone(), age.min(self.drain), self.drain);
+            }
+            // Both have the addresses: this one is about to hear that it gave them away.
+            Word::Took if self.active => return,
+            Word::Drained | Word::Took => self.others.remove(from),
+            Word::Draining { .. } => return,
+        }
+        self.follow();
+    }
+
+    /// Something is different of those that drain.
+    fn follow(&mut self) {
+        if !self.blind {
+            self.aim();
+            self.tell_bereaved();
         }
     }
 
-    fn forwards_to(&self, node: &NodeName) -> bool {
-        self.forwarding.as_ref().is_some_and(|forwarding| forwarding.to == *node)
-    }
-
-    fn forward(&mut self, now: Time, to: NodeName) {
-        let until = now + self.drain + LATE;
-        self.forwarding = Some(Forwarding { to: to.clone(), since: now, until, heard: None });
-        let know = !std::mem::replace(&mut self.complete, true);
-        self.stage = Stage::Forward(to);
-        self.outputs.push_back(Output::Stage { stage: self.stage.clone(), know, forget: false });
-    }
-
-    /// Whether packets for whom it forwards to come here: as to the owner, or as to one that forwards in turn.
-    const fn carries(&self) -> bool {
-        self.active || self.draining.is_some()
-    }
-
-    fn stop_forwarding(&mut self, died: bool) {
-        self.forwarding = None;
-        if !self.active {
-            self.go(Stage::Guard);
-            return;
+    /// Goes to the stage that is right.
+    fn aim(&mut self) {
+        let to = match &self.draining {
+            _ if self.active => self.others.newest(None),
+            // Its place in the line is the first one, should it get the addresses.
+            Some(draining) => self.others.offering().or_else(|| self.others.newest(Some(draining.since))),
+            None => self.others.offering(),
+        };
+        match to.cloned() {
+            Some(to) => self.forward(to),
+            None if self.active => self.open(),
+            None if self.complete => self.go(Stage::Guard),
+            None => {
+                self.record();
+                // The addresses may come back, and others' connections with them, before that is heard of here.
+                self.complete = true;
+                self.stage = Stage::Guard;
+                self.outputs.push_back(Output::Stage { stage: Stage::Guard, know: true, forget: false });
+            }
         }
-        self.open();
-        if died {
+    }
+
+    fn forward(&mut self, to: NodeName) {
+        let stage = Stage::Forward(to);
+        if self.complete {
+            return self.go(stage);
+        }
+        if self.stage == Stage::Open {
+            self.record();
+        }
+        self.complete = true;
+        self.stage = stage.clone();
+        self.outputs.push_back(Output::Stage { stage, know: true, forget: false });
+    }
+
+    fn record(&mut self) {
+        self.stage = Stage::Record;
+        self.outputs.push_back(Output::Stage { stage: Stage::Record, know: false, forget: true });
+    }
+
+    fn tell_bereaved(&mut self) {
+        if self.stage == Stage::Open && std::mem::take(&mut self.bereaved) {
             self.outputs.push_back(Output::Bereaved);
         }
     }
 
     fn end_drain(&mut self) {
         self.draining = None;
-        self.forwarding = None;
         self.reset();
+        self.follow();
         self.outputs.push_back(Output::Tell(Word::Drained));
         self.outputs.push_back(Output::Shed(false));
         self.outputs.push_back(Output::Keep(false));
@@ -367,7 +382,7 @@ impl Mover {
 
     /// Nothing is here.
     fn reset(&mut self) {
-        self.complete = true;
+        (self.blind, self.complete) = (false, true);
         self.stage = Stage::Guard;
         self.outputs.push_back(Output::Stage { stage: Stage::Guard, know: false, forget: true });
     }

@@ -47,6 +47,8 @@ pub enum Way {
 pub struct Place {
     /// The interface that its packets come in by.
     pub interface: String,
+    /// The interface that the other directors are reached by: the same, or the one below it.
+    pub out: String,
     /// How they are treated.
     pub way: Way,
     /// A virtual address, with the port.
@@ -61,6 +63,9 @@ pub struct Silent {
     /// This director's own address on that network, of the same family.
     pub own: IpAddr,
 }
+
+/// The places of an interface: of IPv6 or not, how they are treated, and the interface to the other directors.
+type Ways<'a> = BTreeMap<(bool, &'a Way, &'a str), BTreeSet<SocketAddr>>;
 
 /// The text that removes what an earlier process left.
 pub fn removal() -> String {
@@ -83,10 +88,10 @@ pub fn rules(places: &[Place]) -> String {
          add counter netdev {TABLE} forwarded\n\
          add counter netdev {TABLE} guarded\n"
     );
-    let mut interfaces: BTreeMap<&str, BTreeMap<(bool, &Way), BTreeSet<SocketAddr>>> = BTreeMap::new();
+    let mut interfaces: BTreeMap<&str, Ways<'_>> = BTreeMap::new();
     for place in places {
         let ways = interfaces.entry(&place.interface).or_default();
-        ways.entry((place.at.is_ipv6(), &place.way)).or_default().insert(place.at);
+        ways.entry((place.at.is_ipv6(), &place.way, place.out.as_str())).or_default().insert(place.at);
     }
     for (interface, ways) in interfaces {
         let chain = chain_of(interface);
@@ -95,8 +100,8 @@ pub fn rules(places: &[Place]) -> String {
             "add chain netdev {TABLE} {chain} {{ type filter hook ingress device \"{interface}\" priority {PRIORITY}; policy accept; }}\n\
              flush chain netdev {TABLE} {chain}"
         );
-        for ((v6, way), places) in ways {
-            for rule in of_way(v6, way, &places, interface) {
+        for ((v6, way, out), places) in ways {
+            for rule in of_way(v6, way, &places, out) {
                 let _ = writeln!(text, "add rule netdev {TABLE} {chain} {rule}");
             }
         }
@@ -153,10 +158,11 @@ pub fn silence(silent: &[Silent]) -> String {
     text
 }
 
-fn of_way(v6: bool, way: &Way, places: &BTreeSet<SocketAddr>, interface: &str) -> Vec<String> {
+fn of_way(v6: bool, way: &Way, places: &BTreeSet<SocketAddr>, out: &str) -> Vec<String> {
     let (ip, set, hops) = if v6 { ("ip6", "seen6", "hoplimit") } else { ("ip", "seen4", "ttl") };
     let list: Vec<String> = places.iter().map(|at| format!("{} . {}", at.ip(), at.port())).collect();
-    let to = format!("{ip} daddr . tcp dport {{ {} }}", list.join(", "));
+    // Frames for other machines come by too where a switch does not know who has a hardware address.
+    let to = format!("meta pkttype host {ip} daddr . tcp dport {{ {} }}", list.join(", "));
     let flow = format!("{ip} saddr . tcp sport . {ip} daddr . tcp dport");
     let begins = format!("{to} tcp flags & (syn | ack) == syn update @{set} {{ {flow} }} accept");
     let known = format!("{to} {flow} @{set} accept");
@@ -167,8 +173,10 @@ fn of_way(v6: bool, way: &Way, places: &BTreeSet<SocketAddr>, interface: &str) -
         Way::Forward(director) => vec![
             begins,
             known,
+            // Not all kernels look at it when they forward.
+            format!("{to} {ip} {hops} < 2 counter name guarded drop"),
             format!("{to} {ip} {hops} > {HOPS} {ip} {hops} set {HOPS}"),
-            format!("{to} counter name forwarded fwd {ip} to {director} device \"{interface}\""),
+            format!("{to} counter name forwarded fwd {ip} to {director} device \"{out}\""),
         ],
     }
 }

@@ -2,12 +2,14 @@
 //! four bytes of the SHA-256 of its name, as in [`crate::ownership`].
 //!
 //! ```text
-//!   1 version, kind ─ 1 draining ─ group
+//!   1 version, kind ─ 1 draining ─ group, for how long already (milliseconds, 4 bytes)
 //!                   ├ 2 drained ── group
+//!                   ├ 4 took ───── group
 //!                   └ 3 connections ─ 4|6, port, address of the place, count, (port, address) of each client
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use crate::peers::MOST_BYTES;
 
@@ -17,9 +19,14 @@ const VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// It goes on with connections.
-    Draining,
+    Draining {
+        /// For how long already.
+        age: Duration,
+    },
     /// It has none any more.
     Drained,
+    /// It did, and has the addresses again.
+    Took,
 }
 
 /// Something that a director said.
@@ -39,11 +46,15 @@ pub enum Said {
 /// A word about a group.
 pub fn encode(group: u32, word: Word) -> Vec<u8> {
     let kind = match word {
-        Word::Draining => 1,
+        Word::Draining { .. } => 1,
         Word::Drained => 2,
+        Word::Took => 4,
     };
     let mut bytes = vec![VERSION, kind];
     bytes.extend(group.to_be_bytes());
+    if let Word::Draining { age } = word {
+        bytes.extend(u32::try_from(age.as_millis()).unwrap_or(u32::MAX).to_be_bytes());
+    }
     bytes
 }
 
@@ -66,9 +77,18 @@ pub fn encode_clients(at: SocketAddr, clients: &[SocketAddr]) -> Vec<Vec<u8>> {
 pub fn decode(bytes: &[u8]) -> Option<Said> {
     let [VERSION, kind, rest @ ..] = bytes else { return None };
     match kind {
-        1 | 2 => {
-            let group = u32::from_be_bytes(rest.try_into().ok()?);
-            Some(Said::Group(group, if *kind == 1 { Word::Draining } else { Word::Drained }))
+        1 | 2 | 4 => {
+            let (group, rest) = rest.split_first_chunk::<4>()?;
+            let word = match (kind, rest) {
+                (1, rest) => {
+                    let age = u32::from_be_bytes(rest.try_into().ok()?);
+                    Word::Draining { age: Duration::from_millis(age.into()) }
+                }
+                (2, []) => Word::Drained,
+                (4, []) => Word::Took,
+                _ => return None,
+            };
+            Some(Said::Group(u32::from_be_bytes(*group), word))
         }
         3 => {
             let (family, mut rest) = rest.split_first()?;

@@ -54,6 +54,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed, Parting, Told};
+pub use group::{CLAIM, CLAIM_GRACE, CLAIMED, Group, Handed, Parting, Passed, Told};
 pub use packet::{Advert, DropReason, Envelope};
 pub use words::{Input, Output, Peer, RouterSettings, Settings, State, Status};

@@ -1,7 +1,7 @@
 //! What `relevo status` says of moves.
 
 use relevo_api::types::MoveStatus;
-use relevo_model::{GroupName, Time};
+use relevo_model::Time;
 use relevo_net::clock;
 
 use super::Work;
@@ -14,7 +14,7 @@ impl Work {
             let status = if let Some((_, until, count)) = group.mover.draining() {
                 MoveStatus::Draining { left: count.map(|count| count as u64), seconds: left(until) }
             } else if let Some((to, until)) = group.mover.forwarding() {
-                MoveStatus::Forwarding { to: to.clone(), seconds: left(until) }
+                MoveStatus::Forwarding { to: to.into_iter().cloned().collect(), seconds: left(until) }
             } else if group.facts.drain.is_zero() {
                 MoveStatus::Unavailable { why: "the cluster file says drain = \"0s\"".to_owned() }
             } else if let Some(why) = &self.problem {
@@ -24,8 +24,6 @@ impl Work {
             };
             (group.facts.name.clone(), status)
         });
-        let cut =
-            |(name, why): &(GroupName, String)| (name.clone(), MoveStatus::Unavailable { why: why.clone() });
-        *self.shared.status() = status.chain(self.without.iter().map(cut)).collect();
+        *self.shared.status() = status.collect();
     }
 }

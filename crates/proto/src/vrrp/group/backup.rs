@@ -68,7 +68,8 @@ impl Group {
             }
             return;
         }
-        router.seen = Seen::Active { source, priority: advert.priority, at: now };
+        let seen =
+            std::mem::replace(&mut router.seen, Seen::Active { source, priority: advert.priority, at: now });
         router.yielded = false;
         // RFC 9568 section 6.4.2: without preemption, or if not lower, it is the active; otherwise it is discarded
         if !preempts {
@@ -78,6 +79,10 @@ impl Group {
         if claiming && wins {
             self.claim = None;
             self.reason = format!("{source} did not give way to a claim");
+        }
+        // As with those that give it to this one, the first network tells.
+        if index == 0 {
+            self.note_passed(now, seen, source);
         }
     }
 

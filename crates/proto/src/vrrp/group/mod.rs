@@ -32,7 +32,7 @@ pub const CLAIM_GRACE: Duration = Duration::from_millis(50);
 
 use adopt::Adopted;
 pub use adopt::Handed;
-pub use parting::Parting;
+pub use parting::{Parting, Passed};
 pub use told::Told;
 
 /// A group of VRRP routers that move together; starts in Init.
@@ -68,6 +68,8 @@ pub struct Group {
     parting: Parting,
     /// Active: who gave it.
     predecessor: Option<IpAddr>,
+    /// Who gave it to whom before this one's eyes last, and when.
+    passed: Option<Passed>,
 
     /// Whether it knows how well it can serve.
     ready: bool,
@@ -147,6 +149,7 @@ impl Group {
             finished: false,
             parting: Parting::Sudden,
             predecessor: None,
+            passed: None,
             ready: true,
             trouble: None,
             earliest: now,

@@ -22,6 +22,17 @@ pub enum Parting {
     },
 }
 
+/// A group went from one to another, and this one is neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Who was active.
+    pub from: IpAddr,
+    /// Who is.
+    pub to: IpAddr,
+    /// When it was seen.
+    pub at: Time,
+}
+
 impl Group {
     /// How it was given up last. Right when [`Output::Release`](super::super::Output::Release) comes out.
     pub const fn parting(&self) -> Parting {
@@ -44,6 +55,23 @@ impl Group {
             Seen::Resigned { source } => Some(source),
             Seen::Nobody | Seen::Active { .. } => None,
         })
+    }
+
+    /// How it went last from one to another, both of which were heard.
+    pub const fn passed(&self) -> Option<Passed> {
+        self.passed
+    }
+
+    /// While backup: `source` says that it is active.
+    pub(super) fn note_passed(&mut self, now: Time, seen: Seen, source: IpAddr) {
+        let former = match seen {
+            Seen::Active { source, at, .. } if now.since(at) <= self.advert * 2 => source,
+            Seen::Resigned { source } => source,
+            Seen::Active { .. } | Seen::Nobody => return,
+        };
+        if former != source {
+            self.passed = Some(Passed { from: former, to: source, at: now });
+        }
     }
 
     /// Who gives the group to this backup, which is about to become active.
