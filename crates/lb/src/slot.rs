@@ -51,15 +51,14 @@ pub(crate) struct Slot {
 impl Slot {
     /// Takes the signal, if there is one. If there is another one, the task is woken again for it.
     pub(crate) fn take_signal(&self) -> Signal {
-        match self.signal.take() {
-            Signal::None if self.closing.take() => Signal::Closing,
-            signal => {
-                if self.closing.get() {
-                    self.wake();
-                }
-                signal
-            }
+        let signal = self.signal.take();
+        if signal == Signal::None && self.closing.take() {
+            return Signal::Closing;
         }
+        if self.closing.get() {
+            self.wake();
+        }
+        signal
     }
 
     /// Notes what connection-wide task to wake.
