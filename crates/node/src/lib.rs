@@ -33,6 +33,7 @@ mod notify;
 mod ownership;
 mod panics;
 mod peers;
+mod places;
 mod process;
 mod reload;
 pub mod server;

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::{Shared, lock, upstream};
 use crate::dhcp::Names;
+use crate::places::Places;
 use crate::process::wall_ms;
 
 /// Largest question, bytes.
@@ -24,16 +25,21 @@ const IDLE: Duration = Duration::from_secs(10);
 /// After an error of the socket.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Questions that are with other name servers at a time; who asks more is told that it failed.
+const FORWARDS: usize = 256;
+/// Connections at a time, and of them from one address (RFC 7766 section 6.2.2); more are closed at once.
+const CONNECTIONS: usize = 64;
+const OF_ONE: usize = 16;
+
 /// What is bounded.
 pub(super) struct Limits {
-    /// Questions that are with other name servers.
     forwards: Semaphore,
-    connections: Semaphore,
+    connections: Arc<Places>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { forwards: Semaphore::new(256), connections: Semaphore::new(64) }
+        Self { forwards: Semaphore::new(FORWARDS), connections: Places::new(CONNECTIONS, OF_ONE) }
     }
 }
 
@@ -119,12 +125,15 @@ pub(super) async fn connections(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
+        let places = &shared.limits.connections;
+        // Who comes when all places are taken is let go.
+        let Some(place) = places.free_now().and_then(|free| places.take(free, from.ip())) else { continue };
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
-            // Who comes when all places are taken is let go.
-            if let Ok(_place) = shared.limits.connections.try_acquire() {
-                let _ = connection(&shared, stream, from.ip()).await;
+            if let Err(error) = connection(&shared, stream, from.ip()).await {
+                tracing::debug!(%from, %error, "a DNS connection ended");
             }
+            drop(place);
         });
     }
 }
@@ -145,5 +154,56 @@ async fn connection(shared: &Shared, mut stream: TcpStream, source: IpAddr) -> i
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
         let whole = [&length.to_be_bytes()[..], &answer].concat();
         timeout(IDLE, stream.write_all(&whole)).await??;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use relevo_proto::dns::Desk;
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    const FILE: &str = r#"
+name = "shop"
+network.lan.subnet = "10.1.0.0/24"
+node.lb1 = { roles = ["director"], address.lan = "10.1.0.11" }
+address.inside = { network = "lan", ip = "10.1.0.200" }
+[dns]
+listen = "inside"
+domain = "shop.internal"
+allow = ["127.0.0.0/8"]
+"#;
+
+    /// `A lb1.shop.internal`, by TCP (RFC 1035 section 4).
+    const QUESTION: &[u8] =
+        b"\0\x23\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03lb1\x04shop\x08internal\0\0\x01\0\x01";
+
+    async fn connected(from: &str, to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_takes_all_places_keeps_nobody_else_out() {
+        let reading = relevo_model::read(FILE);
+        let cluster = reading.cluster.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
+        let desk = Mutex::new(Desk::new(&cluster));
+        let shared = Arc::new(Shared { desk, names: Arc::default(), limits: Limits::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let server = tokio::spawn(connections(shared, listener));
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS {
+            idle.push(connected("127.0.0.1", at).await);
+        }
+        let mut other = connected("127.0.0.2", at).await;
+        other.write_all(QUESTION).await.unwrap();
+        let length = timeout(Duration::from_secs(20), other.read_u16()).await.unwrap();
+        assert!(length.is_ok_and(|length| length > 40), "an answer with an address");
+        server.abort();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,11 +11,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::Source;
 use super::answer::Shared;
+use crate::places::Places;
 
 /// Connections at a time; more wait in the kernel.
 const MOST_CONNECTIONS: usize = 64;
@@ -205,8 +206,7 @@ fn open(at: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
-    let places =
-        Arc::new(Places { all: Arc::new(Semaphore::new(MOST_CONNECTIONS)), of_one: Mutex::default() });
+    let places = Places::new(MOST_CONNECTIONS, MOST_OF_ONE);
     let mut listening: BTreeMap<SocketAddr, AbortHandle> = BTreeMap::new();
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -239,45 +239,9 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
     }
 }
 
-/// How many connections there are.
-struct Places {
-    all: Arc<Semaphore>,
-    of_one: Mutex<BTreeMap<IpAddr, usize>>,
-}
-
-/// A connection's place; dropping it gives it back.
-struct Place {
-    places: Arc<Places>,
-    from: IpAddr,
-}
-
-impl Place {
-    /// `None`: this address has enough.
-    fn take(places: &Arc<Places>, from: IpAddr) -> Option<Self> {
-        let mut of_one = places.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = of_one.entry(from).or_default();
-        (*count < MOST_OF_ONE).then(|| {
-            *count += 1;
-            Self { places: Arc::clone(places), from }
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut of_one = self.places.of_one.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = of_one.get_mut(&self.from) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                of_one.remove(&self.from);
-            }
-        }
-    }
-}
-
 async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: Arc<Places>) {
     loop {
-        let Ok(slot) = Arc::clone(&places.all).acquire_owned().await else { return };
+        let Some(free) = places.free().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -286,8 +250,8 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: 
                 continue;
             }
         };
-        let Some(place) = Place::take(&places, peer.ip()) else { continue };
         let from = peer.ip();
+        let Some(place) = places.take(free, from) else { continue };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request| {
@@ -303,7 +267,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: 
                 Ok(Err(error)) => tracing::debug!(%error, "a connection to the statistics page ended"),
                 Err(_) => tracing::debug!("a connection to the statistics page took too long"),
             }
-            drop((slot, place));
+            drop(place);
         });
     }
 }
