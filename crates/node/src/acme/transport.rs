@@ -6,9 +6,10 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hyper::body::Bytes;
+use http_body_util::Limited;
+use hyper::body::{Body, Bytes};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Uri};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +17,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+/// Largest answer, bytes. A chain of certificates has some thousands.
+const LARGEST: usize = 1 << 20;
 
 /// Asks over connections whose other end is known.
 pub(super) struct Transport(TlsConnector);
@@ -76,5 +80,32 @@ async fn ask(
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // What goes wrong there is the request's error too.
     drop(tokio::spawn(connection));
-    Ok(sender.send_request(request).await?.into())
+    Ok(bounded(sender.send_request(request).await?))
+}
+
+/// An answer of which no more than [`LARGEST`] bytes are read.
+fn bounded<B>(answer: Response<B>) -> BytesResponse
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Failure>,
+{
+    answer.map(|body| Limited::new(body, LARGEST)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_not_read_whole() {
+        let read = async |length: usize| {
+            let body = Full::new(Bytes::from(vec![b'a'; length]));
+            bounded(Response::new(body)).body.into_bytes().await.map(|bytes| bytes.len())
+        };
+        assert_eq!(read(LARGEST).await.unwrap(), LARGEST);
+        assert!(read(LARGEST + 1).await.is_err());
+    }
 }
