@@ -8,15 +8,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::libc;
 
 use crate::Error;
-use crate::route::Route;
+use crate::route::{Route, ip_of, route_address};
 
 /// `rtm_protocol` of what is ours: VRRP's IP protocol number, which no routing daemon has.
 pub const PROTOCOL: u8 = 112;
@@ -162,13 +160,6 @@ const fn family(is_ipv4: bool) -> AddressFamily {
     if is_ipv4 { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
 
-fn route_address(ip: IpAddr) -> RouteAddress {
-    match ip {
-        IpAddr::V4(ip) => RouteAddress::Inet(ip),
-        IpAddr::V6(ip) => RouteAddress::Inet6(ip),
-    }
-}
-
 /// A table beyond 255 stands in an attribute alone (`RTA_TABLE`, rtnetlink(7)).
 fn short_table(table: u32) -> u8 {
     u8::try_from(table).unwrap_or(0)
@@ -226,22 +217,13 @@ fn path(message: &RouteMessage, of: Of) -> Option<Path> {
         metric: 0,
         source: None,
     };
-    let ip = |address: &RouteAddress| {
-        if let RouteAddress::Inet(ip) = address {
-            Some(IpAddr::V4(*ip))
-        } else if let RouteAddress::Inet6(ip) = address {
-            Some(IpAddr::V6(*ip))
-        } else {
-            None
-        }
-    };
     for attribute in &message.attributes {
         if let RouteAttribute::Destination(address) = attribute {
-            to = ip(address)?;
+            to = ip_of(address)?;
         } else if let RouteAttribute::Gateway(address) = attribute {
-            path.via = ip(address);
+            path.via = ip_of(address);
         } else if let RouteAttribute::PrefSource(address) = attribute {
-            path.source = ip(address);
+            path.source = ip_of(address);
         } else if let RouteAttribute::Oif(index) = attribute {
             path.index = Some(*index);
         } else if let RouteAttribute::Table(table) = attribute {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddrV4;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,16 +74,7 @@ impl Balancer {
         let file = folder.join("cluster.toml");
         fs::write(&file, &text)?;
         let argv = match kind {
-            Kind::Relevo => vec![
-                bench.options.relevo.display().to_string(),
-                "node".to_owned(),
-                "run".to_owned(),
-                format!("--file={}", file.display()),
-                "--name=bench".to_owned(),
-                "--workers=1".to_owned(),
-                format!("--run-dir={}", folder.join("run").display()),
-                format!("--state-dir={}", folder.join("state").display()),
-            ],
+            Kind::Relevo => relevo(bench, &file, &folder),
             Kind::Haproxy(tuning) => {
                 let config = haproxy::config(&read(&text)?, Options { threads: 1, tuning });
                 let file = folder.join("haproxy.cfg");
@@ -208,6 +199,20 @@ impl Balancer {
         }
         Ok(Features { log: logged(), rules, stats })
     }
+}
+
+/// How Relevo is run on a file, with one worker and everything else in a folder.
+pub(super) fn relevo(bench: &Bench<'_>, file: &Path, folder: &Path) -> Vec<String> {
+    vec![
+        bench.options.relevo.display().to_string(),
+        "node".to_owned(),
+        "run".to_owned(),
+        format!("--file={}", file.display()),
+        "--name=bench".to_owned(),
+        "--workers=1".to_owned(),
+        format!("--run-dir={}", folder.join("run").display()),
+        format!("--state-dir={}", folder.join("state").display()),
+    ]
 }
 
 /// What the reader makes of a scene.

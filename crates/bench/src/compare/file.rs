@@ -173,9 +173,6 @@ fn move_pool(table: &mut Table, pool: &Pool, mode: Mode, place: &Place) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddrV4};
-    use std::path::PathBuf;
-
     use super::*;
 
     const SHARED: &str = r#"
@@ -218,15 +215,7 @@ access = "stdout"
 
     #[test]
     fn services_move_to_loopback() {
-        let at = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let place = Place {
-            listen: at(8000),
-            servers: vec![at(8001), at(8002), at(8003)],
-            stats: at(8004),
-            log: PathBuf::from("/tmp/log.sock"),
-            certificate: PathBuf::from("/tmp/bench.pem"),
-            connections: 1000,
-        };
+        let place = Place::example();
         let (mut seen, mut texts) = (0, vec![SHARED.to_owned()]);
         for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples")).unwrap() {
             let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();

@@ -35,6 +35,22 @@ pub(super) struct Place {
     pub(super) connections: usize,
 }
 
+#[cfg(test)]
+impl Place {
+    /// Somewhere.
+    pub(super) fn example() -> Self {
+        let at = |port| SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port);
+        Self {
+            listen: at(8000),
+            servers: vec![at(8001), at(8002), at(8003)],
+            stats: at(8004),
+            log: PathBuf::from("/tmp/log.sock"),
+            certificate: PathBuf::from("/tmp/bench.pem"),
+            connections: 1000,
+        }
+    }
+}
+
 /// What comes before the service: a node must have an address; this one is never used.
 pub(super) fn preamble() -> &'static str {
     "name = \"bench\"\n\n[network.unused]\nsubnet = \"192.0.2.0/24\"\n\n\
@@ -128,23 +144,13 @@ deny = "silent"
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
     use crate::compare::WORKLOADS;
     use crate::haproxy::{self, Options, Tuning};
 
     #[test]
     fn both_balancers_understand_every_scene_whole() {
-        let at = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let place = Place {
-            listen: at(8000),
-            servers: vec![at(8001), at(8002), at(8003)],
-            stats: at(8004),
-            log: PathBuf::from("/tmp/log.sock"),
-            certificate: PathBuf::from("/tmp/bench.pem"),
-            connections: 1000,
-        };
+        let place = Place::example();
         for workload in &WORKLOADS {
             for features in [Features::ALL, Features::NONE] {
                 let text = text(workload, features, &place);

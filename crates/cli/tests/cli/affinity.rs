@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::json;
 
-use crate::harness::{Node, RELEVO, Ran, command, finish, free_port};
+use crate::harness::{LOOP, Node, RELEVO, Ran, command, finish, free_port};
 use crate::upgrade::origin;
 
 fn relevo(node: &Node, args: &[&str]) -> Ran {
@@ -27,13 +27,7 @@ fn clients_are_shown_and_forgotten() {
     let (one, two) = (origin(), origin());
     let ports = [free_port(), free_port()];
     let text = format!(
-        r#"name = "loop"
-[network.lan]
-subnet = "192.168.99.0/24"
-[node.lb1]
-roles = ["director"]
-address.lan = "192.168.99.1"
-[service.shop]
+        r#"{LOOP}[service.shop]
 listen = "127.0.0.1:{}"
 mode = "http"
 check = "none"

@@ -111,16 +111,19 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A cluster that needs no privileges: one director, services on the loopback interface, servers that are not there.
-pub(crate) fn cluster(port: u16) -> String {
-    format!(
-        r#"name = "loop"
+/// How files of one director begin that need no privileges: it is called `lb1`.
+pub(crate) const LOOP: &str = r#"name = "loop"
 [network.lan]
 subnet = "192.168.99.0/24"
 [node.lb1]
 roles = ["director"]
 address.lan = "192.168.99.1"
-[node.web1]
+"#;
+
+/// A cluster that needs no privileges: one director, services on the loopback interface, servers that are not there.
+pub(crate) fn cluster(port: u16) -> String {
+    format!(
+        r#"{LOOP}[node.web1]
 roles = ["server"]
 address.lan = "192.168.99.21"
 [service.web]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use relevo_api::client::Client;
 use relevo_bench::load::{self, End, Outcome, Plan, Protocol, Target};
 
-use crate::harness::{Node, free_port, until};
+use crate::harness::{LOOP, Node, free_port, until};
 use crate::upgrade::origin;
 
 /// Reloads.
@@ -19,13 +19,7 @@ const REQUESTS: u64 = 100_000;
 fn file(turn: u64, port: u16, other: u16, servers: &[SocketAddr; 3]) -> String {
     let [one, two, three] = servers;
     let head = format!(
-        r#"name = "loop"
-[network.lan]
-subnet = "192.168.99.0/24"
-[node.lb1]
-roles = ["director"]
-address.lan = "192.168.99.1"
-[service.web]
+        r#"{LOOP}[service.web]
 listen = "127.0.0.1:{port}"
 mode = "http"
 h2c = true

@@ -5,19 +5,13 @@ use std::net::{TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Node, free_port, until};
+use crate::harness::{LOOP, Node, free_port, until};
 
 /// A node with one service, whose server is this listener.
 fn before(server: &TcpListener) -> (Node, TcpStream, TcpStream) {
     let port = free_port();
     let text = format!(
-        r#"name = "loop"
-[network.lan]
-subnet = "192.168.99.0/24"
-[node.lb1]
-roles = ["director"]
-address.lan = "192.168.99.1"
-[service.web]
+        r#"{LOOP}[service.web]
 listen = "127.0.0.1:{port}"
 mode = "http"
 check = "none"

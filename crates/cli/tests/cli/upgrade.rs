@@ -14,18 +14,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::harness::{Node, RELEVO, free_port, until};
+use crate::harness::{LOOP, Node, RELEVO, free_port, until};
 
 /// Both kinds of service, checked, on ports of their own.
 fn cluster(http: u16, tcp: u16, origin: SocketAddr, echo: SocketAddr, stats: u16) -> String {
     format!(
-        r#"name = "loop"
-[network.lan]
-subnet = "192.168.99.0/24"
-[node.lb1]
-roles = ["director"]
-address.lan = "192.168.99.1"
-[service.web]
+        r#"{LOOP}[service.web]
 listen = "127.0.0.1:{http}"
 mode = "http"
 check = {{ http = "/", interval = "100ms" }}

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use rcgen::{CertificateParams, KeyPair};
 use relevo_bench::load::{self, End, Plan, Protocol, Target, Trust};
 
-use crate::harness::{Node, free_port, until};
+use crate::harness::{LOOP, Node, free_port, until};
 use crate::upgrade::{Processes, origin};
 
 /// How long clients go on.
@@ -17,13 +17,7 @@ const LOAD: Duration = Duration::from_secs(8);
 
 fn cluster(tls: u16, udp: u16, origin: SocketAddr, echo: SocketAddr) -> String {
     format!(
-        r#"name = "loop"
-[network.lan]
-subnet = "192.168.99.0/24"
-[node.lb1]
-roles = ["director"]
-address.lan = "192.168.99.1"
-[acme.nobody]
+        r#"{LOOP}[acme.nobody]
 directory = "https://127.0.0.1:1/dir"
 [service.shop]
 listen = {{ at = "127.0.0.1:{tls}", tls = true }}

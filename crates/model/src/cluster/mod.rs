@@ -57,8 +57,8 @@ pub use track::{
 };
 pub use vrrp::{Announce, Family, Hmac, HmacMode, MacSource, Multicast, Scope, Unicast};
 
-/// A whole cluster: everything that every node must agree on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A whole cluster: everything that every node must agree on. The default one has nothing in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ClusterFile {
     /// The cluster's name; the lab is called so too.
     pub name: String,

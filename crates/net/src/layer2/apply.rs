@@ -14,7 +14,7 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::libc;
@@ -22,7 +22,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::{Kind, Route, Step};
 use crate::Error;
-use crate::route::{Route as Socket, is_gone};
+use crate::route::{Route as Socket, is_gone, route_address};
 
 /// Does these steps in their order, in the network namespace of the calling thread. Stops at the first that fails: those
 /// before it are done.
@@ -209,10 +209,6 @@ fn peer(socket: &mut Socket, name: &str, ip: IpAddr, add: bool) -> std::io::Resu
 }
 
 fn routed(name: &str, route: &Route) -> std::io::Result<RouteMessage> {
-    let address = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => RouteAddress::Inet(ip),
-        IpAddr::V6(ip) => RouteAddress::Inet6(ip),
-    };
     let mut message = RouteMessage::default();
     message.header.address_family =
         if route.to.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
@@ -223,10 +219,10 @@ fn routed(name: &str, route: &Route) -> std::io::Result<RouteMessage> {
     message.header.destination_prefix_length = route.to.prefix_len();
     message.attributes.push(RouteAttribute::Oif(index(name)?));
     if route.to.prefix_len() > 0 {
-        message.attributes.push(RouteAttribute::Destination(address(route.to.addr())));
+        message.attributes.push(RouteAttribute::Destination(route_address(route.to.addr())));
     }
-    message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(address(via))));
+    message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(route_address(via))));
     message.attributes.extend(route.metric.map(RouteAttribute::Priority));
-    message.attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(address(source))));
+    message.attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(route_address(source))));
     Ok(message)
 }

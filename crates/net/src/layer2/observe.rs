@@ -10,14 +10,12 @@ use netlink_packet_route::link::{
     InfoPortData, InfoVlan, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
-};
+use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Device, Kind, Observed, PortState, Route};
 use crate::Error;
-use crate::route::Route as Socket;
+use crate::route::{Route as Socket, ip_of};
 
 /// Everything that there is in the network namespace of the calling thread.
 ///
@@ -286,27 +284,18 @@ fn route(message: &RouteMessage) -> Option<(u32, Route)> {
     {
         return None;
     }
-    let ip = |address: &RouteAddress| {
-        if let RouteAddress::Inet(ip) = address {
-            Some(IpAddr::V4(*ip))
-        } else if let RouteAddress::Inet6(ip) = address {
-            Some(IpAddr::V6(*ip))
-        } else {
-            None
-        }
-    };
     let (mut index, mut to, mut via, mut metric, mut source) = (None, None, None, None, None);
     for attribute in &message.attributes {
         if let RouteAttribute::Oif(value) = attribute {
             index = Some(*value);
         } else if let RouteAttribute::Destination(address) = attribute {
-            to = ip(address);
+            to = ip_of(address);
         } else if let RouteAttribute::Gateway(address) = attribute {
-            via = ip(address);
+            via = ip_of(address);
         } else if let RouteAttribute::Priority(value) = attribute {
             metric = Some(*value);
         } else if let RouteAttribute::PrefSource(address) = attribute {
-            source = ip(address);
+            source = ip_of(address);
         }
     }
     let any = if message.header.address_family == AddressFamily::Inet {

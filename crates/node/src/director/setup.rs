@@ -325,7 +325,7 @@ mod tests {
     use std::time::Duration;
 
     use relevo_model::cluster::{
-        Announce, Lab, MacSource, Multicast, Network, Node, NodeAddress, Role, Scope, VrrpVersion,
+        Announce, MacSource, Multicast, Network, Node, NodeAddress, Role, Scope, VrrpVersion,
     };
 
     use super::*;
@@ -398,19 +398,7 @@ mod tests {
                 address("inside", "internal", [10, 0, 1, 254]),
                 address("front", "public", [10, 0, 0, 254]),
             ],
-            services: Vec::new(),
-            pools: Vec::new(),
-            users: Vec::new(),
-            acme: Vec::new(),
-            dhcp: Vec::new(),
-            dns: None,
-            log: relevo_model::cluster::AccessLog::default(),
-            stats: None,
-            peers: None,
-            gateways: Vec::new(),
-            firewall: relevo_model::cluster::Firewall::default(),
-            interfaces: Vec::new(),
-            lab: Lab::default(),
+            ..ClusterFile::default()
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use relevo_api::types::{GroupState, GroupStatus};
 use relevo_model::cluster::{
-    Address, Announce, ClusterFile, Group, Lab, MacSource, Multicast, Network, Node, NodeAddress, Role,
-    Scope, VrrpVersion,
+    Address, Announce, ClusterFile, Group, MacSource, Multicast, Network, Node, NodeAddress, Role, Scope,
+    VrrpVersion,
 };
 use relevo_model::{AddressName, GroupName, NetworkName, NodeName};
 use relevo_node::director::Director;
@@ -140,19 +140,7 @@ impl Settings {
                     watched: true,
                 })
                 .collect(),
-            services: Vec::new(),
-            pools: Vec::new(),
-            users: Vec::new(),
-            acme: Vec::new(),
-            dhcp: Vec::new(),
-            dns: None,
-            log: relevo_model::cluster::AccessLog::default(),
-            stats: None,
-            peers: None,
-            gateways: Vec::new(),
-            firewall: relevo_model::cluster::Firewall::default(),
-            interfaces: Vec::new(),
-            lab: Lab::default(),
+            ..ClusterFile::default()
         }
     }
 }

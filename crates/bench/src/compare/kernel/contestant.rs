@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::super::Bench;
-use super::super::balancer::read;
+use super::super::balancer::{read, relevo};
 use super::super::process::{Process, find};
 use super::super::workload::Workload;
 use super::field::{Field, Place};
@@ -78,16 +78,7 @@ impl Contestant {
         fs::write(&file, &text)?;
         let argv = match kind {
             Kind::Route => None,
-            Kind::Kernel | Kind::Userspace => Some(vec![
-                bench.options.relevo.display().to_string(),
-                "node".to_owned(),
-                "run".to_owned(),
-                format!("--file={}", file.display()),
-                "--name=bench".to_owned(),
-                "--workers=1".to_owned(),
-                format!("--run-dir={}", folder.join("run").display()),
-                format!("--state-dir={}", folder.join("state").display()),
-            ]),
+            Kind::Kernel | Kind::Userspace => Some(relevo(bench, &file, &folder)),
             Kind::Haproxy => {
                 let options = Options { threads: 1, tuning: Tuning::Default };
                 let config = folder.join("haproxy.cfg");
