@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::process::wall_ms;
 
 /// The file in the state folder.
@@ -128,11 +129,7 @@ fn shorten(path: &Path) -> io::Result<()> {
     let bytes = std::fs::read(path)?;
     let half = bytes.len() / 2;
     let end = bytes[half..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| half + at + 1);
-    let next = PathBuf::from(format!("{}.new", path.display()));
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&next)?;
-    file.write_all(&bytes[end..])?;
-    file.sync_data()?;
-    std::fs::rename(next, path)
+    disk::replace(path, &bytes[end..])
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod changes;
 mod control;
 mod dhcp;
 pub mod director;
+mod disk;
 mod dns;
 pub mod doctor;
 mod duty;

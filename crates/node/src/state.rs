@@ -1,19 +1,16 @@
 //! What a node remembers over a restart: what the operator wants of each server, and when it was started.
 //!
-//! Two small JSON files in the state folder, each replaced as a whole: written beside, synced, renamed,
-//! the folder synced. A file that cannot be understood is put aside and said, it does not stop the node.
+//! Two small JSON files in the state folder, each replaced as a whole ([`crate::disk`]).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use relevo_api::types::AdminState;
 use relevo_model::{ClusterFile, PoolName, ServerName};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::folder::{Folder, FolderError};
 
 /// Starts that are remembered.
@@ -79,8 +76,8 @@ impl State {
     pub(crate) fn open(folder: &Folder) -> Result<Self, FolderError> {
         let path = folder.path();
         let io = |source| FolderError::Io { what: "state", path: path.to_owned(), source };
-        let servers = read(&path.join("servers.json")).map_err(io)?;
-        let starts = read(&path.join("starts.json")).map_err(io)?;
+        let servers = disk::read(&path.join("servers.json")).map_err(io)?;
+        let starts = disk::read(&path.join("starts.json")).map_err(io)?;
         Ok(Self { folder: path.to_owned(), servers, starts })
     }
 
@@ -179,7 +176,7 @@ impl State {
         next.admin.retain(|_, of| !of.is_empty());
         next.weights.retain(|_, of| !of.is_empty());
         if next != self.servers {
-            replace(&self.folder.join("servers.json"), &next)?;
+            disk::write(&self.folder.join("servers.json"), &next)?;
             self.servers = next;
         }
         Ok(())
@@ -204,54 +201,8 @@ impl State {
     }
 
     fn write_starts(&self) -> io::Result<()> {
-        replace(&self.folder.join("starts.json"), &self.starts)
+        disk::write(&self.folder.join("starts.json"), &self.starts)
     }
-}
-
-/// What is in a file of the state folder; nothing, if it is not there.
-pub(crate) fn read<T: Default + DeserializeOwned>(path: &Path) -> io::Result<T> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
-        Err(error) => return Err(error),
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Ok(value),
-        Err(error) => {
-            let aside = beside(path, "bad");
-            tracing::warn!(file = %path.display(), aside = %aside.display(), %error, "a file of the state folder cannot be understood; it is put aside and taken as empty");
-            std::fs::rename(path, aside)?;
-            Ok(T::default())
-        }
-    }
-}
-
-/// Replaces a file of the state folder as a whole.
-pub(crate) fn replace(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let temporary = beside(path, "new");
-    write(&temporary, value).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    // Operators' reasons are nobody else's, whatever mode the folder was given by who made it.
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(&text)?;
-    file.sync_all()
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(end);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

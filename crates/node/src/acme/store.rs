@@ -1,13 +1,15 @@
 //! Accounts and certificates on the disk: `STATE/acme/`, for nobody else to read.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use instant_acme::AccountCredentials;
 use relevo_model::cluster::Acme;
 use serde::{Deserialize, Serialize};
+
+use crate::disk;
 
 /// The folder.
 #[derive(Debug)]
@@ -59,18 +61,11 @@ impl Store {
         self.0.join(format!("account-{}.json", authority.name))
     }
 
-    /// Replaces a file as a whole: written beside, synced, renamed, the folder synced.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if !self.0.exists() {
             DirBuilder::new().mode(0o700).create(&self.0)?;
         }
-        let beside = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)?;
-        File::open(&self.0)?.sync_all()
+        disk::replace(path, bytes)
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use relevo_proto::dhcp::{Lease, Table};
 
+use crate::disk;
+
 /// Lines that are not needed any more, before the file is written anew.
 const MOST_OLD: usize = 4096;
 
@@ -69,17 +71,8 @@ impl Journal {
     }
 
     fn write_anew(&mut self, table: &Table) -> io::Result<()> {
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         let text: String = table.iter().map(|lease| format!("{lease}\n")).collect();
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
+        disk::replace(&self.path, text.as_bytes())?;
         self.file = OpenOptions::new().append(true).open(&self.path)?;
         self.lines = table.len();
         Ok(())

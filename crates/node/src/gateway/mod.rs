@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use duty::Forgetting;
 pub(crate) use wanted::Path as Way;
 
-use crate::state;
+use crate::disk;
 
 /// Why the rules do not stand.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ impl Rules {
     /// # Errors
     /// See [`GatewayError`]. What stood before still stands, but for a gateway whose firewall fails.
     pub(crate) fn follow(&self, cluster: &ClusterFile) -> Result<(), GatewayError> {
-        let before: Done = state::read(&self.path)
+        let before: Done = disk::read(&self.path)
             .map_err(|source| GatewayError::State { path: self.path.clone(), source })?;
         let closed = wanted::closed(cluster, &self.node);
         let wants = !cluster.gateways.is_empty() || cluster.firewall.cluster_ports || !closed.is_empty();
@@ -201,7 +201,7 @@ impl Rules {
     }
 
     fn write(&self, done: &Done) -> Result<(), GatewayError> {
-        state::replace(&self.path, done)
+        disk::write(&self.path, done)
             .map_err(|source| GatewayError::State { path: self.path.clone(), source })
     }
 }

@@ -16,7 +16,7 @@ use relevo_net::route::Route;
 use serde::{Deserialize, Serialize};
 
 use super::Layer2Error;
-use crate::state;
+use crate::disk;
 
 /// How long `apply` itself may take before somebody else goes back, when nobody has to confirm.
 pub(super) const BY_OURSELVES: Duration = Duration::from_secs(60);
@@ -94,7 +94,7 @@ pub(super) fn begin(
     std::fs::create_dir_all(state).map_err(failed(state.to_owned()))?;
     let until = (clock::now() + within).as_millis();
     let pending = Pending { boot: boot(), until, before: before.clone(), wanted: wanted.clone() };
-    state::replace(&file(state), &pending).map_err(failed(file(state)))
+    disk::write(&file(state), &pending).map_err(failed(file(state)))
 }
 
 /// Nothing waits any more.
@@ -108,7 +108,7 @@ pub(super) fn forget(state: &Path) -> Result<(), Layer2Error> {
 /// Keeps what shall be made again at the next boot.
 pub(super) fn remember(state: &Path, wanted: &Wanted) -> Result<(), Layer2Error> {
     std::fs::create_dir_all(state).map_err(failed(state.to_owned()))?;
-    state::replace(&kept(state), wanted).map_err(failed(kept(state)))
+    disk::write(&kept(state), wanted).map_err(failed(kept(state)))
 }
 
 /// What was confirmed last.

@@ -140,8 +140,8 @@ fn ways(cluster: &ClusterFile, own: &NodeName) -> Vec<Way> {
 /// A number that is higher than that of every run before: the wall clock, or one more than the last.
 pub(super) fn next_boot(path: &Path) -> Result<u64, PeersError> {
     let io = |source| PeersError::Boot { path: path.to_owned(), source };
-    let last: u64 = crate::state::read(path).map_err(io)?;
+    let last: u64 = crate::disk::read(path).map_err(io)?;
     let boot = wall_ms().max(last.saturating_add(1));
-    crate::state::replace(path, &boot).map_err(io)?;
+    crate::disk::write(path, &boot).map_err(io)?;
     Ok(boot)
 }

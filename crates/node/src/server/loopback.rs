@@ -8,7 +8,7 @@ use relevo_net::loopback::{INDEX, SILENT, set, value};
 use relevo_net::route::Route;
 use serde::{Deserialize, Serialize};
 
-use crate::state;
+use crate::disk;
 
 /// Why the addresses do not stand.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ impl Loopback {
     /// Makes the addresses these, and takes back what an earlier process did and nobody wants any more.
     pub(super) fn follow(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), ServerError> {
         self.wanted.clone_from(wanted);
-        let mut done: Done = state::read(&self.path).map_err(|source| self.state(source))?;
+        let mut done: Done = disk::read(&self.path).map_err(|source| self.state(source))?;
         let mut route = Route::open()?;
         let gone: Vec<IpAddr> = done.addresses.difference(wanted).copied().collect();
         for ip in gone {
@@ -129,7 +129,7 @@ impl Loopback {
     }
 
     fn write(&self, done: &Done) -> Result<(), ServerError> {
-        state::replace(&self.path, done).map_err(|source| self.state(source))
+        disk::write(&self.path, done).map_err(|source| self.state(source))
     }
 
     fn state(&self, source: std::io::Error) -> ServerError {
