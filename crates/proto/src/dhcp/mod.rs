@@ -25,6 +25,7 @@ mod share;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unclaimed;
 mod wire;
 
 pub use events::{Input, Output};

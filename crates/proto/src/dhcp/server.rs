@@ -18,7 +18,7 @@ use super::table::{Merged, Table};
 use super::wire::{self, Word};
 
 /// How long an offer holds, seconds.
-const OFFER_S: u64 = 60;
+pub(super) const OFFER_S: u64 = 60;
 /// How long an address that somebody else uses is left alone, seconds.
 const DECLINED_S: u64 = 600;
 /// How long an answer waits for the other directors. The client asks again after some seconds.
@@ -34,7 +34,7 @@ const MOST_DATAGRAMS: usize = 16;
 
 /// An answer that waits.
 #[derive(Clone, Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     lease: Lease,
     request: Request,
     number: u64,
@@ -52,7 +52,7 @@ pub struct Server {
     table: Table,
     pub(super) offers: Offers,
     pub(super) probes: Probes,
-    waiting: BTreeMap<Ipv4Addr, Waiting>,
+    pub(super) waiting: BTreeMap<Ipv4Addr, Waiting>,
     /// Acknowledgements that wait for the disk: number, who asked, address, version.
     owed: VecDeque<(u64, u32, Ipv4Addr, u64)>,
     share: Share,
@@ -207,7 +207,8 @@ impl Server {
     }
 
     pub(super) fn discover(&mut self, now: Time, request: &Request) {
-        let Some(ip) = self.choice(now).offer(request) else { return };
+        let free = self.choice(now).offer(request);
+        let Some(ip) = free.or_else(|| self.unclaimed(now, request)) else { return };
         self.reserve(now, ip, request);
         if !self.ask(now, ip, request) {
             self.propose(now, ip, request);

@@ -259,3 +259,24 @@ fn who_comes_back_with_an_address_that_another_one_has_begins_anew() {
     desk.server.handle_timeout(desk.now);
     assert!(matches!(desk.server.poll_output(), Some(Output::Store { .. })));
 }
+
+#[test]
+fn who_never_takes_an_offer_keeps_nobody_out() {
+    let mut desk = Desk::new();
+    let asks = |number: u32| message(MessageType::Discover, mac(number), number, NONE, &[]);
+    let mut offered = Vec::new();
+    for stranger in 100..119 {
+        offered.extend(desk.ask(&asks(stranger)).iter().map(|(_, bytes)| (stranger, told(bytes).1)));
+    }
+    let all: std::collections::BTreeSet<Ipv4Addr> = offered.iter().map(|(_, ip)| *ip).collect();
+    assert_eq!(all.len(), 19, "as many as there are: one is a node's own");
+    desk.now += Duration::from_secs(5);
+    let sent = desk.ask(&asks(7));
+    let (kind, ip, _) = told(&sent[0].1);
+    assert_eq!((kind, ip), (MessageType::Offer, offered[0].1), "the oldest one");
+    let (kind, _, _) = told(&desk.ask(&request(7, ip))[0].1);
+    assert_eq!(kind, MessageType::Ack);
+    // Who was offered it before comes too late, and begins anew.
+    let (kind, _, _) = told(&desk.ask(&request(offered[0].0, ip))[0].1);
+    assert_eq!(kind, MessageType::Nak);
+}
