@@ -2,16 +2,16 @@
 //!
 //! Bodies are not copied: what the engine has sent is taken whole, and its pieces are handed on.
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::header::SEC_WEBSOCKET_ACCEPT;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::load::Load;
+use super::queue::Queue;
 use crate::http::body::Body;
 use crate::http::fields::{Field, Fields};
 use crate::http::request::Method;
@@ -36,23 +36,13 @@ pub(super) struct Download {
     raw: Bytes,
     send: Option<SendStream<Bytes>>,
     /// To be sent as DATA.
-    queue: VecDeque<Piece>,
-    /// Bytes that it holds.
-    queued: usize,
+    queue: Queue,
     /// Lines of trailer fields.
     trailers: Vec<u8>,
     /// Bytes of DATA so far.
     sent: u64,
     /// When it was told that the connection must be written first.
     asked: Option<u64>,
-}
-
-/// A part of what the engine has sent.
-#[derive(Debug)]
-struct Piece {
-    bytes: Bytes,
-    /// How many bytes are let go with the last of these: all that came at once is held by its last piece, however small.
-    holds: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +80,7 @@ impl Download {
             stage: Stage::Head,
             raw: Bytes::new(),
             send: None,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: Queue::default(),
             trailers: Vec::new(),
             sent: 0,
             asked: None,
@@ -119,7 +108,7 @@ impl Download {
 
     /// Bytes that are held because some of them wait for the client.
     pub(super) const fn queued(&self) -> usize {
-        self.queued
+        self.queue.held()
     }
 
     /// Resets the stream.
@@ -216,26 +205,13 @@ impl Download {
         let raw = std::mem::take(&mut self.raw);
         match &mut body {
             Body::Chunked(chunked) => {
-                let Self { queue, queued, .. } = self;
-                let before = queue.len();
-                let fed = chunked.feed_all(&raw, |data| {
-                    queue.push_back(Piece { bytes: raw.slice_ref(data), holds: 0 });
-                });
-                if queue.len() > before
-                    && let Some(last) = queue.back_mut()
-                {
-                    last.holds = raw.len();
-                    *queued += raw.len();
-                }
+                let fed = self.queue.push_chunks(&raw, chunked);
                 let lines = fed.map_err(|_| Step::Broken)?.trailers;
                 self.trailers.extend_from_slice(raw.get(lines).unwrap_or_default());
             }
             Body::Length(_) | Body::UntilClose => {
                 let count = body.take(&raw).map_err(|_| Step::Broken)?;
-                if count > 0 {
-                    self.queued += raw.len();
-                    self.queue.push_back(Piece { bytes: raw.slice(..count), holds: raw.len() });
-                }
+                self.queue.push(&raw, count);
             }
         }
         self.stage = if body.is_done() { Stage::Complete } else { Stage::Body(body) };
@@ -247,11 +223,11 @@ impl Download {
         let Some(send) = &mut self.send else { return Poll::Ready(Ok(())) };
         let complete = self.stage == Stage::Complete;
         let gone = |_| Step::Gone;
-        while let Some(Piece { bytes: piece, holds }) = self.queue.front_mut() {
+        while let Some(length) = self.queue.next_length() {
             if !load.may_give(cx, &mut self.asked) {
                 return Poll::Pending;
             }
-            send.reserve_capacity(piece.len());
+            send.reserve_capacity(length);
             while send.capacity() == 0 {
                 match send.poll_capacity(cx) {
                     Poll::Pending => return Poll::Pending,
@@ -259,15 +235,9 @@ impl Download {
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Step::Gone)),
                 }
             }
-            let part = piece.split_to(send.capacity().min(piece.len()));
+            let (part, let_go) = self.queue.take(send.capacity());
             self.sent += part.len() as u64;
-            if piece.has_remaining() {
-                load.give(part.len());
-            } else {
-                load.give(part.len().max(*holds));
-                self.queued -= *holds;
-                self.queue.pop_front();
-            }
+            load.give(part.len().max(let_go));
             let last = complete && self.queue.is_empty() && self.trailers.is_empty();
             if let Err(step) = send.send_data(part, last).map_err(gone) {
                 return Poll::Ready(Err(step));

@@ -13,6 +13,7 @@
 mod download;
 pub mod head;
 mod load;
+mod queue;
 pub mod replay;
 mod session;
 mod stream;
