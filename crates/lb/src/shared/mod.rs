@@ -7,8 +7,8 @@
 //! For the engine a stream is a connection to a server: it writes a request of HTTP/1.1 and reads an answer of HTTP/1.1, so
 //! that whatever holds for such servers holds for these. A stream is for one request.
 //!
-//! - [`Link`] is a connection; a task of its own reads and writes. [`Links`] are those of one server in one worker. A new one
-//!   is made when all others have as many streams as the server allows, or [`MOST_STREAMS`].
+//! - `Link` is a connection; a task of its own reads and writes. `Links` are those of one server in one worker. A new one
+//!   is made when all others have as many streams as the server allows, or `MOST_STREAMS`.
 //! - A server that says that it has not processed a request (RFC 9113 section 8.7) gets it again on another connection, as
 //!   far as its body is still known.
 //! - What a client does not read holds the window of its own stream only: that of the connection has room for all streams.
