@@ -8,6 +8,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::secret::masked;
+
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct At {
@@ -47,7 +49,7 @@ pub struct Entry {
     pub file: String,
     /// Counts from 1.
     pub line: usize,
-    /// The line without the spaces around it.
+    /// The line without the spaces around it, and without passwords.
     pub text: String,
     /// What became of it. If it said several things, several, without doubles; at least one.
     pub fates: Vec<Fate>,
@@ -148,7 +150,7 @@ impl Ledger {
                     let why = "the importer does not know what it means".to_owned();
                     fates.push(Fate::Dropped { why });
                 }
-                Entry { file: at.file.to_string(), line: at.line, text, fates }
+                Entry { file: at.file.to_string(), line: at.line, text: masked(&text), fates }
             })
             .collect()
     }

@@ -19,6 +19,7 @@ mod ldirectord;
 mod ledger;
 mod place;
 mod repair;
+mod secret;
 mod twins;
 
 use draft::Draft;

@@ -1,5 +1,6 @@
 //! `relevo import`: a cluster file, and an account of every line.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Folder, relevo};
@@ -87,6 +88,19 @@ fn json_has_every_line() {
     assert_eq!(value["summary"]["lines"], lines.len());
     assert_eq!(lines[0]["fates"][0]["fate"], "dropped");
     assert!(value["text"].as_str().unwrap().contains("[service.pages-tcp]"));
+}
+
+#[test]
+fn passwords_are_for_the_cluster_file_alone() {
+    let folder = Folder::new();
+    let text = "vrrp_instance one {\n interface eth0\n virtual_router_id 51\n priority 100\n authentication {\n auth_type PASS\n \
+                auth_pass secret42\n }\n virtual_ipaddress {\n 192.0.2.9/24\n }\n}\n";
+    let (from, to) = (folder.write("keepalived.conf", text), folder.path("cluster.toml"));
+    let ran = relevo(["import".as_ref(), from.as_os_str(), "-o".as_ref(), to.as_os_str()]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("auth_pass ***") && !ran.out.contains("secret42"), "{ran:?}");
+    assert!(std::fs::read_to_string(&to).unwrap().contains("secret42"));
+    assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]

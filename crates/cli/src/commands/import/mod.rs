@@ -4,6 +4,7 @@ mod files;
 mod report;
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -121,7 +122,8 @@ fn show(args: &Args, entries: &[Entry], json: bool) -> Result<(), Failure> {
 /// Writes a file; not over one that is there, unless told so.
 fn write(path: &std::path::Path, text: &str, force: bool) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true);
+    // There may be passwords in it.
+    options.write(true).mode(0o600);
     if force {
         options.create(true).truncate(true);
     } else {
