@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use nix::errno::Errno;
 use nix::libc::MSG_NOSIGNAL;
 use relevo_model::cluster::Mode;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -19,6 +18,7 @@ use crate::backend::Backend;
 use crate::local::Presence;
 use crate::proxied;
 use crate::slot::Signal;
+use crate::spent;
 use crate::stream::{Late, ServerStream, Stream};
 use crate::tls::{Offer, Origination};
 
@@ -112,10 +112,11 @@ fn dress(
 /// A server on this machine has accepted before connect(2) returns: what would be done after the event loop's word is tried
 /// at once.
 async fn reach(presence: &Presence, at: SocketAddr, opening: Opening<'_>) -> io::Result<(Late, usize)> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)).map(StdStream::from)?;
-    socket.set_nodelay(true)?;
+    let used = presence.local.worker.spent.borrow_mut().take(at);
+    let socket = match used {
+        Some(socket) => socket,
+        None => spent::socket(at)?,
+    };
     if !matches!(opening, Opening::Silent) {
         // tcp(7): one packet less. Without it all is as right.
         let _ = SockRef::from(&socket).set_tcp_quickack(false);

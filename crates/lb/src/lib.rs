@@ -54,6 +54,7 @@ pub mod shared;
 mod slot;
 mod snapshot;
 mod sources;
+mod spent;
 mod stream;
 mod tcp;
 mod tls;

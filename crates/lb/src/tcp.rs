@@ -80,7 +80,11 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
                     return client.reset();
                 }
                 trace.mended();
-                return client.close();
+                client.close();
+                if let Some(socket) = stream.into_spent() {
+                    local.worker.spent.borrow_mut().put(work.server.server.at, socket);
+                }
+                return;
             }
             Err(error) => {
                 let cause = not_connected(&error);

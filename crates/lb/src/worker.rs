@@ -23,6 +23,7 @@ use crate::http::fields::Fields;
 use crate::log::Journal;
 use crate::population::Population;
 use crate::slot::{Signal, Slots, TICK};
+use crate::spent::Spent;
 use crate::stream::Tubes;
 
 /// Bytes read at a time. One buffer for each worker, so that it can be large.
@@ -93,6 +94,8 @@ pub(crate) struct Worker {
     pub(crate) carriers: Carriers,
     /// For what goes past this process.
     pub(crate) tubes: RefCell<Tubes>,
+    /// For the next connections to servers.
+    pub(crate) spent: RefCell<Spent>,
     /// The engine stops: no connection is kept alive.
     pub(crate) closing: Cell<bool>,
     pub(crate) hints: mpsc::Sender<Hint>,
@@ -144,6 +147,7 @@ pub(crate) async fn run(parts: Parts) -> io::Result<()> {
         slots: Slots::default(),
         carriers: Carriers::default(),
         tubes: RefCell::default(),
+        spent: RefCell::default(),
         closing: Cell::new(false),
         hints,
         journal: RefCell::new(None),

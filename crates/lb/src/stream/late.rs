@@ -129,6 +129,16 @@ impl Late {
         count
     }
 
+    /// The connection, not registered any more.
+    pub(super) fn into_std(self) -> Option<StdStream> {
+        match self {
+            Self::Early(stream) => Some(stream),
+            Self::Reading(reading) => Some(reading.fd.into_inner()),
+            Self::Ready(stream) => stream.into_std().ok(),
+            Self::Lost => None,
+        }
+    }
+
     /// Ready when the peer has closed its side, and nothing that it sent waits before that. Takes nothing.
     pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let peeked = match self.watch() {

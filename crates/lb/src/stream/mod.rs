@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 pub(crate) use client::{Client, Greeting};
 pub(crate) use late::Late;
 pub(crate) use server::ServerStream;
+pub(crate) use socket::queued;
 pub(crate) use splice::{Broken, Carried, Tube, Tubes};
 
 /// What both sides can do, for those who carry bytes either way.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::TcpStream as StdStream;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -180,6 +181,17 @@ impl ServerStream {
             Self::Plain(plain) => plain.out = Outbox::default(),
             Self::Tls(tls) => tls.secure.discard(),
             Self::Shared(stream) => stream.discard(),
+        }
+    }
+
+    /// The socket of a connection that both sides have ended, after saying our end.
+    pub(crate) fn into_spent(self) -> Option<StdStream> {
+        match self {
+            Self::Plain(plain) => {
+                plain.socket.end();
+                plain.socket.into_std()
+            }
+            Self::Tls(_) | Self::Shared(_) => None,
         }
     }
 

@@ -58,7 +58,7 @@ pub(super) fn read_now(stream: &impl AsFd, buffer: &mut [u8]) -> io::Result<Opti
 
 /// Bytes that were sent and that the peer has not acknowledged (tcp(7), `SIOCOUTQ`); `None`: the kernel does not say.
 #[allow(unsafe_code, reason = "there is no other way to ask")]
-pub(super) fn queued(socket: BorrowedFd<'_>) -> Option<u32> {
+pub(crate) fn queued(socket: BorrowedFd<'_>) -> Option<u32> {
     let mut count = 0;
     // SAFETY: the descriptor is open, and the kernel writes one int.
     unsafe { ioctl::siocoutq(socket.as_raw_fd(), &raw mut count) }.ok()?;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relevo_lb::{Admin, Health};
@@ -106,6 +107,49 @@ fn a_server_that_speaks_first_is_heard_by_a_client_that_says_nothing() {
     let mut heard = String::new();
     stream.read_to_string(&mut heard).unwrap();
     assert_eq!(heard, "quit bye");
+}
+
+#[test]
+fn a_server_that_ends_first_goes_on_hearing_in_each_of_many_connections() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&heard);
+    let server = Origin::with(move |peer| {
+        let _ = peer.write(b"over to you");
+        peer.stream().shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        let read = peer.stream().read_to_string(&mut text).map_err(|error| error.kind());
+        all.lock().unwrap().push((read, text));
+    });
+    let other = echo("other ");
+    let mut service = service(&[server.at, other.at]);
+    service.mode = Mode::Tcp;
+    let rig = Rig::start(service);
+    for round in 0..200 {
+        let mut stream = connect(&rig);
+        // In turn: who speaks at once, and who waits for the server.
+        let early = round % 4 < 2;
+        if early {
+            stream.write_all(b"said ").unwrap();
+        }
+        let mut text = String::new();
+        if round % 2 == 0 {
+            stream.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "over to you");
+        }
+        stream.write_all(b"and done").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        if round % 2 == 1 {
+            stream.read_to_string(&mut text).unwrap();
+            assert_eq!(text, if early { "other said and donebye" } else { "other and donebye" });
+        }
+    }
+    wait_until("all are heard", || heard.lock().unwrap().len() == 100);
+    for (read, text) in &*heard.lock().unwrap() {
+        assert!(
+            matches!((read, text.as_str()), (Ok(13), "said and done") | (Ok(8), "and done")),
+            "{read:?} {text}"
+        );
+    }
 }
 
 #[test]
