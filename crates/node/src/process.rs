@@ -4,23 +4,23 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::Signal;
-use relevo_api::server::{Control, Refusal, Server};
+use relevo_api::server::Server;
 use relevo_api::socket::ControlSocket;
 use relevo_lb::Engine;
-use relevo_model::{ClusterFile, Diagnostic, NodeName, PoolName, ServerName};
+use relevo_model::{ClusterFile, Diagnostic, GroupName, NodeName, PoolName, ServerName};
+use relevo_proto::vrrp::Handed;
 
 use crate::acme::{self, Orderer};
 use crate::control::{Balancer, Node};
 use crate::dhcp::Dhcp;
 use crate::director::{Director, Prepared};
 use crate::dns::Dns;
-use crate::duty::{Duties, Leaving};
+use crate::duty::Duties;
 use crate::flows::{Flows, Forgetful};
 use crate::folder::Folder;
 use crate::gateway::{Forgetting, Rules};
@@ -34,6 +34,7 @@ use crate::upgrade::{Belongings, Giver, Heir, Program};
 use crate::{incidents, notify, track, words};
 
 mod asked;
+mod end;
 mod signals;
 
 use asked::director_of;
@@ -73,15 +74,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     Moves::begin(&node, active).map_err(|source| RunError::System { what: "the thread of moves", source })?;
     // Addresses come when all else is there.
     if let Some(director) = director {
-        let tracked = track::Prepared::new(cluster, &node.name, voice.is_some());
-        let director = director.go_on(&handed, &tracked.stands())?;
-        node.duties.watch(&director);
-        node.moves.watch(&director, &node);
-        *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
-        let tracking = tracked.start(&node);
-        let tracking =
-            tracking.map_err(|source| RunError::System { what: "the thread that watches", source })?;
-        *node.tracking.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracking);
+        lead(&node, director, &handed, voice.is_some())?;
     }
     node.start_bfd().map_err(|source| RunError::System { what: "BFD", source })?;
     if let Some(peers) = peers {
@@ -103,16 +96,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         }
     }
     // Only now: a node that does not start says why, and nothing else.
-    for warning in warnings {
-        tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
-    }
-    if let Some((allowed, needed)) = files {
-        tracing::warn!(
-            allowed,
-            needed,
-            "fewer open files are allowed than max_connections need; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
-        );
-    }
+    warn(options, &warnings, files);
     remember_start(&node, former.is_some());
     let server = Server::start(socket, node.clone())
         .map_err(|source| RunError::System { what: "the control API", source })?;
@@ -141,44 +125,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     *node.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
     let giver =
         Giver { node: &node, server: &server, run: &run_folder, state: &state_folder, program: &program };
-    let is_left = loop {
-        match events.recv() {
-            Ok(Event::Upgrade(answer)) => {
-                tracing::info!("the operator asks: another process of the program shall take over");
-                let upgraded = giver.hand_over();
-                let is_left = upgraded.is_ok();
-                match &upgraded {
-                    Ok(upgraded) => {
-                        notify::tell(&format!("MAINPID={}", upgraded.to));
-                        tracing::info!(
-                            pid = upgraded.to,
-                            version = upgraded.version,
-                            took_ms = upgraded.took_ms,
-                            "another process has taken over; this one finishes its connections"
-                        );
-                    }
-                    Err(refusal) => tracing::warn!("{refusal}"),
-                }
-                let _ = answer.send(upgraded);
-                if is_left {
-                    break true;
-                }
-            }
-            Ok(Event::Signal(Signal::SIGHUP)) => {
-                tracing::info!("SIGHUP: reading the cluster file again");
-                node.reopen_log();
-                // It tells in the log what came of it.
-                if let Err(Refusal::Mistakes { details, .. }) = node.reload() {
-                    tracing::warn!("{details}");
-                }
-            }
-            Ok(Event::Signal(signal)) => {
-                tracing::info!(signal = signal.as_str(), "stopping");
-                break false;
-            }
-            Ok(Event::Stopped) | Err(_) => break false,
-        }
-    };
+    let is_left = end::until_told(&node, &giver, &events);
     drop(orderer);
     *node.events.lock().unwrap_or_else(PoisonError::into_inner) = None;
     if is_left {
@@ -187,86 +134,41 @@ pub fn run(options: &Options) -> Result<(), RunError> {
         run_folder.leave();
         state_folder.leave();
         server.leave();
-        drop(node.truth().take());
-        if let Some(peers) = node.peers.get() {
-            peers.stop();
-        }
-        drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
-        drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
-        node.dhcp.stop();
-        node.dns.stop();
-        finish(&node, options.upgrade_grace, sender, &events)?;
-        tracing::info!("stopped; another process goes on");
-        return Ok(());
+        return end::finish(&node, options.upgrade_grace, sender, &events);
     }
-    let brake = node.director.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Director::brake);
-    let stopping = Arc::clone(&node);
-    let grace = options.grace;
-    std::thread::Builder::new()
-        .name("stop".to_owned())
-        .spawn(move || {
-            stop(&stopping, grace);
-            let _ = sender.send(Event::Stopped);
-        })
-        .map_err(|source| RunError::System { what: "the stopping thread", source })?;
-    while let Ok(event) = events.recv() {
-        match event {
-            Event::Stopped => break,
-            // The answer is that it is being stopped.
-            Event::Signal(Signal::SIGHUP) | Event::Upgrade(_) => {}
-            Event::Signal(signal) => {
-                tracing::warn!(signal = signal.as_str(), "a second signal: stopping at once");
-                // Nobody shall find an address here, not even until its lease ends.
-                if let Some(brake) = brake {
-                    brake.pull();
-                }
-                break;
-            }
-        }
-    }
-    node.moves.end(true);
-    server.stop();
-    node.dhcp.stop();
-    node.dns.stop();
-    // It has the node, and the node has it.
-    drop(node.stats.lock().unwrap_or_else(PoisonError::into_inner).take());
-    let mut state = node.state.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = state.record_end(wall_ms()) {
-        tracing::warn!(%error, "the end of this run cannot be written to the state folder");
-    }
-    tracing::info!("stopped");
+    end::stop(&node, server, options.grace, sender, &events)
+}
+
+/// Lets the director begin, or go on with what a former process has handed over.
+fn lead(
+    node: &Arc<Node>,
+    director: Prepared,
+    handed: &[(GroupName, Handed)],
+    is_heir: bool,
+) -> Result<(), RunError> {
+    let tracked = track::Prepared::new(&node.loaded().cluster, &node.name, is_heir);
+    let director = director.go_on(handed, &tracked.stands())?;
+    node.duties.watch(&director);
+    node.moves.watch(&director, node);
+    *node.director.write().unwrap_or_else(PoisonError::into_inner) = Some(director);
+    let tracking =
+        tracked.start(node).map_err(|source| RunError::System { what: "the thread that watches", source })?;
+    *node.tracking.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracking);
     Ok(())
 }
 
-/// Finishes the connections that this process has; another one has all else. A signal ends it at once.
-fn finish(
-    node: &Arc<Node>,
-    grace: Duration,
-    sender: Sender<Event>,
-    events: &Receiver<Event>,
-) -> Result<(), RunError> {
-    let leaving = Arc::clone(node);
-    std::thread::Builder::new()
-        .name("stop".to_owned())
-        .spawn(move || {
-            if let Some(balancer) = leaving.take_balancer() {
-                balancer.leave(grace);
-            }
-            let _ = sender.send(Event::Stopped);
-        })
-        .map_err(|source| RunError::System { what: "the stopping thread", source })?;
-    while let Ok(event) = events.recv() {
-        match event {
-            Event::Stopped => break,
-            // It is for the process that goes on.
-            Event::Signal(Signal::SIGHUP) | Event::Upgrade(_) => {}
-            Event::Signal(signal) => {
-                tracing::warn!(signal = signal.as_str(), "connections that are not finished are cut");
-                break;
-            }
-        }
+/// What the operator should know though the node runs. `files`: open files that are allowed and needed.
+fn warn(options: &Options, warnings: &[Diagnostic], files: Option<(u64, u64)>) {
+    for warning in warnings {
+        tracing::warn!(file = %options.file.display(), line = warning.place.line, help = warning.hint, "{}", warning.message);
     }
-    Ok(())
+    if let Some((allowed, needed)) = files {
+        tracing::warn!(
+            allowed,
+            needed,
+            "fewer open files are allowed than max_connections need; raise the limit (ulimit -n, LimitNOFILE=) or lower max_connections"
+        );
+    }
 }
 
 /// The places that belong to one process at a time.
@@ -388,39 +290,6 @@ fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(PoolName, ServerName
         list.push((pool.clone(), server.clone(), words::to_lb(admin)));
     }
     list
-}
-
-/// Gives the addresses away while the balancer still answers, then lets requests in progress end.
-fn stop(node: &Node, grace: Duration) {
-    node.duties.rest(Leaving::Planned);
-    if let Some(bfd) = &*node.bfd() {
-        bfd.stop();
-    }
-    let director = node.director.write().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(director) = director {
-        director.shutdown();
-        tracing::info!("the addresses are given away");
-    }
-    drop(node.bfd().take());
-    drop(node.truth().take());
-    drop(node.tracking.lock().unwrap_or_else(PoisonError::into_inner).take());
-    node.moves.wait_for_strays();
-    let left = node.moves.left();
-    if let Some(balancer) = node.take_balancer() {
-        match left {
-            // The new owner leads their packets here: clients that are idle have time to ask once more.
-            Some(left) => balancer.leave(left.max(grace)),
-            None => balancer.shutdown(grace),
-        }
-    }
-    // What was sent has not arrived yet.
-    node.moves.wait_for_the_last();
-    node.moves.end(true);
-    if let Some(peers) = node.peers.get() {
-        peers.stop();
-    }
-    // Never before the addresses: what is not translated would be answered by this machine itself.
-    node.flows.end(true);
 }
 
 /// The folder of a file; the working directory for the standard input.

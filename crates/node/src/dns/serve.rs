@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::{Shared, lock, upstream};
 use crate::dhcp::Names;
-use crate::places::Places;
 use crate::process::wall_ms;
+use crate::seats::Seats;
 
 /// Largest question, bytes.
 const LARGEST: usize = 4096;
@@ -34,12 +34,12 @@ const OF_ONE: usize = 16;
 /// What is bounded.
 pub(super) struct Limits {
     forwards: Semaphore,
-    connections: Arc<Places>,
+    connections: Arc<Seats>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { forwards: Semaphore::new(FORWARDS), connections: Places::new(CONNECTIONS, OF_ONE) }
+        Self { forwards: Semaphore::new(FORWARDS), connections: Seats::new(CONNECTIONS, OF_ONE) }
     }
 }
 
@@ -125,15 +125,15 @@ pub(super) async fn connections(shared: Arc<Shared>, listener: TcpListener) {
                 continue;
             }
         };
-        let places = &shared.limits.connections;
+        let seats = &shared.limits.connections;
         // Who comes when all places are taken is let go.
-        let Some(place) = places.free_now().and_then(|free| places.take(free, from.ip())) else { continue };
+        let Some(seat) = seats.free_now().and_then(|free| seats.take(free, from.ip())) else { continue };
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
             if let Err(error) = connection(&shared, stream, from.ip()).await {
                 tracing::debug!(%from, %error, "a DNS connection ended");
             }
-            drop(place);
+            drop(seat);
         });
     }
 }

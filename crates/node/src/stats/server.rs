@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::Source;
 use super::answer::Shared;
-use crate::places::Places;
+use crate::seats::Seats;
 
 /// Connections at a time; more wait in the kernel.
 const MOST_CONNECTIONS: usize = 64;
@@ -206,7 +206,7 @@ fn open(at: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
-    let places = Places::new(MOST_CONNECTIONS, MOST_OF_ONE);
+    let seats = Seats::new(MOST_CONNECTIONS, MOST_OF_ONE);
     let mut listening: BTreeMap<SocketAddr, AbortHandle> = BTreeMap::new();
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -224,7 +224,7 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
                 for (at, listener) in opened {
                     match tokio::net::TcpListener::from_std(listener) {
                         Ok(listener) => {
-                            let task = tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&places)));
+                            let task = tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&seats)));
                             listening.insert(at, task.abort_handle());
                         }
                         Err(error) => tracing::error!(%at, %error, "the statistics page cannot be served"),
@@ -239,9 +239,9 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: Arc<Places>) {
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, seats: Arc<Seats>) {
     loop {
-        let Some(free) = places.free().await else { return };
+        let Some(free) = seats.free().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -251,7 +251,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: 
             }
         };
         let from = peer.ip();
-        let Some(place) = places.take(free, from) else { continue };
+        let Some(seat) = seats.take(free, from) else { continue };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request| {
@@ -267,7 +267,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, places: 
                 Ok(Err(error)) => tracing::debug!(%error, "a connection to the statistics page ended"),
                 Err(_) => tracing::debug!("a connection to the statistics page took too long"),
             }
-            drop(place);
+            drop(seat);
         });
     }
 }

@@ -6,58 +6,58 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// All places of one listener, or of several together.
+/// All seats of one listener, or of several together.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct Seats {
     all: Arc<Semaphore>,
     most_of_one: usize,
     of_one: Mutex<BTreeMap<IpAddr, usize>>,
 }
 
-/// A place for somebody who has not come yet; dropping it gives it back.
+/// A seat for somebody who has not come yet; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Free {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A connection's place; dropping it gives it back.
+/// A connection's seat; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct Seat {
+    seats: Arc<Seats>,
     from: IpAddr,
     _free: Free,
 }
 
-impl Places {
+impl Seats {
     /// So many all together, and so many from one address.
     pub(crate) fn new(most: usize, most_of_one: usize) -> Arc<Self> {
         Arc::new(Self { all: Arc::new(Semaphore::new(most)), most_of_one, of_one: Mutex::default() })
     }
 
-    /// Waits until there is a place.
+    /// Waits until there is a seat.
     pub(crate) async fn free(&self) -> Option<Free> {
         Arc::clone(&self.all).acquire_owned().await.ok().map(|permit| Free { _permit: permit })
     }
 
-    /// A place, if there is one now.
+    /// A seat, if there is one now.
     pub(crate) fn free_now(&self) -> Option<Free> {
         Arc::clone(&self.all).try_acquire_owned().ok().map(|permit| Free { _permit: permit })
     }
 
-    /// The place for a connection from this address; `None`: it has enough.
-    pub(crate) fn take(self: &Arc<Self>, free: Free, from: IpAddr) -> Option<Place> {
+    /// The seat for a connection from this address; `None`: it has enough.
+    pub(crate) fn take(self: &Arc<Self>, free: Free, from: IpAddr) -> Option<Seat> {
         let mut of_one = self.of_one.lock().unwrap_or_else(PoisonError::into_inner);
         let count = of_one.entry(from).or_default();
         (*count < self.most_of_one).then(|| {
             *count += 1;
-            Place { places: Arc::clone(self), from, _free: free }
+            Seat { seats: Arc::clone(self), from, _free: free }
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
-        let mut of_one = self.places.of_one.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of_one = self.seats.of_one.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = of_one.get_mut(&self.from) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn one_address_has_its_share_and_gets_it_back() {
-        let places = Places::new(3, 2);
-        let take = |last| places.take(places.free_now()?, [127, 0, 0, last].into());
+        let seats = Seats::new(3, 2);
+        let take = |last| seats.take(seats.free_now()?, [127, 0, 0, last].into());
         let (first, second) = (take(1), take(1));
         assert!(first.is_some() && second.is_some() && take(1).is_none());
         let other = take(2);
@@ -82,6 +82,6 @@ mod tests {
         drop(first);
         assert!(take(1).is_some(), "it was given back");
         drop((second, other));
-        assert!(places.of_one.lock().unwrap().is_empty(), "nobody who has gone is remembered");
+        assert!(seats.of_one.lock().unwrap().is_empty(), "nobody who has gone is remembered");
     }
 }
