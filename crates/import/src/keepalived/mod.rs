@@ -6,6 +6,7 @@
 //! ```
 //! Source: keepalived.conf(5) of keepalived 2.2.7.
 
+mod checker;
 mod command;
 mod l4;
 mod language;
