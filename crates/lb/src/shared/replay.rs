@@ -86,8 +86,10 @@ pub fn play(pieces: &[&[u8]]) -> Replay {
         let mut asked: Vec<Asked> =
             REQUESTS.into_iter().filter_map(|request| Asked::begin(&link, request)).collect();
         let mut has_websocket = false;
-        for piece in [&[][..]].into_iter().chain(pieces.iter().copied()) {
-            far.push(piece);
+        // At the end the server has gone, and those who still wait are told.
+        let pieces = pieces.iter().copied().map(Some);
+        for piece in [Some(&[][..])].into_iter().chain(pieces).chain([None]) {
+            piece.map_or_else(|| far.end(), |piece| far.push(piece));
             for _ in 0..4 {
                 if !has_websocket && link.takes_websockets() && link.is_open() {
                     has_websocket = true;
@@ -102,17 +104,6 @@ pub fn play(pieces: &[&[u8]]) -> Replay {
                 replay.said.extend_from_slice(&far.take());
                 tokio::task::yield_now().await;
             }
-        }
-        // Where the server has gone, those who still wait are told.
-        far.end();
-        for _ in 0..4 {
-            poll_fn(|cx| {
-                replay.closed = replay.closed || driving.as_mut().poll(cx).is_ready();
-                asked.iter_mut().for_each(|asked| asked.poll(cx));
-                Poll::Ready(())
-            })
-            .await;
-            replay.said.extend_from_slice(&far.take());
         }
         replay.answers = asked.into_iter().map(Asked::read).collect();
         replay
