@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this room's purpose is to print")]
 
 mod commands;
+#[cfg(test)]
+mod documents;
 mod failure;
 mod interrupt;
 mod printer;

@@ -19,7 +19,7 @@ use crate::printer::{self, cell};
 Examples:
   relevo affinity show --service shop
   relevo affinity show --key 192.0.2.7
-  relevo affinity clear --server web3     its clients get another server when they come again
+  relevo affinity clear --server web3     # its clients get another server when they come again
   relevo affinity clear --all")]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -20,12 +20,12 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Examples:
   relevo server drain web1 --reason \"kernel update\" --for 30m
-                                     no new work, what runs may finish; ready again after half an hour
-  relevo server maint web1           no work, no checks
-  relevo server maint web1 --cut     the same, and what runs is cut
-  relevo server ready web1           back to work
+                                     # no new work, what runs may finish; ready again after half an hour
+  relevo server maint web1           # no work, no checks
+  relevo server maint web1 --cut     # the same, and what runs is cut
+  relevo server ready web1           # back to work
   relevo server weight web1 50 --pool shop
-                                     another share, in one pool alone")]
+                                     # another share, in one pool alone")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
