@@ -82,7 +82,7 @@ RELEVO_ADDRESS and RELEVO_ADDRESS_NETWORK set.")]
         #[arg(add = lab_names::of(Kind::Any))]
         node: String,
     },
-    /// Print what a node's processes said.
+    /// Print what a node's processes said. With `--json` and `--follow` a value for each time that something comes.
     Logs {
         /// The lab, if there are several.
         #[arg(long, add = lab_names::of(Kind::Lab))]
@@ -113,7 +113,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         Action::Status { name } => status(name.as_deref(), json),
         Action::Exec { lab, node, command } => exec(&open(lab.as_deref())?, &node, &command),
         Action::Shell { lab, node } => shell(&open(lab.as_deref())?, &node),
-        Action::Logs { lab, follow, node } => logs(&open(lab.as_deref())?, &node, follow),
+        Action::Logs { lab, follow, node } => logs(&open(lab.as_deref())?, &node, follow, json),
         Action::Fault(args) => fault::run(args, json),
         Action::Inside { arguments } => Ok(relevo_lab::run_stage(&arguments)),
     }
@@ -216,15 +216,20 @@ fn run_inside(mut command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-fn logs(lab: &Lab, node: &str, follow: bool) -> Result<ExitCode, Failure> {
+fn logs(lab: &Lab, node: &str, follow: bool, json: bool) -> Result<ExitCode, Failure> {
     let path = lab.log_file(node).map_err(failure)?;
     let mut file = fs::File::open(&path)
         .map_err(|error| Failure::Failed(anyhow!(error).context(format!("there is no log of {node} yet"))))?;
     let mut out = io::stdout();
     loop {
         let mut buffer = Vec::new();
-        let read =
-            file.read_to_end(&mut buffer).and_then(|_| out.write_all(&buffer)).and_then(|()| out.flush());
+        let read = file.read_to_end(&mut buffer);
+        if json && (!follow || !buffer.is_empty()) {
+            let text = String::from_utf8_lossy(&buffer);
+            let lines: Vec<&str> = text.lines().collect();
+            buffer = format!("{}\n", serde_json::json!({ "node": node, "lines": lines })).into_bytes();
+        }
+        let read = read.and_then(|_| out.write_all(&buffer)).and_then(|()| out.flush());
         if let Err(error) = read {
             // The reader has seen enough (`| head`).
             let enough = error.kind() == io::ErrorKind::BrokenPipe;

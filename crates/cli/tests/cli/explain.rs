@@ -86,6 +86,8 @@ The server gets:
   X-Debug: 1
   Host: www.example.org
   X-From: 192.0.2.7
+  X-Forwarded-For: 192.0.2.7
+  X-Forwarded-Proto: http
 
 What is changed in the answer:
   the server's Server is left out

@@ -10,7 +10,7 @@ use super::decide::{Head, Ruled, Scene};
 use super::exchange::Finish;
 use super::own::{self, Own};
 use super::refusal::{Refusal, Status, write_answer};
-use super::request::{Additions, Method, Request};
+use super::request::{Additions, Method, Request, forwarded};
 use super::{linger, parked};
 use crate::cache::Ticket;
 use crate::http2;
@@ -64,8 +64,7 @@ pub(super) async fn resume(presence: Presence, client: Client, peer: SocketAddr,
 
 async fn begin(presence: Presence, client: Client, peer: SocketAddr, carry: Carry, may_be_http2: bool) {
     let session = client.session();
-    let proto = if session.is_some() { "https" } else { "http" };
-    let lines = format!("X-Forwarded-For: {}\r\nX-Forwarded-Proto: {proto}\r\n", peer.ip()).into_bytes();
+    let lines = forwarded(peer.ip(), session.is_some());
     let head = Vec::new();
     let (trace, mark, ruled, own) = (Trace::default(), None, None, None);
     let mut connection = Connection {

@@ -1,5 +1,7 @@
 //! A request's head: checked, understood, and written anew for the server.
 
+use std::net::IpAddr;
+
 use relevo_proto::authority::Authority;
 use relevo_proto::rule::Changes;
 
@@ -46,6 +48,12 @@ pub struct Additions<'a> {
     pub changes: Option<&'a Changes>,
     /// The path that the server gets instead; the query stays.
     pub path: Option<&'a [u8]>,
+}
+
+/// What a server learns of its client, with `forwarded_for`: lines that end in CRLF.
+pub fn forwarded(client: IpAddr, tls: bool) -> Vec<u8> {
+    let proto = if tls { "https" } else { "http" };
+    format!("X-Forwarded-For: {client}\r\nX-Forwarded-Proto: {proto}\r\n").into_bytes()
 }
 
 impl Request {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use relevo_api::types::Status;
 use relevo_lb::http::fields::Fields;
-use relevo_lb::http::request::{Additions, Method, Request};
+use relevo_lb::http::request::{Additions, Method, Request, forwarded};
 use relevo_model::cluster::{Deny, Mode, Service};
 use relevo_model::{ClusterFile, PoolName, ServerName, ServiceName};
 use relevo_proto::rule::{self, BadRule, Changes, Course, Rules, Verdict};
@@ -160,8 +160,14 @@ pub fn request(
                     }
                     let mut changes = Changes::default();
                     let path = rules.change_request(&course, &seen, &mut changes);
-                    let additions =
-                        Additions { changes: Some(&changes), path: path.as_deref(), ..Additions::default() };
+                    let lines_of_ours =
+                        if service.forwarded_for { forwarded(ask.source, seen.tls) } else { Vec::new() };
+                    let additions = Additions {
+                        lines: &lines_of_ours,
+                        changes: Some(&changes),
+                        path: path.as_deref(),
+                        ..Additions::default()
+                    };
                     let mut head = Vec::new();
                     request.write(&sent.head, fields.list(), additions, &mut head);
                     if course.has_changes() {
