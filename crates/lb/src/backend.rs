@@ -1,12 +1,15 @@
 //! A pool at run time, as all threads see it: its servers, who of them may get work, and whose turn it is.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use relevo_model::cluster::Pool;
+use relevo_model::cluster::{CheckKind, Pool};
 use relevo_model::{ServerName, Time};
 use relevo_proto::balance::{self, Admin, Ask, Candidate, Choice, Table, Tried};
 use relevo_proto::health::State;
@@ -96,7 +99,11 @@ impl Backend {
                 Some(before) if before.at == at => Arc::clone(before),
                 _ => {
                     let admin = if is_server { wish(&name) } else { Admin::Ready };
-                    Arc::new(Server::new(id(), name, at, admin, workers, now))
+                    let server = Server::new(id(), name, at, admin, workers, now);
+                    if is_server && config.check.kind == CheckKind::None {
+                        server.state().trust(now);
+                    }
+                    Arc::new(server)
                 }
             });
         }
@@ -216,6 +223,20 @@ impl Backend {
         if changed.is_some() {
             self.publish(&making, now);
         }
+        changed
+    }
+
+    /// Notes that nobody is checked. All at once: the first one that is up would get everything until the next one is, too.
+    /// Those whose health is not what it was, and what that was.
+    pub(crate) fn trust_all(&self, now: Time) -> Vec<(&Arc<Server>, State, State)> {
+        let making = self.making();
+        let servers = self.servers.iter().take(self.config.servers.len());
+        let changed = servers.filter_map(|server| {
+            let (from, to) = server.state().trust(now)?;
+            Some((server, from, to))
+        });
+        let changed: Vec<_> = changed.collect();
+        self.publish(&making, now);
         changed
     }
 

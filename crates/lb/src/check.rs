@@ -126,14 +126,13 @@ impl Checks {
         let mut places = 0..;
         for backend in &generation.backends {
             let check = &backend.config.check;
-            let question = Question::of(backend).map(Rc::new);
+            let Some(question) = Question::of(backend).map(Rc::new) else {
+                for (server, from, to) in backend.trust_all(now) {
+                    self.announce(backend, server, Some((from, to)).filter(|_| from == State::Down));
+                }
+                continue;
+            };
             for (config, server) in backend.config.servers.iter().zip(&backend.servers) {
-                let Some(question) = &question else {
-                    let reason = "not checked, counts as up".to_owned();
-                    let changed = backend.set_health(server, State::Up, now, reason);
-                    self.announce(backend, server, changed.filter(|(from, _)| *from == State::Down));
-                    continue;
-                };
                 let settings = Settings {
                     interval: check.interval,
                     fast_interval: check.fast_interval,
@@ -152,7 +151,7 @@ impl Checks {
                     }
                 };
                 let (backend, server) = (Arc::clone(backend), Arc::clone(server));
-                let question = Rc::clone(question);
+                let question = Rc::clone(&question);
                 self.checked.insert(server.id, Checked { backend, server, question, port, machine });
             }
             // What was noted meanwhile went into the former table.

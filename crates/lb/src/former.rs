@@ -69,6 +69,8 @@ impl Known {
             let mut state = server.state();
             (state.health, state.since, state.weight) = (self.health, self.since, self.weight);
             state.reason.clone_from(&self.reason);
+            // Else one bad check would take it down, or one good one bring it up.
+            state.checks = (self.health, self.reason.clone());
         }
     }
 }

@@ -334,8 +334,15 @@ fn shutdown_finishes_requests_and_closes_idle_connections() {
 
 #[test]
 fn many_clients_at_once_are_all_served() {
-    let servers = Origin::three();
-    let rig = Rig::start(service(&servers.each_ref().map(|server| server.at)));
+    let asked: [Arc<AtomicUsize>; 3] = Default::default();
+    let origins = asked.each_ref().map(|asked| {
+        let asked = Arc::clone(asked);
+        Origin::answering(move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            with_length("done")
+        })
+    });
+    let rig = Rig::start(service(&origins.each_ref().map(|server| server.at)));
     let at = rig.at;
     let clients: Vec<_> = (0..20)
         .map(|_| {
@@ -350,7 +357,8 @@ fn many_clients_at_once_are_all_served() {
     let snapshot = &rig.engine.snapshot().services[0];
     assert_eq!((snapshot.requests, snapshot.errors), (1000, 0));
     let servers = &rig.engine.snapshot().pools[0].servers;
-    for server in servers {
+    for (server, asked) in servers.iter().zip(asked) {
         assert!((333..=334).contains(&server.requests), "{servers:#?}");
+        assert_eq!(asked.load(Ordering::SeqCst) as u64, server.requests, "none was sent twice: {servers:#?}");
     }
 }

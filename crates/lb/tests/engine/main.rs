@@ -33,6 +33,7 @@ mod rules;
 mod rules_tls;
 mod servers;
 mod slow_readers;
+mod taken_over;
 mod tcp;
 mod tls;
 mod tls_rig;

@@ -1,0 +1,59 @@
+//! What a process that takes over knows of servers: checks go on from there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use relevo_lb::{Engine, Former, Health, Known, Settings};
+use relevo_model::Time;
+use relevo_model::cluster::{CheckKind, HttpCheck};
+
+use crate::rig::{Origin, Rig, cluster, service, v4, wait_until, with_length};
+
+/// An engine that goes on with a server of this health, whose checks go so by their numbers; how many were made.
+fn with_known(health: Health, is_good: impl Fn(usize) -> bool + Send + Sync + 'static) -> Scene {
+    let checks = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&checks);
+    let origin = Origin::answering(move |_| match is_good(count.fetch_add(1, Ordering::SeqCst)) {
+        true => with_length("good"),
+        false => b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n".to_vec(),
+    });
+    let mut front = service(&[origin.at]);
+    front.pool.check.kind = CheckKind::Http(HttpCheck::get("/"));
+    (front.pool.check.rise, front.pool.check.fall) = (3, 2);
+    let known = Known {
+        pool: front.pool.name.clone(),
+        server: "server1".into(),
+        at: origin.at.into(),
+        health,
+        since: Time::ZERO,
+        reason: "it was so before".to_owned(),
+        weight: None,
+    };
+    let former = Former { workers: 2, servers: vec![known], ..Former::default() };
+    let settings = Settings { workers: 2, ..Settings::default() };
+    let engine = Engine::take_over(settings, &cluster([front]), former).unwrap();
+    let at = v4(engine.snapshot().services[0].listen[0]);
+    Scene { rig: Rig { engine, at }, checks, _origin: origin }
+}
+
+struct Scene {
+    rig: Rig,
+    checks: Arc<AtomicUsize>,
+    _origin: Origin,
+}
+
+#[test]
+fn one_bad_check_after_a_takeover_takes_no_server_down() {
+    let scene = with_known(Health::Up, |number| number > 0);
+    wait_until("it was checked again", || scene.checks.load(Ordering::SeqCst) >= 3);
+    let server = scene.rig.server(1);
+    assert_eq!((server.check_failures, server.downs, server.health), (1, 0, Health::Up), "{server:#?}");
+}
+
+#[test]
+fn one_good_check_after_a_takeover_brings_no_server_up() {
+    let scene = with_known(Health::Down, |_| true);
+    scene.rig.wait_health(1, Health::Up);
+    let checks = scene.checks.load(Ordering::SeqCst);
+    assert!(checks >= 3, "{checks}");
+}
