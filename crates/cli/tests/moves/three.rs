@@ -33,7 +33,9 @@ fn back_to_the_second(lab: &Lab, target: &str) {
             clients.push(Client::new(lab, target));
         }
     }
-    assert_eq!(group(lab, second)["moves"]["to"], serde_json::json!([third, first]));
+    wait_until("it forwards to both, the last one first", || {
+        group(lab, second)["moves"]["to"] == serde_json::json!([third, first])
+    });
     // Downloads pause for less.
     thread::sleep(Duration::from_secs(3));
     for (number, client) in clients.into_iter().enumerate() {

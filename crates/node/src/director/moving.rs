@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use relevo_model::cluster::Scope;
-use relevo_model::{GroupName, NodeName, Time};
+use relevo_model::{NodeName, Time};
 use relevo_net::address::Wish;
 use relevo_proto::vrrp::{Parting, State};
 use tracing::warn;
@@ -16,7 +16,7 @@ use super::Director;
 use super::holder::{Holder, Kernel};
 use super::setup::Member;
 use super::worker::Command;
-use crate::moves::Happened;
+use crate::moves::{Happened, News};
 
 /// The loopback interface is the first of each network namespace.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -26,7 +26,7 @@ pub(crate) const SILENT_FOR: Duration = Duration::from_secs(3);
 /// Of one group.
 #[derive(Debug, Default)]
 pub(super) struct Moving {
-    to: Option<Sender<(GroupName, Happened)>>,
+    to: Option<Sender<News>>,
     /// Addresses that have connections to go on with.
     keep: BTreeSet<IpAddr>,
     told: Told,
@@ -47,7 +47,7 @@ enum Told {
 /// What a director is told to keep.
 #[derive(Clone, Debug)]
 pub(super) struct Keep {
-    pub(super) to: Sender<(GroupName, Happened)>,
+    pub(super) to: Sender<News>,
     pub(super) addresses: BTreeSet<IpAddr>,
 }
 
@@ -128,7 +128,7 @@ impl Holder {
         }
         for happened in news {
             // Nobody is there to hear it when the process ends.
-            let _ = to.send((self.member.name.clone(), happened));
+            let _ = to.send(News::Happened(self.member.name.clone(), happened));
         }
     }
 }
@@ -144,7 +144,7 @@ impl Member {
 
 impl Director {
     /// Tells this one from now on what happens to groups. `keep`: addresses that have connections to go on with.
-    pub(crate) fn follow_moves(&self, to: &Sender<(GroupName, Happened)>, keep: &BTreeSet<IpAddr>) {
+    pub(crate) fn follow_moves(&self, to: &Sender<News>, keep: &BTreeSet<IpAddr>) {
         // A director that has ended keeps nothing.
         let _ = self.command(Command::Keep(Keep { to: to.clone(), addresses: keep.clone() }));
     }

@@ -35,6 +35,8 @@ use work::Work;
 const TOPIC: u8 = 4;
 /// How long somebody waits for what must stand before an address is asked for.
 const PREPARED_WITHIN: Duration = Duration::from_secs(1);
+/// How long a process that stops waits until what its director said last is done. Longer than rules are waited for.
+const DONE_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a director says of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +55,19 @@ pub(crate) enum Happened {
     Lost,
 }
 
+/// What comes from the director's side.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// By the director: what happened to which group.
+    Happened(GroupName, Happened),
+    /// Answer when all is done that was said before.
+    Done(Sender<()>),
+}
+
 /// What the thread is told.
 enum Order {
     /// By the director.
-    Happened(GroupName, Happened),
+    News(News),
     /// By another director.
     Heard(Message),
     /// This is the channel.
@@ -69,14 +80,11 @@ enum Order {
     End(bool),
 }
 
-/// What happened to which group.
-type Event = (GroupName, Happened);
-
 /// A handle to the thread. Without one nothing is kept.
 pub(crate) struct Moves {
     orders: Sender<Order>,
-    events: Sender<Event>,
-    waiting: Mutex<Option<(Receiver<Order>, Receiver<Event>)>>,
+    news: Sender<News>,
+    waiting: Mutex<Option<(Receiver<Order>, Receiver<News>)>>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -99,11 +107,11 @@ impl Moves {
     /// Nothing stands yet.
     pub(crate) fn new() -> Self {
         let (orders, waiting) = channel();
-        let (events, happened) = channel();
+        let (news, heard) = channel();
         Self {
             orders,
-            events,
-            waiting: Mutex::new(Some((waiting, happened))),
+            news,
+            waiting: Mutex::new(Some((waiting, heard))),
             shared: Arc::default(),
             thread: Mutex::default(),
         }
@@ -117,12 +125,12 @@ impl Moves {
     pub(crate) fn begin(node: &Arc<Node>, active: Option<BTreeSet<GroupName>>) -> std::io::Result<()> {
         let moves = &node.moves;
         let waiting = moves.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((orders, happened)) = waiting else { return Ok(()) };
+        let Some((orders, heard)) = waiting else { return Ok(()) };
         // One queue for all: what the director says comes in through a thread that does nothing else.
         let to = moves.orders.clone();
         std::thread::Builder::new().name("moves-in".to_owned()).spawn(move || {
-            while let Ok((group, happened)) = happened.recv() {
-                if to.send(Order::Happened(group, happened)).is_err() {
+            while let Ok(news) = heard.recv() {
+                if to.send(Order::News(news)).is_err() {
                     break;
                 }
             }
@@ -136,7 +144,7 @@ impl Moves {
 
     /// Follows this director from now on.
     pub(crate) fn watch(&self, director: &Director, node: &Node) {
-        director.follow_moves(&self.events, &work::kept(node, &self.shared));
+        director.follow_moves(&self.news, &work::kept(node, &self.shared));
     }
 
     /// Speaks with the other directors from now on.
@@ -172,7 +180,7 @@ impl Moves {
 
     /// Who was claimed from has the group still.
     pub(crate) fn withdraw(&self, group: &str) {
-        let _ = self.orders.send(Order::Happened(GroupName::new(group), Happened::Withdrawn));
+        let _ = self.orders.send(Order::News(News::Happened(GroupName::new(group), Happened::Withdrawn)));
     }
 
     /// What becomes of a group's connections.
@@ -202,8 +210,11 @@ impl Moves {
     /// Waits until neighbours know where the addresses are that this node has just given away, if it goes on with their
     /// connections: new ones may come here until then.
     pub(crate) fn wait_for_strays(&self) {
-        // What the director said last may be on its way.
-        std::thread::sleep(Duration::from_millis(50));
+        // What the director said last may be on its way, or the rules for it: on a busy machine they take long.
+        let (to, done) = channel();
+        if self.news.send(News::Done(to)).is_ok() {
+            let _ = done.recv_timeout(DONE_WITHIN);
+        }
         if self.left().is_some() {
             std::thread::sleep(STRAYS);
         }

@@ -20,7 +20,7 @@ use relevo_proto::ownership;
 use super::clients::Clients;
 use super::facts::Facts;
 use super::kernel::{Found, connections, interfaces_of};
-use super::{Happened, Order, Shared, TOPIC};
+use super::{Happened, News, Order, Shared, TOPIC};
 use crate::control::{Balancer, Node};
 use crate::peers::Peers;
 
@@ -149,7 +149,11 @@ impl Work {
 
     fn take(&mut self, now: Time, order: Order) {
         match order {
-            Order::Happened(group, happened) => self.happened(now, &group, happened),
+            Order::News(News::Happened(group, happened)) => self.happened(now, &group, happened),
+            Order::News(News::Done(answer)) => {
+                self.publish();
+                let _ = answer.send(());
+            }
             Order::Heard(message) => match moves::decode(&message.bytes) {
                 Some(Said::Group(id, word)) => {
                     let mut groups = self.groups.iter();
