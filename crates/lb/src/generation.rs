@@ -49,6 +49,8 @@ pub(crate) struct Door {
     pub(crate) frontend: usize,
     /// The place in its `listen`.
     pub(crate) listen: usize,
+    /// Whether connections are accepted only with their clients' first bytes; `None`: it is for datagrams.
+    pub(crate) defers_accept: Option<bool>,
 }
 
 /// What makes two listening sockets the same one.
@@ -268,7 +270,8 @@ impl Builder<'_> {
         let mut doors = Vec::new();
         let mut seen = BTreeSet::new();
         for (frontend, service) in self.cluster.services.iter().enumerate() {
-            for (listen, at) in service.listen.iter().map(|listen| listen.at).enumerate() {
+            for (listen, wanted) in service.listen.iter().enumerate() {
+                let at = wanted.at;
                 let own = (at.port() == 0).then(|| (service.name.clone(), listen));
                 let udp = service.mode == Mode::Udp;
                 let place = Place { at, udp, own };
@@ -280,7 +283,9 @@ impl Builder<'_> {
                 if !is_ours && !self.overlaps(at, udp) {
                     listener::ensure_free(at, udp).map_err(|source| refused(service, at, source))?;
                 }
-                doors.push(Door { place, at: there.map_or(at, |door| door.at), frontend, listen });
+                let defers_accept = (!udp).then(|| self.cluster.defers_accept(service, wanted));
+                let at = there.map_or(at, |door| door.at);
+                doors.push(Door { place, at, frontend, listen, defers_accept });
             }
         }
         let mut sockets: Vec<Sockets> = (0..self.workers).map(|_| Vec::new()).collect();

@@ -16,7 +16,7 @@ use crate::accept::{self, Target};
 use crate::backend::Backend;
 use crate::crew::Visitor;
 use crate::generation::{Generation, Place, Sockets};
-use crate::listener::Socket;
+use crate::listener::{self, Socket};
 use crate::local::{Handle, Life, Local, LocalPool, LocalServer};
 use crate::slot::Signal;
 use crate::udp;
@@ -44,6 +44,17 @@ struct Door {
     stop: watch::Sender<()>,
     /// For a process that takes over.
     copy: RefCell<Option<OwnedFd>>,
+}
+
+impl Door {
+    /// Whether connections are accepted only with their clients' first bytes, from now on.
+    fn defer_accept(&self, defers: bool) {
+        if let Some(copy) = &*self.copy.borrow()
+            && let Err(error) = listener::defer_accept(copy, defers)
+        {
+            tracing::debug!(%error, "connections are accepted before their clients have said something");
+        }
+    }
 }
 
 impl House {
@@ -217,6 +228,9 @@ impl House {
                     }
                     Err(error) => result = Err(error),
                 }
+            }
+            if let (Some(defers), Some(door)) = (wanted.defers_accept, self.doors.get(&wanted.place)) {
+                door.defer_accept(defers);
             }
         }
         result

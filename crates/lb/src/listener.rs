@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use nix::libc;
 use socket2::{Domain, Protocol, Type};
 
 use crate::udp;
@@ -67,6 +68,31 @@ fn listen_tcp(at: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// How long the kernel waits for a client's first bytes before it gives a connection up to be accepted without, seconds.
+const PATIENCE: libc::c_int = 1;
+
+/// From now on connections are accepted when their clients have sent something, or as soon as they are there (tcp(7),
+/// `TCP_DEFER_ACCEPT`). May be said at any time; a second descriptor of the same socket does.
+///
+/// # Errors
+/// What the kernel says. All goes on as before then, which is as right.
+#[allow(unsafe_code, reason = "neither std nor socket2, nix or rustix can set TCP_DEFER_ACCEPT")]
+pub(crate) fn defer_accept(socket: &impl AsFd, defers: bool) -> io::Result<()> {
+    let wait = if defers { PATIENCE } else { 0 };
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is open, and the pointer is to a live c_int of the length given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const wait).cast::<libc::c_void>(),
+            length,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn socket(at: SocketAddr) -> io::Result<socket2::Socket> {

@@ -33,7 +33,7 @@ const TRIAL_REQUESTS: usize = 30;
 pub(super) enum Kind {
     /// Our own.
     Relevo,
-    /// HAProxy as it comes, or tuned for large bodies.
+    /// HAProxy as it comes, or tuned.
     Haproxy(Tuning),
 }
 
@@ -45,6 +45,7 @@ impl Kind {
             Self::Haproxy(Tuning::Default) => "haproxy",
             Self::Haproxy(Tuning::Spliced) => "haproxy-spliced",
             Self::Haproxy(Tuning::LargeBuffers) => "haproxy-buffers",
+            Self::Haproxy(Tuning::Deferred) => "haproxy-deferred",
         }
     }
 }

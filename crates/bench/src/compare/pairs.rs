@@ -33,8 +33,8 @@ impl Pairs<'_> {
     pub(super) fn run(&self) -> Result<Vec<Comparison>> {
         let us = if self.bench.options.self_test { Kind::Haproxy(Tuning::Default) } else { Kind::Relevo };
         let mut peers = vec![Tuning::Default];
-        if self.workload.tuned_peer && !self.bench.options.self_test {
-            peers.extend([Tuning::Spliced, Tuning::LargeBuffers]);
+        if !self.bench.options.self_test {
+            peers.extend(self.workload.tuned);
         }
         let ours = self.start(us)?;
         let others =

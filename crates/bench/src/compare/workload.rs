@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use relevo_model::cluster::Mode;
 
+use crate::haproxy::Tuning;
 use crate::load::{BROWSER, Plan, Protocol, Target};
 
 /// A pattern of requests.
@@ -23,9 +24,12 @@ pub struct Workload {
     pub(super) streams: usize,
     pub(super) browser: bool,
     pub(super) close: bool,
-    /// Whether HAProxy tuned for large bodies is measured too.
-    pub(super) tuned_peer: bool,
+    /// How tuned HAProxy is measured as well.
+    pub(super) tuned: &'static [Tuning],
 }
+
+/// What helps HAProxy with large bodies.
+const LARGE: &[Tuning] = &[Tuning::Spliced, Tuning::LargeBuffers];
 
 /// Small answers over HTTP/1.1 connections that stay open.
 pub(super) const SMALL: Workload = Workload {
@@ -39,7 +43,7 @@ pub(super) const SMALL: Workload = Workload {
     streams: 1,
     browser: false,
     close: false,
-    tuned_peer: false,
+    tuned: &[],
 };
 
 /// All workloads of requests, in the order in which they run.
@@ -57,6 +61,7 @@ pub const WORKLOADS: [Workload; 9] = [
         what: "200 bytes, each over a new connection, 10 at a time",
         connections: 10,
         close: true,
+        tuned: &[Tuning::Deferred],
         ..SMALL
     },
     Workload {
@@ -64,7 +69,7 @@ pub const WORKLOADS: [Workload; 9] = [
         what: "200 KiB, 16 connections that stay open",
         body_bytes: 204_800,
         connections: 16,
-        tuned_peer: true,
+        tuned: LARGE,
         ..SMALL
     },
     Workload {
@@ -79,6 +84,7 @@ pub const WORKLOADS: [Workload; 9] = [
         mode: Mode::Tcp,
         connections: 10,
         close: true,
+        tuned: &[Tuning::Deferred],
         ..SMALL
     },
     Workload {
@@ -87,7 +93,7 @@ pub const WORKLOADS: [Workload; 9] = [
         mode: Mode::Tcp,
         body_bytes: 204_800,
         connections: 16,
-        tuned_peer: true,
+        tuned: LARGE,
         ..SMALL
     },
     Workload {

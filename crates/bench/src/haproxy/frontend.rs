@@ -6,7 +6,7 @@ use relevo_model::cluster::{
 };
 
 use super::words::{quote, seconds, time};
-use super::{Config, backend_name, global, rules};
+use super::{Config, Tuning, backend_name, global, rules};
 
 /// Relevo's own bound on a request's target, bytes: nobody wrote it, so nobody asks HAProxy for it.
 const URI: usize = 8 << 10;
@@ -15,7 +15,7 @@ const URI: usize = 8 << 10;
 const CAPTURE: usize = 128;
 
 /// Writes the frontend and the tables and caches that it needs.
-pub(super) fn write(out: &mut Config, cluster: &ClusterFile, service: &Service) {
+pub(super) fn write(out: &mut Config, cluster: &ClusterFile, service: &Service, tuning: Tuning) {
     let name = &service.name;
     let http = service.mode == Mode::Http;
     if let Some(cache) = service.cache.filter(|_| http) {
@@ -39,6 +39,11 @@ pub(super) fn write(out: &mut Config, cluster: &ClusterFile, service: &Service) 
         let mut line = format!("bind {}", listen.at);
         if listen.proxy_protocol {
             line += " accept-proxy";
+        }
+        // What is not written is each one's own default.
+        let tuned = tuning == Tuning::Deferred && cluster.defers_accept(service, listen);
+        if tuned || listen.defer_accept == Some(true) {
+            line += " defer-accept";
         }
         if let Some(tls) = service.tls.as_ref().filter(|_| listen.tls) {
             line += &bind_tls(out, service, tls, http);

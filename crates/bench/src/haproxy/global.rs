@@ -29,10 +29,10 @@ pub(super) fn write(out: &mut Config, cluster: &ClusterFile, options: Options) {
     let header = limits().map(|limits| limits.header).max().unwrap_or_default();
     match options.tuning {
         Tuning::LargeBuffers => out.line("tune.bufsize 262144"),
-        Tuning::Default | Tuning::Spliced if header > BUFFER => {
+        Tuning::Default | Tuning::Spliced | Tuning::Deferred if header > BUFFER => {
             out.line(format!("tune.bufsize {}", header + MAXREWRITE));
         }
-        Tuning::Default | Tuning::Spliced => {}
+        Tuning::Default | Tuning::Spliced | Tuning::Deferred => {}
     }
     if options.tuning == Tuning::Spliced {
         out.line("tune.pipesize 1048576");

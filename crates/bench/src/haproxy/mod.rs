@@ -24,11 +24,11 @@ use relevo_model::cluster::{Action, Mode, Service};
 pub struct Options {
     /// Its threads; 0: as many as it chooses.
     pub threads: usize,
-    /// What it is told about large bodies.
+    /// What it is told beside what the cluster file says.
     pub tuning: Tuning,
 }
 
-/// What HAProxy is told about large bodies.
+/// What HAProxy is told beside what the cluster file says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tuning {
     /// Nothing: as it comes.
@@ -38,6 +38,8 @@ pub enum Tuning {
     Spliced,
     /// To use buffers of 256 KiB.
     LargeBuffers,
+    /// To take connections with their clients' first bytes, wherever Relevo does.
+    Deferred,
 }
 
 /// HAProxy's configuration.
@@ -59,7 +61,7 @@ pub fn config(cluster: &ClusterFile, options: Options) -> Config {
             out.leave_out(format!("service {}: HAProxy does not balance UDP", service.name));
             continue;
         }
-        frontend::write(&mut out, cluster, service);
+        frontend::write(&mut out, cluster, service, options.tuning);
         for name in pools_of(service) {
             if pools.insert((name.clone(), service.mode == Mode::Http)) {
                 backend::write(&mut out, cluster, &name, service);

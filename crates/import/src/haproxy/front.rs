@@ -294,10 +294,14 @@ fn bind(line: &Line, to: &str, service: &mut Service, draft: &mut Draft, ledger:
                     hows.extend(found.assumed);
                     some = true;
                     let mut value = quoted(&found.place);
-                    if tls || has("accept-proxy") {
-                        let tls = if tls { ", tls = true" } else { "" };
-                        let proxy = if has("accept-proxy") { ", proxy_protocol = true" } else { "" };
-                        value = format!("{{ at = {value}{tls}{proxy} }}");
+                    let words = [
+                        (tls, ", tls = true"),
+                        (has("accept-proxy"), ", proxy_protocol = true"),
+                        (has("defer-accept"), ", defer_accept = true"),
+                    ];
+                    let words: String = words.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+                    if !words.is_empty() {
+                        value = format!("{{ at = {value}{words} }}");
                     }
                     if !service.listens.contains(&value) {
                         service.listens.push(value);

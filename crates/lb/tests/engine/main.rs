@@ -9,6 +9,7 @@ mod bounds;
 mod cache;
 mod checks;
 mod compression;
+mod deferred;
 mod framing;
 mod hostile;
 mod http;

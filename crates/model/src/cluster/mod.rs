@@ -15,6 +15,7 @@ use crate::name::{AddressName, GroupName, NetworkName, NodeName, SwitchName};
 mod check;
 mod dhcp;
 mod files;
+mod first;
 mod gateway;
 mod layer2;
 mod operation;

@@ -43,6 +43,9 @@ pub struct Listen {
     pub tls: bool,
     /// Whether each connection begins with a PROXY protocol header, version 1 or 2 (HAProxy's `accept-proxy`).
     pub proxy_protocol: bool,
+    /// Whether connections are taken only with their clients' first bytes (HAProxy's `defer-accept`); `None`: where clients are
+    /// known to speak first, see `ClusterFile::defers_accept`.
+    pub defer_accept: Option<bool>,
 }
 
 /// Limits in time on a service's clients. None is unlimited.
@@ -242,6 +245,6 @@ impl Service {
 impl Listen {
     /// Plain clients at an address and port.
     pub const fn plain(at: SocketAddr) -> Self {
-        Self { address: None, at, tls: false, proxy_protocol: false }
+        Self { address: None, at, tls: false, proxy_protocol: false, defer_accept: None }
     }
 }

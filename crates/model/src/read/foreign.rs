@@ -43,6 +43,12 @@ const ROWS: &[Row] = &[
         "write tls = true here, and tls = { certificates = [\"FILE\"] } in the service",
     ),
     row(&["accept_proxy"], "proxy_protocol", Some("proxy_protocol"), "write proxy_protocol = true"),
+    row(
+        &["deferred", "tcp_defer_accept"],
+        "proxy_protocol",
+        Some("defer_accept"),
+        "write defer_accept = true",
+    ),
     row(&["bind"], "proxy_protocol", Some("at"), "write at = \"front:80\""),
     // A service, or the page.
     row(&["bind"], "listen", Some("listen"), "write listen = \"front:80\""),

@@ -70,7 +70,7 @@ impl<'x> Listening<'x> {
         what: &str,
         mode: Option<Mode>,
     ) -> Option<Placed> {
-        let (mut tls, mut proxy_protocol) = (false, false);
+        let (mut tls, mut proxy_protocol, mut defer_accept) = (false, false, None);
         let table = item.value.as_table().map(|table| {
             let fields = Fields::open(findings, table, &item.span, "`listen`", &[&LISTEN]);
             if let Some(mode) = mode {
@@ -78,6 +78,7 @@ impl<'x> Listening<'x> {
             }
             tls = fields.flag(findings, "tls").unwrap_or(false);
             proxy_protocol = fields.flag(findings, "proxy_protocol").unwrap_or(false);
+            defer_accept = fields.flag(findings, "defer_accept");
             fields.require(findings, "at", "\"front:443\"").cloned()
         });
         let item = match &table {
@@ -94,7 +95,7 @@ impl<'x> Listening<'x> {
         } else {
             self.taken.insert(place, (what.to_owned(), item.span.clone()));
         }
-        Some((Listen { address, at: socket, tls, proxy_protocol }, item.span.clone()))
+        Some((Listen { address, at: socket, tls, proxy_protocol, defer_accept }, item.span.clone()))
     }
 
     /// Takes a port of an address for something else than a service, for datagrams and connections.

@@ -73,7 +73,7 @@ pub(super) fn stats(
     let placed = listen.map(|item| listening.read(findings, item, "the statistics page", None));
     let mut listen = Vec::new();
     for (place, span) in placed.unwrap_or_default() {
-        if place.tls || place.proxy_protocol {
+        if place.tls || place.proxy_protocol || place.defer_accept.is_some() {
             let hint = "write only \"ADDRESS:PORT\"; for TLS put a service before it";
             findings.error(&span, "the statistics page speaks plain HTTP", hint);
         }
