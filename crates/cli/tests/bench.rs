@@ -74,6 +74,10 @@ fn a_run_counts_answers_and_says_how_long_they_took() {
     let closed = loop_of(&["--browser-headers"]);
     assert_eq!((closed["answers"].as_u64(), closed["connections"].as_u64()), (Some(300), Some(4)));
     assert_eq!(closed["statuses"]["2xx"], 300);
+    assert_eq!(
+        (&closed["url"], &closed["how"]),
+        (&url.as_str().into(), &"HTTP/1.1, connections kept; closed loop".into())
+    );
     assert!(closed["latency_us"]["p99.9"].as_f64() >= closed["latency_us"]["p50"].as_f64());
     let each = loop_of(&["--close"]);
     assert_eq!(each["connections"], 300);
@@ -81,7 +85,7 @@ fn a_run_counts_answers_and_says_how_long_they_took() {
     assert_eq!((open["answers"].as_u64(), open["unsent"].as_u64()), (Some(300), Some(0)));
 
     let words = out(&relevo(&["bench", "run", &url, "-n", "10"]));
-    for expected in ["10 answers in ", "requests/s", "P99.9", "answers with status 2xx"] {
+    for expected in ["10 answers in ", "requests/s", " 1 connection\n", "P99.9", "answers with status 2xx"] {
         assert!(words.contains(expected), "{words}");
     }
     let missing = relevo(&["bench", "run", &format!("http://{}/nothing", origin.at), "-n", "10"]);

@@ -16,6 +16,8 @@ const VARIABLE: &str = "RELEVO_COMPLETE";
 ///
 /// What is printed asks relevo itself at each TAB, so that names are those of this moment. Load it when the shell starts rather than
 /// from a file, so that it fits the program that is installed.
+///
+/// zsh must have its `compinit` before that line: `autoload -U compinit; compinit`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use relevo_lb::Figures;
 
 use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, mode_word};
-use super::write::{Grouped, Rounded, Span, Text};
+use super::write::{Grouped, Rounded, Short, Span, Text};
 
 /// One table: a service, a pool, or both.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(super) fn tables(report: &Report) -> Vec<Table<'_>> {
 }
 
 /// The two lines of headings: HAProxy's.
-const HEADINGS: &str = "<colgroup><col class=\"tick\"><col class=\"name\"><col span=\"3\"><col class=\"rate\" span=\"2\"><col span=\"2\"><col class=\"wide\" span=\"4\"><col class=\"mid\"><col span=\"5\">\
+const HEADINGS: &str = "<colgroup><col class=\"tick\"><col class=\"name\"><col span=\"3\"><col class=\"rate\" span=\"4\"><col class=\"wide\" span=\"4\"><col class=\"mid\"><col span=\"5\">\
 <col class=\"status\"><col class=\"check\"><col span=\"5\"><col class=\"wide\"><col class=\"addr\"></colgroup>\n<thead><tr><th rowspan=\"2\" colspan=\"2\"></th><th colspan=\"3\">Queue</th><th colspan=\"2\">Session rate</th>\
 <th colspan=\"4\">Sessions</th><th colspan=\"2\">Bytes</th><th>Denied</th><th colspan=\"3\">Errors</th>\
 <th colspan=\"2\">Warnings</th><th colspan=\"9\">Server</th></tr>\n\
@@ -122,7 +122,12 @@ fn server_row(
         reason = Text(&why(server, report.now)),
     )?;
     numbers(out, [server.check_failures, server.downs])?;
-    writeln!(out, "<td>{}</td><td class=\"at\">{}</td></tr>", Span(server.downtime), server.at)
+    writeln!(
+        out,
+        "<td>{}</td><td class=\"at\" title=\"{at}\">{at}</td></tr>",
+        Span(server.downtime),
+        at = server.at
+    )
 }
 
 /// What the operator said, and then what the checks did.
@@ -156,12 +161,13 @@ fn pool_row(out: &mut String, report: &Report, pool: &PoolReport) -> fmt::Result
 }
 
 fn rate(out: &mut String, rate: Rate) -> fmt::Result {
-    numbers(out, [rate.current, rate.most])
+    [rate.current, rate.most].into_iter().try_for_each(|value| number(out, value, MIDDLE))
 }
 
 /// Sessions and bytes; what is behind the total comes as a tip.
 fn sessions(out: &mut String, figures: &Figures, limit: Option<u64>, requests: Option<Rate>) -> fmt::Result {
-    numbers(out, [figures.current, figures.most])?;
+    number(out, figures.current, MIDDLE)?;
+    number(out, figures.most, MIDDLE)?;
     match limit {
         Some(limit) => number(out, limit, WIDE)?,
         None => out.push_str("<td>-</td>"),
@@ -203,7 +209,10 @@ fn numbers<const N: usize>(out: &mut String, numbers: [u64; N]) -> fmt::Result {
 }
 
 /// From this on a number does not fit into most cells; a number that is cut off would be another number.
-const NARROW: u64 = 10_000;
+const NARROW: u64 = 1_000;
+
+/// The same for rates and sessions.
+const MIDDLE: u64 = 10_000;
 
 /// The same for the wide cells.
 const WIDE: u64 = 1_000_000;
@@ -221,7 +230,13 @@ fn number(out: &mut String, value: u64, long: u64) -> fmt::Result {
 }
 
 fn fitting(out: &mut String, value: u64, long: u64) -> fmt::Result {
-    if value < long { write!(out, "{}", Grouped(value)) } else { write!(out, "{}", Rounded(value)) }
+    if value < long {
+        write!(out, "{}", Grouped(value))
+    } else if long == NARROW {
+        write!(out, "{}", Short(value))
+    } else {
+        write!(out, "{}", Rounded(value))
+    }
 }
 
 #[cfg(test)]
@@ -231,13 +246,15 @@ mod tests {
     #[test]
     fn no_number_is_cut_off() {
         let mut out = String::new();
-        numbers(&mut out, [0, 9_999, 19_557]).unwrap();
+        numbers(&mut out, [0, 1_234]).unwrap();
+        number(&mut out, 9_999, MIDDLE).unwrap();
+        number(&mut out, 19_557, MIDDLE).unwrap();
         number(&mut out, 999_999, WIDE).unwrap();
         let space = '\u{202f}';
         assert_eq!(
             out,
             format!(
-                "<td class=\"zero\">0</td><td>9{space}999</td><td title=\"19{space}557\">19.6{space}k</td>\
+                "<td class=\"zero\">0</td><td title=\"1{space}234\">1.2k</td><td>9{space}999</td><td title=\"19{space}557\">19.6{space}k</td>\
                  <td>999{space}999</td>"
             )
         );

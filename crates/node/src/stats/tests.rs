@@ -304,7 +304,7 @@ fn csv_is_asked_for_as_scripts_do_and_the_operator_s_words_are_shown() {
     }
     page.fake.set(Wish::Drain, "web", "one", "").unwrap();
     let (_, _, body) = page.get("anna", "/stats");
-    assert!(body.contains("title=\"ready again in 30m0s; new &lt;disk&gt;; connection"), "{body}");
+    assert!(body.contains("title=\"ready again in 30m; new &lt;disk&gt;; connection"), "{body}");
 }
 
 #[test]

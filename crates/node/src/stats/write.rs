@@ -64,6 +64,22 @@ impl Display for Rounded {
     }
 }
 
+/// A number in at most four letters, as `2.5k` or `120k`: for the narrowest cells.
+pub(super) struct Short(pub(super) u64);
+
+impl Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounded = Rounded(self.0).to_string();
+        let Some((value, unit)) = rounded.split_once('\u{202f}') else { return f.write_str(&rounded) };
+        // Three digits are more than fit beside a point.
+        let value = match value.split_once('.') {
+            Some((whole, _)) if whole.len() > 1 => whole,
+            _ => value.get(..3).unwrap_or(value),
+        };
+        write!(f, "{value}{unit}")
+    }
+}
+
 /// Seconds with their two largest units, as `3h12m`.
 pub(super) struct Span(pub(super) u64);
 
@@ -73,6 +89,7 @@ impl Display for Span {
         let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
         match (days, hours, minutes) {
             (0, 0, 0) => write!(f, "{seconds}s"),
+            (0, 0, _) if seconds.is_multiple_of(60) => write!(f, "{minutes}m"),
             (0, 0, _) => write!(f, "{minutes}m{}s", seconds % 60),
             (0, _, _) => write!(f, "{hours}h{}m", minutes % 60),
             _ => write!(f, "{days}d{}h", hours % 24),
@@ -97,12 +114,17 @@ mod tests {
         assert_eq!(Rounded(999).to_string(), "999");
         assert_eq!(Rounded(24_901).to_string(), "24.9\u{202f}k");
         assert_eq!(Rounded(999_600).to_string(), "1.00\u{202f}M");
+        let short = [(999, "999"), (2_549, "2.5k"), (24_901, "24k"), (123_456, "123k"), (1_000_000, "1.0M")];
+        for (number, text) in short {
+            assert_eq!(Short(number).to_string(), text);
+        }
         assert_eq!(Rounded(u64::MAX).to_string(), "18.4\u{202f}E");
     }
 
     #[test]
     fn times_are_readable() {
-        let spans = [(0, "0s"), (61, "1m1s"), (3_600 * 3 + 12 * 60 + 1, "3h12m"), (90_000, "1d1h")];
+        let spans =
+            [(0, "0s"), (60, "1m"), (61, "1m1s"), (3_600 * 3 + 12 * 60 + 1, "3h12m"), (90_000, "1d1h")];
         for (seconds, text) in spans {
             assert_eq!(Span(seconds).to_string(), text);
         }

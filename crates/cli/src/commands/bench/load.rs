@@ -124,8 +124,17 @@ impl How {
         Ok(plan)
     }
 
-    /// The load in words.
+    /// Whom, and how, in words.
     pub(super) fn words(&self, plan: &Plan) -> String {
+        format!("{} ({})", self.url, self.manner(plan))
+    }
+
+    /// Whom, and how, as data.
+    pub(super) fn json(&self, plan: &Plan) -> serde_json::Value {
+        serde_json::json!({ "url": self.url, "how": self.manner(plan) })
+    }
+
+    fn manner(&self, plan: &Plan) -> String {
         let spoken = match (plan.protocol, plan.connection_per_request) {
             (Protocol::Http1, false) => "HTTP/1.1, connections kept",
             (Protocol::Http1, true) => "HTTP/1.1, a connection for each request",
@@ -133,6 +142,6 @@ impl How {
             (Protocol::Tcp, _) => "TCP, a connection each time",
         };
         let rate = plan.rate.map_or("closed loop".to_owned(), |rate| format!("open loop, {rate} requests/s"));
-        format!("{} ({spoken}; {rate})", self.url)
+        format!("{spoken}; {rate}")
     }
 }

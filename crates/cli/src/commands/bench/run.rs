@@ -42,9 +42,9 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     };
     let outcome = load::run(&plan)?;
     if json {
-        let mut value = outcome.json();
-        if let Some(fields) = value.as_object_mut() {
-            fields.insert("url".to_owned(), args.how.words(&plan).into());
+        let (mut value, mut how) = (outcome.json(), args.how.json(&plan));
+        if let (Some(fields), Some(how)) = (value.as_object_mut(), how.as_object_mut()) {
+            fields.append(how);
             if let Some(fault) = outcome.fault() {
                 fields.insert("error".to_owned(), fault.into());
             }
@@ -67,12 +67,13 @@ fn words(outcome: &Outcome) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "  {} answers in {:.2} s: {:.1} requests/s, {}/s received, {} connections",
+        "  {} answers in {:.2} s: {:.1} requests/s, {}/s received, {} connection{}",
         outcome.answers,
         outcome.took.as_secs_f64(),
         outcome.per_second(),
         size_words(outcome.received as f64 / outcome.took.as_secs_f64().max(1e-9)),
-        outcome.connects
+        outcome.connects,
+        if outcome.connects == 1 { "" } else { "s" }
     );
     if outcome.answers > 0 {
         out.push_str(&times(outcome));

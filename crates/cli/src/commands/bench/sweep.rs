@@ -52,7 +52,11 @@ pub(super) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         .map_err(Failure::Failed)?;
     if json {
         let list: Vec<Value> = steps.iter().map(Step::json).collect();
-        println!("{:#}", json!({ "url": args.how.words(&plan), "steps": list, "svg": args.svg }));
+        let mut value = json!({ "steps": list, "svg": args.svg });
+        if let (Some(fields), Some(how)) = (value.as_object_mut(), args.how.json(&plan).as_object_mut()) {
+            fields.append(how);
+        }
+        println!("{value:#}");
     } else {
         anstream::println!("{}", paint(TITLE, &args.how.words(&plan)));
         let titles = ["REQUESTS", "CONNECTIONS", "REQUESTS/S", "TIME PER REQUEST", "P50", "P99", "FAILED"];
