@@ -56,8 +56,8 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
         }
     }
     if free > 0 {
-        findings
-            .good("ports", format!("{free} of the ports that services want are free, or this node's own"));
+        let are = if free == 1 { "port that services want is" } else { "ports that services want are" };
+        findings.good("ports", format!("{free} {are} free, or this node's own"));
     }
 }
 
