@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use relevo_api::types::Status;
 use relevo_model::ClusterFile;
 
-use crate::inside::{EnterFrom, STATE_FOLDER, enter_command, path_with};
+use crate::inside::{EnterFrom, PEERS_KEY_FILE, STATE_FOLDER, enter_command, path_with};
 use crate::keeper::{Answer, Inventory, Wish};
 use crate::registry::{KeeperRecord, Registry, Settings, known_log};
 use crate::{Fault, LabError, LabStatus, Result, UpOptions, look, take_down, up};
@@ -143,14 +143,15 @@ impl Lab {
 
     /// A command that runs `argv` inside a node, client or switch; stdio may be set before it is spawned. Killing the
     /// spawned child kills what runs inside; its exit code is passed on. The lab's own `relevo` is found last in PATH, and
-    /// finds the node's state also where this machine has no folder for it.
+    /// finds the node's state, its key, and the files that its cluster file names.
     ///
     /// # Errors
     /// `Wrong`: there is no such node.
     pub fn command(&self, node: &str, argv: &[String]) -> Result<Command> {
         let mut command = self.entering(node)?;
         command.args(argv).envs(path_with(std::env::var_os("PATH"), &self.settings.program));
-        command.env("RELEVO_STATE_DIR", STATE_FOLDER);
+        command.env("RELEVO_STATE_DIR", STATE_FOLDER).env("RELEVO_LAB_PEERS_KEY", PEERS_KEY_FILE);
+        command.env("RELEVO_LAB_FILES", &self.settings.folder);
         Ok(command)
     }
 

@@ -43,6 +43,12 @@ pub enum FileError {
     },
 }
 
+/// The folder of a file; the working directory for the standard input.
+pub fn folder_of(file: &Path) -> PathBuf {
+    let full = std::path::absolute(file).unwrap_or_default();
+    full.parent().map(Path::to_owned).unwrap_or_default()
+}
+
 /// Reads a text file; `-` is the standard input.
 ///
 /// # Errors

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
@@ -292,19 +291,13 @@ fn remembered(cluster: &ClusterFile, state: &State) -> Vec<(PoolName, ServerName
     list
 }
 
-/// The folder of a file; the working directory for the standard input.
-fn folder_of(file: &Path) -> PathBuf {
-    let full = std::path::absolute(file).unwrap_or_default();
-    full.parent().map(Path::to_owned).unwrap_or_default()
-}
-
 /// The cluster, and what its operator should know.
 pub(crate) fn read_cluster(options: &Options) -> Result<(Loaded, Vec<Diagnostic>), RunError> {
     let text = crate::file::read(&options.file)?;
     let reading = relevo_model::read(&text);
     match reading.cluster {
         Some(cluster) => {
-            let folder = options.files_from.clone().unwrap_or_else(|| folder_of(&options.file));
+            let folder = options.files_from.clone().unwrap_or_else(|| crate::file::folder_of(&options.file));
             Ok((Loaded::new(cluster, &options.file, &folder, &text), reading.diagnostics))
         }
         None => {

@@ -31,6 +31,12 @@ pub(crate) struct Args {
     /// Which of its nodes this machine is; unless said, the one that runs here, else the host name.
     #[arg(long, short, value_name = "NODE")]
     name: Option<String>,
+    /// The folder of the files that the running node's file names: a lab's nodes have copies of the file alone.
+    #[arg(long, value_name = "DIR", env = "RELEVO_LAB_FILES", hide = true)]
+    files_from: Option<PathBuf>,
+    /// The key of the channel between directors that a lab's node has.
+    #[arg(long, value_name = "FILE", env = "RELEVO_LAB_PEERS_KEY", hide = true)]
+    peers_key: Option<PathBuf>,
     /// Seconds to listen for adverts; at least as long as three of them take.
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=600))]
     listen: u32,
@@ -58,9 +64,14 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
     let text =
         if guessed { text.map_err(|error| anyhow!("{error}; another file: --file FILE"))? } else { text? };
     let reading = relevo_model::read(&text);
-    let Some(cluster) = reading.cluster else {
+    let Some(mut cluster) = reading.cluster else {
         return Err(check::mistakes(&file, &text, &reading.diagnostics, json));
     };
+    let of_lab = args.files_from.filter(|_| guessed);
+    cluster.resolve(&of_lab.unwrap_or_else(|| relevo_node::file::folder_of(&file)));
+    if let (Some(peers), Some(key), true) = (&mut cluster.peers, args.peers_key, guessed) {
+        peers.key = key;
+    }
     let name = args.name.or(of_node);
     let name = relevo_node::node_of(&cluster, name.as_deref()).map_err(anyhow::Error::from)?;
     let status = runs.filter(|status| status.node == name);

@@ -19,7 +19,11 @@ use crate::failure::Failure;
 Only interfaces that the file names in [interface.NAME] are touched, and their ports. A change is \
 undone by itself unless `relevo net confirm` comes in time, also when the terminal or the ssh \
 connection is gone. Nothing survives a reboot; what was confirmed is made again by `relevo net \
-apply --confirmed`.")]
+apply --confirmed`.
+
+Examples:
+  relevo net plan cluster.toml --name lb1
+  relevo net apply && relevo net verify && relevo net confirm")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -73,11 +77,20 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The cluster file.
-    #[arg(default_value = "/etc/relevo/cluster.toml")]
+    #[arg(value_name = "FILE", default_value = "/etc/relevo/cluster.toml")]
     file: PathBuf,
+    /// The same, as `relevo node run` has it.
+    #[arg(id = "named", long = "file", short = 'f', value_name = "FILE", conflicts_with = "file")]
+    named: Option<PathBuf>,
     /// Which of its nodes this machine is, if it is not called like it.
-    #[arg(long)]
+    #[arg(long, short, value_name = "NODE")]
     name: Option<String>,
+}
+
+impl Which {
+    fn file(&self) -> &Path {
+        self.named.as_deref().unwrap_or(&self.file)
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,7 +162,7 @@ fn read(path: &Path) -> Result<ClusterFile, Failure> {
 }
 
 fn plan(which: &Which, json: bool) -> Result<ExitCode, Failure> {
-    let cluster = read(&which.file)?;
+    let cluster = read(which.file())?;
     let node = layer2::node(&cluster, which.name.as_deref()).map_err(failure)?;
     let look = layer2::look(&cluster, node).map_err(failure)?;
     let plan = &look.plan;
@@ -179,7 +192,7 @@ fn apply(
     confirmed: bool,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let cluster = read(&which.file)?;
+    let cluster = read(which.file())?;
     let node = layer2::node(&cluster, which.name.as_deref()).map_err(failure)?;
     let applied = layer2::apply(&cluster, node, state, guarded, confirmed).map_err(failure)?;
     let words: Vec<String> = applied.plan.steps.iter().map(ToString::to_string).collect();
@@ -197,7 +210,7 @@ fn apply(
 }
 
 fn verify(which: &Which, json: bool) -> Result<ExitCode, Failure> {
-    let cluster = read(&which.file)?;
+    let cluster = read(which.file())?;
     let node = layer2::node(&cluster, which.name.as_deref()).map_err(failure)?;
     let verdict = layer2::verify(&cluster, node).map_err(failure)?;
     let value = serde_json::to_value(&verdict).map_err(|error| Failure::Failed(error.into()))?;

@@ -8,6 +8,7 @@ mod acme;
 mod affinity;
 mod check;
 mod completing;
+mod doctor;
 mod explain;
 mod harness;
 mod import;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::harness::{Folder, RELEVO, command, relevo};
+use crate::harness::{Folder, RELEVO, command, finish, relevo};
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
@@ -37,6 +37,17 @@ fn wrong_arguments_are_code_2_with_a_hint() {
     relevo(["node", "run", "--file", "x", "--workers", "many"])
         .refused(2, &["a whole number from 0 to 1024"]);
     relevo(["node", "run", "--file", "x", "--log", "xml"]).refused(2, &["text", "json"]);
+}
+
+#[test]
+fn net_takes_its_file_as_the_other_commands_do() {
+    for file in [&["cluster.toml"][..], &["--file", "cluster.toml"]] {
+        let folder = Folder::new();
+        let mut all = command(Path::new(RELEVO));
+        all.current_dir(folder.path("")).args(["net", "plan", "--name", "lb1"]).args(file);
+        finish(all).refused(2, &["there is no file cluster.toml"]);
+    }
+    relevo(["net", "plan", "a.toml", "--file", "b.toml"]).refused(2, &["cannot be used with"]);
 }
 
 #[test]

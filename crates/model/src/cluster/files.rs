@@ -30,6 +30,7 @@ impl ClusterFile {
             LogTarget::None | LogTarget::Stdout | LogTarget::SyslogUdp(_) => {}
         }
         for group in &mut self.groups {
+            group.hmac.iter_mut().for_each(|hmac| full(&mut hmac.keys));
             for tracker in &mut group.trackers {
                 if let Watched::File(path) = &mut tracker.what {
                     full(path);
@@ -51,6 +52,11 @@ subnet = "192.168.99.0/24"
 [node.lb1]
 roles = ["director"]
 address.lan = "192.168.99.1"
+[group.main]
+hmac = "vrrp.key"
+[address.front]
+network = "lan"
+ip = "192.168.99.200"
 [log]
 access = "file:/var/log/access.log"
 [service.shop]
@@ -74,6 +80,7 @@ servers = ["127.0.0.1:1"]
         assert_eq!(tls.certificates[1].key, Some(path("/etc/relevo/a.key")));
         assert_eq!(tls.client_ca, Some(path("/etc/relevo/ca.pem")));
         assert_eq!(cluster.pools[0].tls.as_ref().unwrap().ca, Some(path("/etc/relevo/inside.pem")));
+        assert_eq!(cluster.groups[0].hmac.as_ref().unwrap().keys, path("/etc/relevo/vrrp.key"));
         assert_eq!(cluster.log.target, LogTarget::File(path("/var/log/access.log")));
     }
 }

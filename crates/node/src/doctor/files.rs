@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Findings, Patient};
 
@@ -37,9 +37,14 @@ pub(super) fn look(patient: Patient<'_>, findings: &mut Findings) {
             if certificate.chain.is_dir() {
                 continue;
             }
+            // As HAProxy has it: in the chain's file, or in the one beside it.
+            let mut beside = certificate.chain.clone().into_os_string();
+            beside.push(".key");
+            let beside = PathBuf::from(beside);
+            let unsaid = if beside.exists() { &beside } else { &certificate.chain };
             secret(
                 &format!("a key of {}", service.name),
-                certificate.key.as_ref().unwrap_or(&certificate.chain),
+                certificate.key.as_ref().unwrap_or(unsaid),
                 "put the certificate's key there: install -m 600 KEY.pem THERE",
                 findings,
             );

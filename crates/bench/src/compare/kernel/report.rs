@@ -128,7 +128,7 @@ impl KernelReport {
             if line.workload != before {
                 before = &line.workload;
                 notes.push(format!(
-                    "{before}: {} rounds, {} thrown away; while nobody asked {:.3} CPUs were busy (at most {:.3}), which is taken off; \
+                    "{before}: rounds {}, thrown away {}; while nobody asked {:.3} CPUs were busy (at most {:.3}), which is taken off; \
                      a hypervisor took at most {:.1}% of a run",
                     line.rounds,
                     line.invalid,
