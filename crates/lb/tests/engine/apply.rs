@@ -9,7 +9,7 @@ use std::time::Duration;
 use relevo_lb::{Admin, ApplyError, Engine, Health, Settings};
 use relevo_model::cluster::{CheckKind, Mode, Server};
 
-use crate::rig::{Client, Front, LONG, Origin, Rig, cluster, service, wait_until, with_length};
+use crate::rig::{Client, Front, LONG, Origin, Rig, cluster, own_ip, service, wait_until, with_length};
 
 /// The same front under another name, with its own pool.
 fn named(mut front: Front, name: &str) -> Front {
@@ -137,8 +137,8 @@ fn services_come_and_go_and_what_runs_may_finish() {
         with_length("done")
     });
     let mut front = service(&[slow.at]);
-    // Once it is closed, no other program that takes any free port of 127.0.0.1 is found there.
-    front.service.listen[0].at.set_ip(Ipv4Addr::new(127, 77, 0, 1).into());
+    // Once it is closed, no other program is found there.
+    front.service.listen[0].at.set_ip(own_ip().into());
     let rig = Rig::start(front);
     let old = rig.at;
     let mut idle = rig.client();
@@ -203,9 +203,9 @@ fn a_configuration_that_cannot_be_is_refused_and_nothing_is_changed() {
 #[test]
 fn an_address_goes_from_one_service_to_another_without_a_break() {
     let servers = [Origin::named("one"), Origin::named("two")];
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap();
     let at = |mut front: Front| {
-        front.service.listen[0].at.set_port(free);
+        front.service.listen[0].at = free;
         front
     };
     let rig = Rig::start(at(service(&[servers[0].at])));

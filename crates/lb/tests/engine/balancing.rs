@@ -1,6 +1,6 @@
 //! Who gets which request, and what happens when servers die, drain and come back.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -8,14 +8,7 @@ use std::time::Duration;
 use relevo_lb::{Admin, ApplyError, Engine, Health, Settings, StartError};
 use relevo_model::cluster::{Balance, CheckKind, HttpCheck};
 
-use crate::rig::{Client, Origin, Rig, cluster, service, wait_until, with_length};
-
-/// An address where nobody listens.
-fn dead() -> SocketAddrV4 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
-}
+use crate::rig::{Client, Origin, Rig, cluster, dead, own_ip, service, wait_until, with_length};
 
 #[test]
 fn servers_answer_in_turn_over_all_connections() {
@@ -262,9 +255,9 @@ fn a_server_that_dies_silently_loses_its_waiting_requests_to_the_next() {
 #[test]
 fn a_port_in_use_is_named_before_anything_is_started() {
     let server = Origin::named("one");
-    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let other = TcpListener::bind((own_ip(), 0)).unwrap();
     let mut service = service(&[server.at]);
-    service.listen[0].at.set_port(other.local_addr().unwrap().port());
+    service.listen[0].at = other.local_addr().unwrap();
     let at = service.listen[0].at;
     let error = Engine::start(Settings { workers: 1, ..Settings::default() }, &cluster([service.clone()]))
         .unwrap_err();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use relevo_lb::Health;
 use relevo_model::cluster::{Agent, CheckKind, Expect, HttpCheck, Observe, OnError, Step};
 
-use crate::rig::{Front, Origin, Rig, field, service, wait_until};
+use crate::rig::{Front, Origin, Rig, dead, field, service, wait_until};
 use crate::tls_rig::{Authority, server_tls, with_tls};
 
 /// A pool of these servers, checked so, quickly.
@@ -438,7 +438,7 @@ fn observed_silence_counts_as_a_failed_check() {
 fn a_thousand_servers_are_all_found() {
     let (listener, at) = silent();
     std::thread::spawn(move || while listener.accept().is_ok() {});
-    let gone = silent().1;
+    let gone = dead();
     let servers: Vec<SocketAddrV4> =
         (0..1000).map(|number| if number % 100 == 7 { gone } else { at }).collect();
     let mut front = checked(&servers, CheckKind::Connect);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::rig::{Client, Origin, Rig, service, wait_until, with_length};
+use crate::rig::{Client, Origin, Rig, own_ip, service, wait_until, with_length};
 use crate::tls_rig::Folder;
 
 /// How many of each kind.
@@ -83,7 +83,7 @@ struct Killable {
     folder: Folder,
 }
 
-/// Where such a process writes its port.
+/// Where such a process writes its address.
 const PORT_FILE: &str = "RELEVO_TEST_SERVER_PORT";
 
 impl Killable {
@@ -99,8 +99,8 @@ impl Killable {
             .unwrap();
         let mut server = Self { child, at: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), folder };
         wait_until("the server listens", || {
-            let port = std::fs::read_to_string(&file).ok().and_then(|port| port.trim().parse().ok());
-            port.map(|port| server.at.set_port(port)).is_some()
+            let at = std::fs::read_to_string(&file).ok().and_then(|at| at.trim().parse().ok());
+            at.map(|at| server.at = at).is_some()
         });
         server
     }
@@ -128,10 +128,10 @@ impl Drop for Killable {
 fn a_process_that_is_a_server_for_others() {
     let Some(file) = std::env::var_os(PORT_FILE) else { return };
     let file = Path::new(&file);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port().to_string();
+    let listener = TcpListener::bind((own_ip(), 0)).unwrap();
+    let at = listener.local_addr().unwrap();
     // Whole or not at all.
-    std::fs::write(file.with_extension("new"), format!("{port}\n")).unwrap();
+    std::fs::write(file.with_extension("new"), format!("{at}\n")).unwrap();
     std::fs::rename(file.with_extension("new"), file).unwrap();
     for stream in listener.incoming() {
         let mut stream: TcpStream = stream.unwrap();

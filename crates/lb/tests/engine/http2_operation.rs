@@ -1,6 +1,6 @@
 //! HTTP/2 to servers while they come, go, drain and slow down: requests share their connections, and none is lost.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{SocketAddrV4, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use relevo_model::cluster::CheckKind;
 use crate::http2::{connect, get, request, run};
 use crate::http2_rig::{Http2Origin, Manner};
 use crate::http2_servers::front;
-use crate::rig::{Client, Rig, cluster, v4, wait_until};
+use crate::rig::{Client, Rig, cluster, own_ip, v4, wait_until};
 
 /// Clients that go on until they are told to stop: two of HTTP/1.1, two of HTTP/2 with five requests at a time.
 struct Load {
@@ -221,7 +221,7 @@ fn a_pool_that_goes_lets_its_streams_finish() {
 /// A port that a server had, and has again.
 #[test]
 fn a_server_that_was_away_is_asked_again() {
-    let at = v4(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap());
+    let at = v4(TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap());
     let first = Http2Origin::start_at(at, Manner::default());
     let rig = Rig::start(front(&[&first]));
     let mut client = rig.client();

@@ -1,6 +1,6 @@
 //! A server that speaks HTTP/2 in clear, written with the `h2` crate.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 
-use crate::rig::v4;
+use crate::rig::{own_ip, v4};
 
 /// How it behaves.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct Http2Origin {
 
 impl Http2Origin {
     pub(crate) fn start(manner: Manner) -> Self {
-        Self::start_at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), manner)
+        Self::start_at(SocketAddrV4::new(own_ip(), 0), manner)
     }
 
     /// The same on a port that is known.

@@ -321,7 +321,7 @@ fn a_flow_of_datagrams_is_counted_as_it_goes_and_is_a_line_when_it_has_ended() {
     });
     let mut front = service(&[at]);
     front.service.mode = Mode::Udp;
-    front.service.timeouts.client = std::time::Duration::from_millis(500);
+    front.service.timeouts.client = std::time::Duration::from_secs(3);
     let logged = Logged::start("udp", front, LogFormat::Haproxy);
     let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(logged.at).unwrap();

@@ -46,6 +46,24 @@ impl Pace {
     }
 }
 
+/// An address of the loopback that no other process of these tests uses, so that none of them takes a port that a server here has
+/// given up: it is to be refused, or to be there again.
+pub(crate) fn own_ip() -> Ipv4Addr {
+    // 22 bits are all that a process id has on Linux.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high & 63, middle, low)
+}
+
+/// An address where nobody listens, and nobody will.
+pub(crate) fn dead() -> SocketAddrV4 {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddrV4::new(own_ip(), 0).into()).unwrap();
+    let at = v4(socket.local_addr().unwrap().as_socket().unwrap());
+    // As long as it is bound, no other one can be.
+    std::mem::forget(socket);
+    at
+}
+
 /// A server whose connections are each handled by a function.
 pub(crate) struct Origin {
     pub(crate) at: SocketAddrV4,
@@ -84,7 +102,7 @@ impl Origin {
 
     /// Handles every connection so.
     pub(crate) fn with(handle: impl Fn(&mut Peer) + Send + Sync + 'static) -> Self {
-        Self::on(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), handle)
+        Self::on(SocketAddrV4::new(own_ip(), 0), handle)
     }
 
     /// The same on a port that is known.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use relevo_lb::{Admin, Health};
 use relevo_model::cluster::{CheckKind, HttpCheck, Mode, OnMarkedDown};
 
-use crate::rig::{Client, Origin, Rig, cluster, service, wait_until, with_length};
+use crate::rig::{Client, Origin, Rig, cluster, dead, service, wait_until, with_length};
 
 /// A server that tells each request's line, and answers when it is let.
 fn gated() -> (Origin, Receiver<String>, Sender<()>) {
@@ -226,11 +226,6 @@ fn a_backup_works_while_no_other_can() {
 
 #[test]
 fn there_are_no_more_attempts_than_allowed() {
-    let dead = || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let std::net::SocketAddr::V4(at) = listener.local_addr().unwrap() else { panic!("not IPv4") };
-        at
-    };
     let living = Origin::named("living");
     let mut front = service(&[dead(), dead(), living.at]);
     front.pool.retries = 1;
@@ -316,7 +311,7 @@ fn connections_of_a_server_that_goes_down_end_if_that_is_wanted() {
     let rig = Rig::start(front);
     rig.wait_health(1, Health::Up);
     let mut client = ask(&rig, "/");
-    wait_until("it has begun", || rig.server(1).connections == 1);
+    assert_eq!(client.bytes(4), b"HTTP", "it has begun to answer");
     healthy.store(false, std::sync::atomic::Ordering::SeqCst);
     client.answer().expect_err("it was cut");
     assert_eq!(rig.server(1).health, Health::Down);

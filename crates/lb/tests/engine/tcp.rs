@@ -8,7 +8,7 @@ use std::time::Duration;
 use relevo_lb::{Admin, Health};
 use relevo_model::cluster::{CheckKind, Mode};
 
-use crate::rig::{LONG, Origin, Rig, service, wait_until};
+use crate::rig::{LONG, Origin, Rig, dead, service, wait_until};
 
 /// Says its name, then repeats what it hears until the client has ended, then says goodbye.
 fn echo(name: &'static str) -> Origin {
@@ -63,10 +63,7 @@ fn connections_go_in_turn_and_each_side_ends_by_itself() {
 #[test]
 fn a_server_that_does_not_accept_costs_no_connection() {
     let alive = echo("alive ");
-    let dead = Origin::named("dead");
-    let dead_at = dead.at;
-    dead.kill();
-    let mut service = service(&[dead_at, alive.at]);
+    let mut service = service(&[dead(), alive.at]);
     service.mode = Mode::Tcp;
     let rig = Rig::start(service);
     for _ in 0..4 {
@@ -77,10 +74,7 @@ fn a_server_that_does_not_accept_costs_no_connection() {
 #[test]
 fn what_a_client_said_at_once_reaches_the_server_that_accepts_once() {
     let alive = echo("alive ");
-    let dead = Origin::named("dead");
-    let dead_at = dead.at;
-    dead.kill();
-    let mut service = service(&[dead_at, alive.at]);
+    let mut service = service(&[dead(), alive.at]);
     service.mode = Mode::Tcp;
     let rig = Rig::start(service);
     for _ in 0..8 {
@@ -180,9 +174,7 @@ fn a_client_that_is_slow_to_read_may_go_on_sending() {
 
 #[test]
 fn with_no_server_left_the_fallback_answers_or_the_connection_is_reset() {
-    let dead = Origin::named("dead");
-    let mut service = service(&[dead.at]);
-    dead.kill();
+    let mut service = service(&[dead()]);
     service.mode = Mode::Tcp;
     let rig = Rig::start(service.clone());
     assert!(!matches!(connect(&rig).read(&mut [0]), Ok(1)));

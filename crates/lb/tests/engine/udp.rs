@@ -9,7 +9,7 @@ use std::time::Duration;
 use relevo_lb::Admin;
 use relevo_model::cluster::{Affinity, AffinityKey, Listen, Mode};
 
-use crate::rig::{Front, LONG, Rig, service, wait_until};
+use crate::rig::{Front, LONG, Rig, own_ip, service, wait_until};
 
 /// Answers each datagram with its name and what it got.
 struct Server {
@@ -20,7 +20,7 @@ struct Server {
 
 impl Server {
     fn named(name: &'static str) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = UdpSocket::bind((own_ip(), 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let SocketAddr::V4(at) = socket.local_addr().unwrap() else { panic!("not IPv4") };
         let stopped = Arc::new(AtomicBool::new(false));
@@ -236,8 +236,8 @@ fn one_port_serves_datagrams_and_connections() {
     // A port that is free for both; another test may take it before we do.
     let (engine, at) = (0..100)
         .find_map(|_| {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-            let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+            let port = TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap().port();
+            let at = SocketAddrV4::new(own_ip(), port);
             (front.service.listen, other.service.listen) =
                 (vec![Listen::plain(at.into())], vec![Listen::plain(at.into())]);
             let settings = relevo_lb::Settings { workers: 2, ..relevo_lb::Settings::default() };
