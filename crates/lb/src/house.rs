@@ -33,8 +33,13 @@ pub(crate) struct House {
     services: BTreeMap<ServiceName, Rc<Handle>>,
     servers: Servers,
     doors: BTreeMap<Place, Door>,
+    former: Former,
     handles: u64,
 }
+
+/// Whom clients were for where nobody listens any more, until the time to finish is over: some may be on their way from another
+/// worker.
+type Former = Rc<RefCell<BTreeMap<Place, Rc<RefCell<Target>>>>>;
 
 /// A listening socket that is being accepted from.
 #[derive(Debug)]
@@ -65,6 +70,7 @@ impl House {
             services: BTreeMap::new(),
             servers: Servers::default(),
             doors: BTreeMap::new(),
+            former: Former::default(),
             handles: 0,
         }
     }
@@ -115,8 +121,10 @@ impl House {
 
     /// Serves a connection that another worker has accepted.
     pub(crate) fn take(&self, visitor: Visitor) {
-        match self.doors.get(&visitor.place) {
-            Some(door) => accept::receive(&door.target.borrow(), visitor),
+        let former = self.former.borrow();
+        let target = self.doors.get(&visitor.place).map(|door| &door.target);
+        match target.or_else(|| former.get(&visitor.place)) {
+            Some(target) => accept::receive(&target.borrow(), visitor),
             None => visitor.go_back(),
         }
     }
@@ -233,7 +241,21 @@ impl House {
                 door.defer_accept(defers);
             }
         }
+        former.into_iter().for_each(|(place, door)| self.leave(place, door.target));
         result
+    }
+
+    /// Nobody listens there any more.
+    fn leave(&self, place: Place, target: Rc<RefCell<Target>>) {
+        self.former.borrow_mut().insert(place.clone(), Rc::clone(&target));
+        let former = Rc::clone(&self.former);
+        self.later(move || {
+            let mut former = former.borrow_mut();
+            // Not if that has happened once more since.
+            if former.get(&place).is_some_and(|last| Rc::ptr_eq(last, &target)) {
+                former.remove(&place);
+            }
+        });
     }
 
     /// Does something when the time to finish is over.

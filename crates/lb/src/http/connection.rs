@@ -126,7 +126,7 @@ impl Connection {
         let mut first = true;
         loop {
             // The signal to stop may have come while the answer was on its way.
-            if !first && self.presence.is_closing() && self.carry.is_empty() {
+            if !first && self.presence.is_closing() && self.carry.is_empty() && !self.client.has_unread() {
                 return End::Closed;
             }
             let timeouts = &self.presence.local.frontend.config.timeouts;
@@ -290,7 +290,10 @@ impl Connection {
                 let slow = Refusal::new(Status::RequestTimeout, "the request's head did not arrive in time");
                 return Poll::Ready(Next::Refused(slow));
             }
-            Signal::Closing if self.carry.is_empty() => return Poll::Ready(Next::Gone),
+            // Who has asked already gets an answer, which says that it is the last one.
+            Signal::Closing if self.carry.is_empty() && !self.client.has_unread() => {
+                return Poll::Ready(Next::Gone);
+            }
             // Without a server in use this means the service.
             Signal::Cut => return Poll::Ready(Next::Gone),
             Signal::None | Signal::Closing | Signal::ServerDown => {}

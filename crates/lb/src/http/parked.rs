@@ -26,6 +26,8 @@ async fn wait(presence: Presence, mut client: Client, peer: SocketAddr, left: Du
     let spoken = poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
+            // Who has asked in this moment is answered.
+            Signal::Closing if client.has_unread() => {}
             Signal::Timeout | Signal::Closing | Signal::Cut => return Poll::Ready(None),
             Signal::None | Signal::ServerDown => {}
         }

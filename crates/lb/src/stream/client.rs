@@ -102,6 +102,15 @@ impl Client {
         }
     }
 
+    /// Whether it has sent something that was not read. Takes nothing.
+    pub(crate) fn has_unread(&self) -> bool {
+        match self {
+            Self::Plain(plain) => plain.socket.has_unread(),
+            Self::Tls(tls) => tls.secure.has_unread(),
+            Self::Pipe(pipe) => pipe.has_bytes(),
+        }
+    }
+
     /// Ready when the client has left, as far as that can be seen before what it has sent. One of several streams of a
     /// connection never is: whoever carries it is dropped.
     pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -12,8 +12,6 @@ use std::net::TcpStream as StdStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll, Waker};
 
-use nix::libc::{MSG_DONTWAIT, MSG_PEEK};
-use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
@@ -145,7 +143,7 @@ impl Late {
             Err(error) => Poll::Ready(Err(error)),
             Ok(()) => match self {
                 // What is only looked at stays: it must be seen again by who reads it.
-                Self::Reading(reading) => reading.poll(cx, peek_now, 1),
+                Self::Reading(reading) => reading.poll(cx, socket::peek_now, 1),
                 Self::Ready(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])),
                 Self::Early(_) | Self::Lost => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             },
@@ -161,6 +159,11 @@ impl Late {
     pub(super) fn has_bytes(&self) -> bool {
         let now = self.socket().and_then(|socket| socket::read_now(&socket, &mut [0]));
         matches!(now, Ok(Some(1..)))
+    }
+
+    /// The same; takes nothing.
+    pub(super) fn has_unread(&self) -> bool {
+        matches!(self.socket().and_then(|socket| socket::peek_now(&socket)), Ok(Some(1..)))
     }
 
     /// For calls that do not wait.
@@ -223,16 +226,6 @@ impl Reading {
                 }
             }
         }
-    }
-}
-
-/// Looks for a byte without taking it; `None`: nothing yet.
-fn peek_now(stream: &StdStream) -> io::Result<Option<usize>> {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    match SockRef::from(stream).recv_with_flags(&mut byte, MSG_PEEK | MSG_DONTWAIT) {
-        Ok(count) => Ok(Some(count)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

@@ -202,6 +202,13 @@ impl<E: Side, S: Socket> Secure<E, S> {
         matches!(self.socket.fd().and_then(|fd| socket::read_now(&fd, &mut [0])), Ok(Some(1..)))
     }
 
+    /// The same; takes nothing.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.early.is_empty()
+            || !self.rest.is_empty()
+            || matches!(self.socket.fd().and_then(|fd| socket::peek_now(&fd)), Ok(Some(1..)))
+    }
+
     /// Whether an idle connection can still be used. `read` gets what the kernel has, `None`: nothing.
     pub(super) fn is_fresh(
         &mut self,

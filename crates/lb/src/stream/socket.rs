@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use nix::libc::{MSG_DONTWAIT, MSG_PEEK};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -50,6 +51,16 @@ pub(super) fn poll_read(
 /// Reads without having been told that there is something; `None`: nothing yet.
 pub(super) fn read_now(stream: &impl AsFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     match (&*SockRef::from(stream)).read(buffer) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks for a byte without taking it; `None`: nothing yet.
+pub(super) fn peek_now(stream: &impl AsFd) -> io::Result<Option<usize>> {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    match SockRef::from(stream).recv_with_flags(&mut byte, MSG_PEEK | MSG_DONTWAIT) {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),

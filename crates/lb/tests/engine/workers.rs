@@ -3,7 +3,7 @@
 use relevo_lb::{Engine, Settings, Snapshot};
 use relevo_model::cluster::Mode;
 
-use crate::rig::{Client, Front, Origin, Peer, cluster, service, wait_until};
+use crate::rig::{Client, Front, LONG, Origin, Peer, cluster, service, wait_until};
 
 fn engine(workers: usize, front: Front) -> Engine {
     Engine::start(Settings { workers, ..Settings::default() }, &cluster([front])).unwrap()
@@ -62,18 +62,41 @@ fn bytes_go_through_the_worker_that_got_the_connection() {
 
 #[test]
 fn what_is_on_its_way_to_a_worker_that_ends_is_served() {
+    // Another process takes over, or nobody.
+    asked_before(|engine| engine.leave(LONG));
+    asked_before(|engine| engine.shutdown(LONG));
+}
+
+/// A service that ends serves who has asked before, whatever the workers have seen of it.
+#[test]
+fn what_is_on_its_way_to_a_service_that_ends_is_served() {
     let origin = Origin::named("one");
-    for _ in 0..10 {
+    let mut other = service(&[origin.at]);
+    (other.service.name, other.service.pool, other.pool.name) = ("b".into(), "b".into(), "b".into());
+    asked_before(move |engine| {
+        engine.apply(&cluster([other.clone()])).unwrap();
+        engine.shutdown(LONG);
+    });
+}
+
+/// Clients that have asked when the end comes, each for the first time or once more; `end`, on another thread.
+fn asked_before(end: impl Fn(Engine) + Clone + Send + 'static) {
+    let origin = Origin::named("one");
+    for round in 0..20 {
         let engine = engine(2, service(&[origin.at]));
         let at = engine.snapshot().services[0].listen[0];
         // Connected, and as far as the kernel is concerned accepted, when the end comes.
         let mut all: Vec<Client> = (0..20).map(|_| Client::connect(at)).collect();
+        if round % 2 == 1 {
+            all.iter_mut().for_each(|client| assert_eq!(client.get("/").unwrap().body, "one"));
+        }
         for client in &mut all {
             client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
         }
-        let ending = std::thread::spawn(move || engine.leave(crate::rig::LONG));
+        let end = end.clone();
+        let ending = std::thread::spawn(move || end(engine));
         for client in &mut all {
-            assert_eq!(client.answer().unwrap().body, "one");
+            assert_eq!(client.answer().unwrap().body, "one", "in round {round}");
         }
         drop(all);
         ending.join().unwrap();
