@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use relevo_api::server::Refusal;
 use relevo_api::types::{FileStatus, Reloaded};
 use relevo_model::{ClusterFile, Severity, diagnostic};
-use sha2::{Digest, Sha256};
 
 use crate::control::{Balancer, Node};
 use crate::director::Director;
@@ -32,7 +31,7 @@ impl Loaded {
     pub(crate) fn new(mut cluster: ClusterFile, path: &Path, folder: &Path, text: &str) -> Self {
         cluster.resolve(folder);
         let (path, folder) = (path.to_owned(), folder.to_owned());
-        Self { cluster: Arc::new(cluster), path, folder, hash: hash(text), since: wall_ms() }
+        Self { cluster: Arc::new(cluster), path, folder, hash: crate::file::hash(text), since: wall_ms() }
     }
 
     /// In the API's words.
@@ -142,8 +141,4 @@ fn ensure_same(before: &ClusterFile, cluster: &ClusterFile) -> Result<(), Refusa
 
 fn words(changes: &[String]) -> String {
     if changes.is_empty() { "nothing in the file has changed".to_owned() } else { changes.join("; ") }
-}
-
-fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

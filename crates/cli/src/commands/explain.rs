@@ -11,7 +11,7 @@ use relevo_node::explain::{self, Ask, Explained};
 use crate::commands::names::{self, Kind};
 use crate::commands::{ask, check};
 use crate::failure::Failure;
-use crate::printer::{BAD, DOUBT, FAINT, GOOD, TITLE, cell, paint, styled, table};
+use crate::printer::{BAD, DOUBT, FAINT, GOOD, TITLE, ago, cell, now_ms, paint, styled, table};
 
 /// What is explained; a command without words here has them where its arguments are.
 #[derive(Debug, clap::Subcommand)]
@@ -22,7 +22,7 @@ pub(crate) enum Args {
 /// Explain what a service does with a request: rule by rule, then the pool and the server.
 ///
 /// With a file, nothing else is needed. Without one, the node on this machine is asked for its file and for what it knows of
-/// its servers. Nothing is sent to a server, no request is counted.
+/// its servers; if the file has changed since the node read it, a warning says so. Nothing is sent to a server, no request is counted.
 ///
 /// Exit code 0: it was explained. 1: the node does not answer. 2: the file, the service or the request is wrong.
 #[derive(Debug, clap::Args)]
@@ -69,6 +69,17 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
         (None, None) => Path::new("-"),
     };
     let text = relevo_node::file::read(path).context("cannot read the cluster file")?;
+    if let Some(status) = &status
+        && status.file.hash != relevo_node::file::hash(&text)
+    {
+        let ago = ago(now_ms(), status.file.since);
+        anstream::eprintln!(
+            "{} {} has changed since the node read it, {ago} ago: this is what the file says, not what the node does before \
+             `relevo reload`",
+            paint(DOUBT, "warning:"),
+            path.display()
+        );
+    }
     let reading = relevo_model::read(&text);
     let Some(cluster) = reading.cluster else {
         return Err(check::mistakes(path, &text, &reading.diagnostics, json));

@@ -208,6 +208,10 @@ fn a_running_node_knows_its_servers() {
     let ran = node.ask(&["explain", "request", "--service", "web", "http://a/"]);
     assert!(ran.out.contains("weight 0 (the file says 1)"), "{ran:?}");
     assert!(ran.out.ends_with("No server may get it: 503.\n"), "{ran:?}");
+    assert_eq!(ran.err, "");
+    node.change("weight = 1\n", "weight = 2\n");
+    let ran = node.ask(&["explain", "request", "--service", "web", "http://a/"]);
+    assert!(ran.code == 0 && ran.err.contains("has changed since the node read it"), "{ran:?}");
     // It counts as little elsewhere.
     assert!(node.ask(&["status"]).out.contains("0 of 2 servers work"));
 }
