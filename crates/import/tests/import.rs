@@ -116,6 +116,23 @@ fn rules_conditions_and_checks_of_haproxy() {
     insta::assert_snapshot!(told(&imported));
 }
 
+/// What is said elsewhere here is told where, and nobody waits for servers without places.
+#[test]
+fn words_of_haproxy_that_stand_elsewhere() {
+    let imported = read("more", &["words.cfg"]);
+    checked(&imported);
+    let told = told(&imported);
+    for wanted in [
+        "maxqueue 20 => ABOUT: every pool: `maxqueue 20` is of the whole pool, and beyond it is 503, not another server",
+        "monitor fail if { nbsrv(app) lt 1 } => carried: `monitor` answers 503",
+        "store http_req_rate(10s) => DROPPED: counting and refusing is one line of a rule: `rate_limit`",
+        "compression algo gzip => DROPPED: it is of services: put `compress` into those that use this pool",
+    ] {
+        assert!(told.contains(wanted), "{wanted}\n{told}");
+    }
+    assert!(!told.contains("queue = \"10s\""), "{told}");
+}
+
 #[test]
 fn ipvs_of_keepalived() {
     let imported = read("more", &["ipvs.conf"]);

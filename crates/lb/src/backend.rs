@@ -425,6 +425,7 @@ impl Backend {
                 name: server.name.clone(),
                 at: server.at,
                 weight: state.weight.unwrap_or(config.weight),
+                effective: state.agent.share_of(state.weight.unwrap_or(config.weight)),
                 health: state.health,
                 admin: state.admin,
                 wanted: state.admin(),

@@ -3,6 +3,9 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
+
+use relevo_proto::persistence::Came;
 
 use crate::local::{LocalPool, LocalServer, Presence, Running};
 use crate::log::{Cause, Phase};
@@ -17,7 +20,12 @@ use crate::trace::Trace;
 pub(crate) struct Search {
     pool: Rc<LocalPool>,
     pick: Pick,
+    /// How long it rests before it asks those again who could not be reached; `None`: the last attempt reached its server.
+    rest: Option<Duration>,
 }
+
+/// Longest rest before servers are asked again that could not be reached: time for one that is being started anew.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// Why no server was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +36,8 @@ pub(crate) enum NoServer {
     QueueFull,
     /// It waited as long as allowed.
     QueueTimeout,
-    /// The client left while it waited.
-    Left,
+    /// The client left while it waited for a place, or for servers that cannot be reached.
+    Left(Phase),
     /// The service is gone, and the time to finish is over.
     Over,
 }
@@ -41,8 +49,16 @@ impl NoServer {
             // What the last attempt met.
             Self::Nobody => {}
             Self::QueueFull => trace.ends(Cause::Refused, Phase::Queue),
-            Self::QueueTimeout => trace.ends(Cause::ServerTimeout, Phase::Queue),
-            Self::Left => trace.ends(Cause::Client, Phase::Queue),
+            Self::QueueTimeout => {
+                trace.queued();
+                trace.ends(Cause::ServerTimeout, Phase::Queue);
+            }
+            Self::Left(phase) => {
+                if phase == Phase::Queue {
+                    trace.queued();
+                }
+                trace.ends(Cause::Client, phase);
+            }
             Self::Over => trace.ends(Cause::Operator, Phase::Queue),
         }
     }
@@ -64,7 +80,7 @@ pub(crate) struct Work {
 impl Search {
     /// A search in this pool.
     pub(crate) fn new(pool: Rc<LocalPool>, pick: Pick) -> Self {
-        Self { pool, pick }
+        Self { pool, pick, rest: None }
     }
 
     /// Whether there is a server for this client which cannot be asked, and nobody else may be.
@@ -86,7 +102,17 @@ impl Search {
             let now = presence.local.worker.slots.time();
             let (number, has_place) = match self.pick.next(&self.pool.backend, now) {
                 Next::Server { number, has_place } => (number, has_place),
-                Next::Nobody => return Err(NoServer::Nobody),
+                Next::Nobody => match self.rest.take() {
+                    Some(rest) if self.pick.begin_again() => {
+                        pause(presence, client, rest).await?;
+                        self.follow(presence)?;
+                        continue;
+                    }
+                    Some(_) | None => {
+                        trace.looked_in(&self.pool);
+                        return Err(NoServer::Nobody);
+                    }
+                },
                 Next::Wait(only) => match self.wait(presence, client, only, trace).await? {
                     Some(number) => {
                         let now = presence.local.worker.slots.time();
@@ -111,8 +137,23 @@ impl Search {
 
     /// Notes that an attempt failed. `false`: there is no other one.
     pub(crate) fn failed(&mut self, work: &Work) -> bool {
+        self.rest = None;
         work.server.failed();
         self.pick.failed(work.number)
+    }
+
+    /// The same of one whose server could not be reached, for this reason: when nobody else is left, it is asked again.
+    pub(crate) fn not_reached(&mut self, work: &Work, cause: Cause) -> bool {
+        let may_go_on = self.failed(work);
+        // Who did not answer in time was waited for already.
+        let rest = self.pool.backend.config.timeouts.connect.min(LONGEST_REST);
+        self.rest = Some(if cause == Cause::ServerTimeout { Duration::ZERO } else { rest });
+        may_go_on
+    }
+
+    /// What came of the pool's cookie; `None`: it has none.
+    pub(crate) fn cookie_came(&self) -> Option<Came> {
+        self.pick.came(&self.pool.backend)
     }
 
     /// How the client is told that this server is its own; `None`: it is not told.
@@ -129,6 +170,7 @@ impl Search {
         trace: &mut Trace,
     ) -> Result<Option<u16>, NoServer> {
         let backend = &self.pool.backend;
+        trace.looked_in(&self.pool);
         let waiting = backend.queue.enter(only, backend.config.max_queue).ok_or(NoServer::QueueFull)?;
         trace.in_line(waiting.before, only.is_some());
         backend.offer_all();
@@ -141,7 +183,9 @@ impl Search {
                 Signal::None | Signal::Closing | Signal::ServerDown => {}
             }
             match waiting.poll(cx) {
-                Poll::Pending if client.poll_left(cx).is_ready() => Poll::Ready(Err(NoServer::Left)),
+                Poll::Pending if client.poll_left(cx).is_ready() => {
+                    Poll::Ready(Err(NoServer::Left(Phase::Queue)))
+                }
                 turn @ (Poll::Ready(_) | Poll::Pending) => turn.map(Ok),
             }
         })
@@ -170,6 +214,24 @@ impl Search {
         }
         Ok(())
     }
+}
+
+/// Lets servers that cannot be reached have some time.
+async fn pause(presence: &Presence, client: &mut Client, rest: Duration) -> Result<(), NoServer> {
+    if rest.is_zero() {
+        return Ok(());
+    }
+    presence.set_deadline(rest);
+    poll_fn(|cx| {
+        presence.slot.set_waker(cx.waker());
+        match presence.slot.take_signal() {
+            Signal::Timeout => return Poll::Ready(Ok(())),
+            Signal::Cut => return Poll::Ready(Err(NoServer::Over)),
+            Signal::None | Signal::Closing | Signal::ServerDown => {}
+        }
+        client.poll_left(cx).map(|()| Err(NoServer::Left(Phase::Connect)))
+    })
+    .await
 }
 
 impl Drop for Work {

@@ -87,6 +87,8 @@ pub struct ServerSnapshot {
     pub at: SocketAddr,
     /// Its share: what the operator said, or else the file.
     pub weight: u16,
+    /// As much of it as its agent wants: what it has beside the others.
+    pub effective: u16,
     /// What checks say.
     pub health: Health,
     /// What the operator wants.

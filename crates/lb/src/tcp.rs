@@ -61,7 +61,7 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
             Ok(work) => work,
             Err(none) => {
                 none.note(trace);
-                if none == NoServer::Left {
+                if matches!(none, NoServer::Left(_)) {
                     return client.reset();
                 }
                 break;
@@ -91,10 +91,10 @@ async fn carry(presence: &mut Presence, mut client: Client, peer: SocketAddr, tr
                 trace.ends(cause, Phase::Connect);
                 work.server.observe_unconnected(&work.pool.backend, cause);
                 work.server.counters().connect_errors.add();
+                if !search.not_reached(&work, cause) {
+                    break;
+                }
             }
-        }
-        if !search.failed(&work) {
-            break;
         }
     }
     local.counters().errors.add();

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use relevo_model::Time;
 use relevo_model::cluster::LogChoice;
+use relevo_proto::persistence::{Came, Told};
 
 use crate::clock;
 use crate::http::fields::Field;
@@ -77,6 +78,8 @@ enum Who {
     #[default]
     Nobody,
     Balancer,
+    /// This pool, and none of its servers so far.
+    Pool(Rc<LocalPool>),
     Server(Rc<LocalPool>, Rc<LocalServer>),
 }
 
@@ -167,7 +170,7 @@ impl Trace {
                     before.counters().redispatches.add();
                 }
             }
-            Who::Nobody | Who::Balancer => {}
+            Who::Nobody | Who::Balancer | Who::Pool(_) => {}
         }
         self.notes.who = Who::Server(Rc::clone(pool), Rc::clone(server));
         (self.notes.connected, self.notes.answered) = (None, None);
@@ -176,6 +179,13 @@ impl Trace {
     /// The rule in this line of the cluster file decided, or was the last that did something.
     pub(crate) fn ruled(&mut self, line: Option<usize>) {
         self.notes.rule = line;
+    }
+
+    /// A server of this pool was looked for; there is none so far.
+    pub(crate) fn looked_in(&mut self, pool: &Rc<LocalPool>) {
+        if matches!(self.notes.who, Who::Nobody) {
+            self.notes.who = Who::Pool(Rc::clone(pool));
+        }
     }
 
     /// It stands in line behind so many; `bound`: for one server alone.
@@ -240,10 +250,17 @@ impl Trace {
         self.ends(Cause::Refused, Phase::Request);
     }
 
-    /// What persistence found and did.
-    #[allow(dead_code, reason = "persistence is being built")]
-    pub(crate) fn persistence(&mut self, persistence: Persistence) {
-        self.notes.persistence = persistence;
+    /// What came of the pool's cookie; `None`: it has none.
+    pub(crate) fn cookie_came(&mut self, came: Option<Came>) {
+        self.notes.persistence = came.map_or_else(Persistence::default, |came| Persistence {
+            came: came.letter(),
+            done: Told::Nothing.letter(),
+        });
+    }
+
+    /// What the answer tells of the pool's cookie.
+    pub(crate) fn cookie_told(&mut self, told: Told) {
+        self.notes.persistence.done = told.letter();
     }
 
     /// It ends, or will end, for this reason.
@@ -262,7 +279,7 @@ impl Trace {
             _ if self.notes.status.is_some() => Phase::Data,
             Who::Server(..) if self.notes.connected.is_some() || !self.notes.measured => Phase::Head,
             Who::Server(..) => Phase::Connect,
-            Who::Nobody | Who::Balancer => Phase::Queue,
+            Who::Nobody | Who::Balancer | Who::Pool(_) => Phase::Queue,
         };
         self.ends(Cause::Client, phase);
     }
@@ -346,7 +363,7 @@ impl Trace {
         let ready = self.notes.ready.or(begun);
         let chosen = self.notes.queued.or(match self.notes.who {
             Who::Server(..) => ready,
-            Who::Nobody | Who::Balancer => None,
+            Who::Nobody | Who::Balancer | Who::Pool(_) => None,
         });
         Timers {
             request: between(begun, self.notes.ready),
@@ -363,6 +380,10 @@ impl Trace {
         let (pool, answerer, mut load) = match &self.notes.who {
             Who::Nobody => (&frontend.config.name[..], Answerer::Nobody, Load::default()),
             Who::Balancer => (&frontend.config.name[..], Answerer::Balancer, Load::default()),
+            Who::Pool(pool) => {
+                let load = Load { backend: pool.backend.running(), ..Load::default() };
+                (&pool.backend.config.name[..], Answerer::Nobody, load)
+            }
             Who::Server(pool, server) => {
                 let backend = &pool.backend;
                 let is_fallback = backend

@@ -129,6 +129,10 @@ pub(super) fn map(
             .collect();
         table.set("balance", format!("{{ hash = {hash}{more} }}"));
     }
+    if pool.servers.iter().all(|server| server.keys.iter().all(|(key, _)| key != "max_connections")) {
+        // Nobody waits.
+        pool.timeouts.remove("queue");
+    }
     let checks = pool.check.text(unchecked, is_http);
     let pairs = |map: &BTreeMap<&'static str, String>| {
         let parts: Vec<String> = map.iter().map(|(key, value)| format!("{key} = {value}")).collect();
@@ -152,6 +156,7 @@ pub(super) fn map(
 }
 
 pub(super) fn settle(line: &Line, to: &str, hows: Vec<String>, ledger: &mut Ledger) {
+    let to = to.trim_end_matches(':');
     if hows.is_empty() {
         ledger.carried(&line.at, to);
     } else {
@@ -344,7 +349,9 @@ fn valued(word: &str, value: &str, table: &mut Table, pool: &mut Pool, is_http: 
             let number = number(1_000_000)?;
             if number != "0" {
                 pool.keys.insert("max_queue", number);
-                return Err(format!("`maxqueue {value}` counts for the whole pool"));
+                return Err(format!(
+                    "`maxqueue {value}` is of the whole pool, and beyond it is 503, not another server"
+                ));
             }
         }
         _ => return Err(format!("without `{word} {value}`")),

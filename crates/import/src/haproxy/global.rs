@@ -163,6 +163,15 @@ pub(super) fn leftover(line: &Line, draft: &mut Draft, ledger: &mut Ledger) {
         ("http-request" | "http-response" | "redirect" | "acl", _) => {
             ledger.dropped(at, "rules are of services: put it into those that use this pool");
         }
+        ("compression", _) => {
+            ledger.dropped(at, "it is of services: put `compress` into those that use this pool")
+        }
+        ("stick-table", _) => {
+            ledger.dropped(at, "counting and refusing is one line of a rule: `rate_limit`; connections: `limit.connections_per_source`");
+        }
+        ("monitor", "fail") => {
+            ledger.carried(at, "`monitor` answers 503 when no server of the service's own pool can work")
+        }
         ("errorfile", _) => ledger.dropped(at, "error pages are of services: put it there"),
         ("disabled", _) => ledger.dropped(at, "a service that is in the file runs"),
         ("server-template", _) => ledger.dropped(at, "servers are named one by one"),

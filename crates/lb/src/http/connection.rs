@@ -210,9 +210,9 @@ impl Connection {
     }
 
     /// Tells the client in an answer's head, which begins at `start`, whose it is.
-    pub(super) fn write_mark(&self, answer: &mut Vec<u8>, start: usize) {
+    pub(super) fn write_mark(&mut self, answer: &mut Vec<u8>, start: usize) {
         if let Some(mark) = &self.mark {
-            mark.write(&self.head, answer, start);
+            self.trace.cookie_told(mark.write(&self.head, answer, start));
         }
     }
 

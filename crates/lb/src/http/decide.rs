@@ -189,7 +189,12 @@ impl Ruled {
             Verdict::Return(answer) => Decision::Answer(Answer::of(answer)),
             Verdict::Doubtful(reason) => Decision::Answer(Answer::refusal(400, reason)),
             Verdict::Deny(Deny { status, after }) => {
-                let refusal = || Answer::refusal(status, "a rule of this service refuses the request");
+                // Who is held back on purpose is not told so.
+                let reason = match after.is_zero() {
+                    true => "a rule of this service refuses the request",
+                    false => "the request could not be processed",
+                };
+                let refusal = || Answer::refusal(status, reason);
                 let answer = (status != 0).then(refusal);
                 // Waiting must not cost the places of those who may.
                 let most = (scene.local.frontend.config.limits.connections / 10).max(1);

@@ -1,7 +1,8 @@
 //! One request: choose a server, send it there, and carry the answer back; if that cannot be, try the next.
 //!
 //! What is tried again, and when:
-//! - A connection that cannot be made: the next server, until all that may were tried. Nothing was sent.
+//! - A connection that cannot be made: the next server, until all that may were tried; then, after a rest, all of them again, as
+//!   long as the pool's `retries` allow. Nothing was sent.
 //! - A kept connection that the server had closed meanwhile, without one byte of an answer: once on a new connection
 //!   to the same server, for GET, HEAD, OPTIONS, PUT and DELETE without a body (RFC 9110 section 9.2.2).
 //! - A server that dies with the request before one byte of an answer: once on the next server, for GET, HEAD and
@@ -84,10 +85,10 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
     let mut refusal = if search.is_gone() { GONE } else { NOBODY };
     let mut may_repeat = request.is_safe();
     loop {
-        let work = match search
-            .next(&mut connection.presence, &mut connection.client, &mut connection.trace)
-            .await
-        {
+        let found =
+            search.next(&mut connection.presence, &mut connection.client, &mut connection.trace).await;
+        connection.trace.cookie_came(search.cookie_came());
+        let work = match found {
             Ok(work) => work,
             Err(none) => {
                 none.note(&mut connection.trace);
@@ -96,7 +97,7 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
                     NoServer::QueueFull => QUEUE_FULL,
                     NoServer::QueueTimeout => QUEUE_TIMEOUT,
                     NoServer::Over => OVER,
-                    NoServer::Left => return Finish::Reset,
+                    NoServer::Left(_) => return Finish::Reset,
                 };
                 return Finish::Refuse { refusal, close };
             }
@@ -104,9 +105,13 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
         connection.mark = search.mark(&work);
         match attempt(connection, request, &work.pool, &work.server).await {
             Attempt::Finished(finish) => return finish,
-            Attempt::NotConnected => {
+            Attempt::NotConnected(cause) => {
                 work.server.counters().connect_errors.add();
                 refusal = UNREACHABLE;
+                match search.not_reached(&work, cause) {
+                    true => continue,
+                    false => return Finish::Refuse { refusal, close },
+                }
             }
             Attempt::NotProcessed => refusal = NOT_PROCESSED,
             attempt @ (Attempt::Died | Attempt::Silent) => {
@@ -143,8 +148,8 @@ pub(crate) fn not_connected(error: &std::io::Error) -> Cause {
 
 enum Attempt {
     Finished(Finish),
-    /// There was no connection that took the request's first byte.
-    NotConnected,
+    /// There was no connection that took the request's first byte, for this reason.
+    NotConnected(Cause),
     /// The connection ended before the answer's first byte.
     Silent,
     /// The server went down before the answer's first byte.
@@ -169,7 +174,7 @@ async fn attempt(
         connection.trace.connected(true);
         match talk(connection, request, stream, pool, server).await {
             // It had been closed just now. What was never taken may be sent again, whatever it is.
-            Attempt::NotConnected => {}
+            Attempt::NotConnected(_) => {}
             Attempt::Silent if request.is_repeatable() => {}
             ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died | Attempt::NotProcessed) => {
                 return ended;
@@ -185,7 +190,7 @@ async fn attempt(
             let cause = not_connected(&error);
             connection.trace.ends(cause, Phase::Connect);
             server.observe_unconnected(&pool.backend, cause);
-            Attempt::NotConnected
+            Attempt::NotConnected(cause)
         }
     }
 }
@@ -197,7 +202,7 @@ async fn attempt_shared(
     pool: &LocalPool,
     server: &LocalServer,
 ) -> Attempt {
-    let mut last = Attempt::NotConnected;
+    let mut last = Attempt::NotConnected(Cause::Server);
     for _ in 0..TRIES {
         let (stream, kept) = match shared::find(&connection.presence, pool, server, request).await {
             Ok(found) => found,
@@ -209,12 +214,12 @@ async fn attempt_shared(
                 let cause = not_connected(&error);
                 connection.trace.ends(cause, Phase::Connect);
                 server.observe_unconnected(&pool.backend, cause);
-                return Attempt::NotConnected;
+                return Attempt::NotConnected(cause);
             }
         };
         connection.trace.connected(kept);
         last = match talk(connection, request, stream, pool, server).await {
-            again @ (Attempt::NotConnected | Attempt::NotProcessed) => again,
+            again @ (Attempt::NotConnected(_) | Attempt::NotProcessed) => again,
             Attempt::Silent if kept && request.is_repeatable() => Attempt::Silent,
             ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
         };
@@ -237,7 +242,7 @@ async fn talk(
             let close = !talk.is_uploaded();
             return Attempt::Finished(Finish::Refuse { refusal: UNSPEAKABLE, close });
         }
-        return Attempt::NotConnected;
+        return Attempt::NotConnected(Cause::Server);
     }
     let end = poll_fn(|cx| talk.poll(connection, cx)).await;
     if pool.backend.config.observe.is_some() {

@@ -52,12 +52,18 @@ impl Response {
         method: Method,
         fields: &mut Fields,
     ) -> Result<Option<Self>, Broken> {
-        let more = || if bytes.len() >= limit { Err(Broken("its head is too large")) } else { Ok(None) };
+        let more = || {
+            if bytes.len() >= limit {
+                Err(Broken("the head of the server's answer is too large"))
+            } else {
+                Ok(None)
+            }
+        };
         let Some(mut response) = parse_line(bytes)? else { return more() };
         let end = fields.parse(bytes, response.fields_start).map_err(|refusal| Broken(refusal.reason))?;
         let Some(end) = end else { return more() };
         if end > limit {
-            return Err(Broken("its head is too large"));
+            return Err(Broken("the head of the server's answer is too large"));
         }
         response.length = end;
         response.read_fields(bytes, fields.list(), method)?;
@@ -160,21 +166,21 @@ fn parse_line(bytes: &[u8]) -> Result<Option<Response>, Broken> {
         .zip(WANTED)
         .all(|(byte, wanted)| byte == wanted || (*wanted == b'd' && matches!(byte, b'0' | b'1')));
     if !version_so_far {
-        return Err(Broken("it is not HTTP/1.0 or HTTP/1.1"));
+        return Err(Broken("the server's answer is not HTTP/1.0 or HTTP/1.1"));
     }
     let Some(feed) = memchr::memchr(b'\n', bytes) else { return Ok(None) };
     let line = bytes
         .get(8..feed)
         .and_then(|line| line.strip_suffix(b"\r"))
-        .ok_or(Broken("its status line is broken"))?;
+        .ok_or(Broken("the server's status line is broken"))?;
     let [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', phrase @ ..] = line else {
-        return Err(Broken("its status line has no status"));
+        return Err(Broken("the server's status line has no status"));
     };
     let fine = phrase.is_empty()
         || phrase.first() == Some(&b' ')
             && phrase.iter().all(|byte| (*byte >= 0x20 || *byte == b'\t') && *byte != 0x7f);
     if !fine {
-        return Err(Broken("its status line is broken"));
+        return Err(Broken("the server's status line is broken"));
     }
     let digit = |byte: &u8| u16::from(byte - b'0');
     Ok(Some(Response {

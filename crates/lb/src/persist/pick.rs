@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use relevo_model::Time;
 use relevo_model::cluster::Balance;
 use relevo_proto::balance::{Choice, Tried};
-use relevo_proto::persistence::{Answer, Cookies, Key, Visit, affinity_key, hash_key};
+use relevo_proto::persistence::{Answer, Came, Cookies, Key, Told, Visit, affinity_key, hash_key};
 
 use crate::backend::Backend;
 use crate::local::LocalPool;
@@ -24,6 +24,8 @@ pub(crate) struct Pick {
     bound: Option<u16>,
     /// It belongs to somebody, and nobody else may get it.
     is_strict: bool,
+    /// Whom it belongs to if so.
+    owner: Option<u16>,
     tried: Tried,
     fallback: Option<u16>,
     left: u8,
@@ -82,6 +84,7 @@ impl Pick {
             bond,
             bound,
             is_strict: bound.is_some() && !config.redispatch,
+            owner: bound.filter(|_| !config.redispatch),
             tried: Tried::new(),
             fallback: backend.fallback(),
             left: config.retries,
@@ -126,6 +129,9 @@ impl Pick {
                 };
             }
             self.bound = None;
+            if self.visit.server == Some(bound) {
+                self.visit.came = Came::Down;
+            }
         }
         if self.is_strict {
             return Next::Nobody;
@@ -163,6 +169,7 @@ impl Pick {
         let place = |number: u16| to.number(from.server(number)?.id);
         self.bound = self.bound.and_then(place);
         self.visit.server = self.visit.server.and_then(place);
+        self.owner = self.owner.and_then(place);
         let mut tried = Tried::new();
         let numbers = (0..u16::MAX).take(from.config.servers.len());
         for number in numbers.filter(|number| self.tried.contains(*number)).filter_map(place) {
@@ -188,9 +195,25 @@ impl Pick {
         self.tried.add(server)
     }
 
+    /// Nobody is left who was not tried: whether all of them may be tried once more.
+    pub(crate) fn begin_again(&mut self) -> bool {
+        if self.left == 0 || self.tried.is_empty() {
+            return false;
+        }
+        self.left -= 1;
+        self.tried = Tried::new();
+        self.bound = self.owner;
+        true
+    }
+
     /// Whether there is a server for this client which cannot be asked, and nobody else may be.
     pub(crate) fn is_gone(&self) -> bool {
         self.is_strict
+    }
+
+    /// What came of the pool's cookie; `None`: it has none.
+    pub(crate) fn came(&self, backend: &Backend) -> Option<Came> {
+        backend.cookies.is_some().then_some(self.visit.came)
     }
 
     /// How the client is told that this server is its own; `None`: it is not told.
@@ -229,12 +252,11 @@ pub(crate) struct Mark {
 
 impl Mark {
     /// Writes it into the answer's head, which begins at `start`. `request`: the request's head.
-    pub(crate) fn write(&self, request: &[u8], answer: &mut Vec<u8>, start: usize) {
-        if let Some(cookies) = &self.pool.backend.cookies {
-            let is_post = request.starts_with(b"POST ");
-            let Self { visit, server, .. } = *self;
-            cookies.edit(answer, start, &Answer { visit, server, is_post, now: today(cookies) });
-        }
+    pub(crate) fn write(&self, request: &[u8], answer: &mut Vec<u8>, start: usize) -> Told {
+        let Some(cookies) = &self.pool.backend.cookies else { return Told::Nothing };
+        let is_post = request.starts_with(b"POST ");
+        let Self { visit, server, .. } = *self;
+        cookies.edit(answer, start, &Answer { visit, server, is_post, now: today(cookies) })
     }
 }
 

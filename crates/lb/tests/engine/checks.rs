@@ -332,6 +332,11 @@ fn an_agent_takes_its_server_out_and_brings_it_back() {
     assert_eq!(server.admin, relevo_lb::Admin::Ready, "the operator has said nothing");
     assert_eq!((server.wanted, server.agent.as_deref()), (relevo_lb::Admin::Drain, Some("drain, 50%")));
     said("ready\n", "its agent: up, 50%");
+    // Half of 1, but some.
+    assert_eq!((rig.server(1).weight, rig.server(1).effective), (1, 1));
+    said("0%\n", "its agent: up, 0%");
+    assert_eq!((rig.server(1).weight, rig.server(1).effective), (1, 0));
+    said("50%\n", "its agent: up, 50%");
     assert_eq!(rig.bodies(2), ["one", "one"]);
     said("down #disk is full\n", "its agent says down: disk is full");
     assert_eq!((rig.server(1).health, rig.server(1).downs), (Health::Down, 1));

@@ -83,7 +83,9 @@ fn leave(mut client: Tls, way: Way) -> Option<Tls> {
     }
     match way {
         Way::CloseNotify => return Some(client),
-        Way::Both | Way::End => client.sock.shutdown(Shutdown::Write).unwrap(),
+        // Whoever has said goodbye may have been let go already.
+        Way::Both => drop(client.sock.shutdown(Shutdown::Write)),
+        Way::End => client.sock.shutdown(Shutdown::Write).unwrap(),
         Way::Reset => SockRef::from(&client.sock).set_linger(Some(Duration::ZERO)).unwrap(),
     }
     if way == Way::Reset { None } else { Some(client) }

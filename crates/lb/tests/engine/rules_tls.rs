@@ -59,7 +59,7 @@ fn every_action_is_the_same_by_either_protocol() {
         for (path, status, said) in [
             ("/name", "200", "named"),
             ("/no", "403", "403 forbidden: a rule"),
-            ("/late", "503", "503 service unavailable: a rule"),
+            ("/late", "503", "503 service unavailable: the request could not"),
             ("/to?a=b", "307", "location: /there?a=b"),
             ("/edit", "200", "x-back: get"),
             ("/edit", "200", "get /edited http/1.1"),

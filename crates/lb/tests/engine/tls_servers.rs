@@ -50,6 +50,7 @@ fn a_server_that_is_somebody_else_is_not_asked() {
     ] {
         let mut front = service(&[server.at]);
         front.pool.tls = Some(tls);
+        front.pool.retries = 0;
         assert_eq!(Rig::start(front).get("/").status, 503);
     }
     assert_eq!(origin.accepted(), 0);

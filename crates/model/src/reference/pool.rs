@@ -47,7 +47,7 @@ Servers that can answer alike. At most 256. Several services and rules may use o
         Key::boolean("redispatch", "Whether a client whose server is gone gets another one; `false`: 503.")
             .or("true")
             .streams(),
-        Key::integer("retries", 0, 15, "Attempts after the first one for one request or connection.")
+        Key::integer("retries", 0, 15, "Attempts after the first one for one request or connection. When all servers that may be asked refused, they are asked again after a rest of `timeout.connect`, at most 1 s.")
             .or("3")
             .streams(),
         Key::integer(

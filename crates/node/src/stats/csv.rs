@@ -235,7 +235,7 @@ fn server_row(report: &Report, pool: &PoolReport, server: &ServerReport, id: &st
         ("sid", place),
         ("slim", server.limit.map(|limit| limit.to_string()).unwrap_or_default()),
         ("status", if server.look == Look::Unknown { "UP" } else { server.look.word() }.to_owned()),
-        ("weight", server.weight.to_string()),
+        ("weight", server.effective.to_string()),
         ("uweight", server.weight.to_string()),
         ("act", u8::from(is_active && !server.backup).to_string()),
         ("bck", u8::from(is_active && server.backup).to_string()),

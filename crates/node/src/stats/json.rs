@@ -63,6 +63,7 @@ fn server(server: &ServerReport) -> Value {
         "admin_reason": server.asked,
         "admin_until": server.until,
         "weight": server.weight,
+        "effective_weight": server.effective,
         "backup": server.backup,
         "max_connections": server.limit,
         "check_failures": server.check_failures,

@@ -110,7 +110,10 @@ pub(crate) struct ServerReport {
     pub(crate) asked: String,
     /// When it is ready again by itself.
     pub(crate) until: Option<u64>,
+    /// What the operator, or else the file, says.
     pub(crate) weight: u16,
+    /// As much of it as its agent wants.
+    pub(crate) effective: u16,
     pub(crate) backup: bool,
     /// Most requests or connections at a time.
     pub(crate) limit: Option<u32>,
@@ -163,7 +166,7 @@ impl Look {
 impl ServerReport {
     /// Whether it may get work: one of weight 0 may not.
     pub(crate) const fn is_usable(&self) -> bool {
-        self.look.is_usable() && self.weight > 0
+        self.look.is_usable() && self.effective > 0
     }
 }
 
@@ -184,7 +187,7 @@ impl PoolReport {
     pub(crate) fn weight(&self) -> u64 {
         let backup = self.usable().0 == 0;
         let usable = self.servers.iter().filter(|one| one.backup == backup && one.is_usable());
-        usable.map(|one| u64::from(one.weight)).sum()
+        usable.map(|one| u64::from(one.effective)).sum()
     }
 }
 

@@ -107,6 +107,7 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
         asked: String::new(),
         until: None,
         weight: server.weight,
+        effective: server.effective,
         backup: server.backup,
         limit: server.limit,
         cookie: cookie(server),

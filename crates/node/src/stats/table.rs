@@ -118,7 +118,7 @@ fn server_row(
         out,
         "<td class=\"word\">{since} {}</td><td class=\"reason\" title=\"{reason}\">{reason}</td><td>{}</td><td>{active}</td><td>{spare}</td>",
         server.look.word(),
-        server.weight,
+        server.effective,
         reason = Text(&why(server, report.now)),
     )?;
     numbers(out, [server.check_failures, server.downs])?;

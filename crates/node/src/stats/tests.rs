@@ -67,6 +67,7 @@ impl Source for Fake {
             asked: if *look == Look::Drain { "new <disk>".to_owned() } else { String::new() },
             until: (*look == Look::Drain).then_some(4_661_000 + 1_800_000),
             weight: 2,
+            effective: 2,
             backup: name == "spare",
             limit: None,
             cookie: None,
@@ -312,15 +313,15 @@ fn a_pool_without_a_weight_answers_nobody() {
     let page = Page::start("");
     let row = |weight| {
         let mut report = page.fake.report();
-        report.pools[0].servers.iter_mut().for_each(|server| server.weight = weight);
+        report.pools[0].servers.iter_mut().for_each(|server| server.effective = weight);
         let text = csv::render(&report);
         let titles = text.lines().next().unwrap().trim_start_matches("# ").split(',');
         let row = text.lines().find(|line| line.starts_with("web,BACKEND,")).unwrap();
         let row: BTreeMap<_, _> = titles.zip(row.split(',')).collect();
-        ["status", "act", "bck"].map(|title| row[title].to_owned())
+        ["status", "act", "bck", "weight"].map(|title| row[title].to_owned())
     };
-    assert_eq!(row(2), ["UP", "1", "1"]);
-    assert_eq!(row(0), ["DOWN", "0", "0"]);
+    assert_eq!(row(2), ["UP", "1", "1", "2"]);
+    assert_eq!(row(0), ["DOWN", "0", "0", "0"]);
 }
 
 #[test]

@@ -119,6 +119,12 @@ impl Report {
 }
 
 impl Agent {
+    /// What it leaves of this weight. Of a weight above 0, at least 1 unless it wants nothing.
+    pub fn share_of(&self, weight: u16) -> u16 {
+        let share = (u32::from(weight) * u32::from(self.percent.unwrap_or(100))).div_ceil(100);
+        u16::try_from(share).unwrap_or(u16::MAX)
+    }
+
     /// Follows a report; whether anything is different now.
     pub fn follow(&mut self, report: Report) -> bool {
         let before = self.clone();
@@ -174,6 +180,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_percentage_is_of_the_weight() {
+        let share = |percent, weight| Agent { percent, ..Agent::default() }.share_of(weight);
+        assert_eq!([share(None, 7), share(Some(50), 7), share(Some(0), 7), share(Some(1), 1)], [7, 4, 0, 1]);
+        assert_eq!([share(Some(25_600), 256), share(Some(50), 0)], [65_535, 0]);
+    }
 
     #[test]
     fn lines_are_read_as_the_protocol_says() {

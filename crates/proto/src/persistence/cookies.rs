@@ -4,6 +4,7 @@
 use relevo_model::cluster::{Cookie, CookieMode, SameSite};
 
 use super::cookie::{self, pair};
+use super::letters::{Came, Told};
 use super::stamp::{self, Age, Limits};
 use crate::head::{fields_start, lines_from};
 
@@ -33,8 +34,22 @@ pub struct Cookies {
 pub struct Visit {
     /// The server that the client belongs to.
     pub server: Option<u16>,
+    /// What came.
+    pub came: Came,
     renew: bool,
     first: Option<u64>,
+}
+
+impl Visit {
+    /// Of a cookie without dates.
+    fn plain(server: Option<u16>) -> Self {
+        let came = if server.is_some() { Came::Valid } else { Came::Invalid };
+        Self { server, came, ..Self::default() }
+    }
+
+    fn void(came: Came) -> Self {
+        Self { came, ..Self::default() }
+    }
 }
 
 /// An answer that is about to be sent.
@@ -85,11 +100,10 @@ impl Cookies {
         let Some(value) = cookie::cookie(head, &self.name) else { return Visit::default() };
         match self.mode {
             CookieMode::Insert => {}
-            CookieMode::Rewrite => return Visit { server: self.server(value), ..Visit::default() },
+            CookieMode::Rewrite => return Visit::plain(self.server(value)),
             CookieMode::Prefix => {
                 let end = memchr::memchr(DELIMITER, value).unwrap_or(value.len());
-                let server = value.get(..end).and_then(|name| self.server(name));
-                return Visit { server, ..Visit::default() };
+                return Visit::plain(value.get(..end).and_then(|name| self.server(name)));
             }
         }
         let (plain, dates) = match self.server(value) {
@@ -97,8 +111,12 @@ impl Cookies {
             None => stamp::split(value),
         };
         match (self.server(plain), self.limits.age(dates, now)) {
-            (server @ Some(_), Age::Good { renew, first }) => Visit { server, renew, first },
-            (None, _) | (_, Age::Void) => Visit::default(),
+            (None, _) => Visit::void(Came::Invalid),
+            (Some(_), Age::Expired) => Visit::void(Came::Expired),
+            (Some(_), Age::Old) => Visit::void(Came::Old),
+            (server @ Some(_), Age::Good { renew, first }) => {
+                Visit { server, came: Came::Valid, renew, first }
+            }
         }
     }
 
@@ -129,9 +147,9 @@ impl Cookies {
         }
     }
 
-    /// Writes into an answer's head, which begins at `start`, what the client is to know.
-    pub fn edit(&self, head: &mut Vec<u8>, start: usize, answer: &Answer) {
-        let Some(value) = self.values.get(usize::from(answer.server)) else { return };
+    /// Writes into an answer's head, which begins at `start`, what the client is to know, and says what that was.
+    pub fn edit(&self, head: &mut Vec<u8>, start: usize, answer: &Answer) -> Told {
+        let Some(value) = self.values.get(usize::from(answer.server)) else { return Told::Nothing };
         let is_direct = answer.visit.server == Some(answer.server);
         let is_set = self.edit_servers_own(head, start, value, is_direct);
         let wanted = self.mode == CookieMode::Insert
@@ -143,6 +161,15 @@ impl Cookies {
         }
         if self.nocache && (wanted || (is_set && self.mode != CookieMode::Insert)) {
             insert_line(head, |out| out.extend_from_slice(b"Cache-Control: private\r\n"));
+        }
+        match (wanted, is_set, self.mode) {
+            (true, _, _) if is_direct => Told::Updated,
+            (true, _, _) => Told::Inserted,
+            (false, false, _) => Told::Nothing,
+            (false, true, _) if self.preserve => Told::Passed,
+            (false, true, CookieMode::Insert) => Told::Deleted,
+            (false, true, CookieMode::Rewrite) if is_direct && self.indirect => Told::Deleted,
+            (false, true, CookieMode::Rewrite | CookieMode::Prefix) => Told::Rewritten,
         }
     }
 

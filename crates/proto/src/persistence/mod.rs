@@ -14,6 +14,7 @@ mod affinity;
 mod cookie;
 mod cookies;
 mod key;
+mod letters;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -23,3 +24,4 @@ pub use affinity::{Affinity, Entry, Key};
 pub use cookie::cookie;
 pub use cookies::{Answer, Cookies, Visit};
 pub use key::{affinity_key, hash_key};
+pub use letters::{Came, Told};

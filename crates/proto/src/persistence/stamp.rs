@@ -22,8 +22,10 @@ pub(super) struct Limits {
 /// What a value's dates say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Age {
-    /// Too old, or from a time that is still to come.
-    Void,
+    /// Not used for too long, or from a time that is still to come.
+    Expired,
+    /// The client has had it for too long, or from a time that is still to come.
+    Old,
     /// Good. `renew`: set it again, with new dates. `first`: when the client got it first.
     Good { renew: bool, first: Option<u64> },
 }
@@ -45,8 +47,11 @@ impl Limits {
             }
             (None | Some(_), None) | (None, Some(_)) => false,
         };
-        if is_void(last, self.max_idle) || is_void(first, self.max_life) {
-            return Age::Void;
+        if is_void(last, self.max_idle) {
+            return Age::Expired;
+        }
+        if is_void(first, self.max_life) {
+            return Age::Old;
         }
         // Not with each answer: a sixteenth of the time is near enough.
         let is_late = |idle: Duration| {
