@@ -38,15 +38,16 @@ fn wrong(line: &str) -> Option<String> {
         words.iter().any(|word| word.ends_with("...") || word.chars().all(|c| c.is_ascii_uppercase()))
             || words.last().is_some_and(|word| word.starts_with("--"));
     let error = command().try_get_matches_from(words).err()?;
-    let is_fine = match error.kind() {
+    let is_not_at_its_end = matches!(
+        error.kind(),
         ErrorKind::MissingRequiredArgument
-        | ErrorKind::MissingSubcommand
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion => true,
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => is_open,
-        _ => false,
-    };
+            | ErrorKind::MissingSubcommand
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+    );
+    let has_no_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+    let is_fine = is_not_at_its_end || has_no_value && is_open;
     (!is_fine).then(|| format!("{line}: {error}"))
 }
 
