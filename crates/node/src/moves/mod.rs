@@ -35,7 +35,8 @@ use work::Work;
 const TOPIC: u8 = 4;
 /// How long somebody waits for what must stand before an address is asked for.
 const PREPARED_WITHIN: Duration = Duration::from_secs(1);
-/// How long a process that stops waits until what its director said last is done. Longer than rules are waited for.
+/// How long a process that stops waits until what its director said last is done, and until nothing is left. Longer than rules are
+/// waited for.
 const DONE_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a director says of a group.
@@ -232,8 +233,8 @@ impl Moves {
         self.shared.busy.store(true, Ordering::Release);
         let _ = self.orders.send(Order::End(remove));
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A thread that panicked has said so already.
-            let until = Instant::now() + PREPARED_WITHIN;
+            // What it is at may take long on a busy machine. A thread that panicked has said so already.
+            let until = Instant::now() + if remove { DONE_WITHIN } else { PREPARED_WITHIN };
             while !thread.is_finished() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(2));
             }
