@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::crew::{Admission, Visitor};
+use crate::frontend::Frontend;
 use crate::generation::Place;
 use crate::local::{Handle, Presence, Refused};
 use crate::stream::Client;
@@ -28,8 +29,29 @@ const COMPLAIN: Duration = Duration::from_secs(10);
 pub(crate) struct Target {
     /// The service.
     pub(crate) handle: Rc<Handle>,
-    /// The place in its `listen`.
-    pub(crate) listen: usize,
+    pub(crate) here: Here,
+}
+
+/// What a listening socket is, also after the service has no such one any more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Here {
+    tls: bool,
+    /// Clients are introduced by another proxy.
+    is_proxied: bool,
+    at: Option<SocketAddr>,
+}
+
+impl Here {
+    /// The one of this place in the service's `listen`.
+    pub(crate) fn of(frontend: &Frontend, place: usize) -> Self {
+        let at = frontend.listen.get(place).copied();
+        let listen = frontend.config.listen.get(place);
+        listen.map_or(Self { at, ..Self::default() }, |listen| Self {
+            tls: listen.tls,
+            is_proxied: listen.proxy_protocol,
+            at,
+        })
+    }
 }
 
 /// Accepts until it is told to stop; then what the kernel has accepted is served, and the socket is closed.
@@ -42,7 +64,7 @@ pub(crate) async fn run(
     let mut complained: Option<Instant> = None;
     let now = |target: &RefCell<Target>| {
         let target = target.borrow();
-        (Rc::clone(&target.handle), target.listen)
+        (Rc::clone(&target.handle), target.here)
     };
     loop {
         let accepted = tokio::select! {
@@ -52,11 +74,11 @@ pub(crate) async fn run(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (handle, listen) = now(&target);
+                let (handle, here) = now(&target);
                 // One connection more than allowed is taken, and waits here; the others wait in the kernel.
                 handle.gate.admit().await;
                 if let Some(stream) = hand_over(&handle, &place, stream, peer) {
-                    start(handle, listen, stream, peer);
+                    start(handle, here, stream, peer);
                 }
                 // Clients that come one after the other must not keep it from stopping.
                 if !matches!(stop.has_changed(), Ok(false)) {
@@ -77,9 +99,9 @@ pub(crate) async fn run(
         }
     }
     while let Ok((stream, peer)) = accept(listener.get_ref()) {
-        let (handle, listen) = now(&target);
+        let (handle, here) = now(&target);
         handle.gate.admit().await;
-        start(handle, listen, stream, peer);
+        start(handle, here, stream, peer);
     }
 }
 
@@ -112,29 +134,26 @@ fn hand_over(handle: &Handle, place: &Place, stream: TcpStream, peer: SocketAddr
 
 /// Serves a connection that another worker has accepted.
 pub(crate) fn receive(target: &Target, visitor: Visitor) {
-    let (handle, listen) = (Rc::clone(&target.handle), target.listen);
+    let (handle, here) = (Rc::clone(&target.handle), target.here);
     // The seat that was kept for it is given up when it has one of its own.
     let Visitor { stream, peer, admission, seat, .. } = visitor;
     if admission.transfer(&handle.gate) {
-        start(handle, listen, stream, peer);
+        start(handle, here, stream, peer);
         return drop(seat);
     }
     // The place has gone over to another service meanwhile.
     drop(tokio::task::spawn_local(async move {
         handle.gate.admit().await;
-        start(handle, listen, stream, peer);
+        start(handle, here, stream, peer);
         drop(seat);
     }));
 }
 
-/// Serves a connection that was admitted. `listen`: which of its service's addresses it came to.
-fn start(handle: Rc<Handle>, listen: usize, stream: TcpStream, peer: SocketAddr) {
-    let local = handle.current();
-    let here = local.frontend.config.listen.get(listen);
-    let (tls, is_proxied) = here.map_or((false, false), |listen| (listen.tls, listen.proxy_protocol));
+/// Serves a connection that was admitted. `here`: what it came to.
+fn start(handle: Rc<Handle>, here: Here, stream: TcpStream, peer: SocketAddr) {
+    let Here { tls, is_proxied, at } = here;
     let mut presence = Presence::new(handle, tls);
     presence.take_seat();
-    let at = local.frontend.listen.get(listen).copied();
     // Of an address that stands for all, the kernel knows which one it was.
     let at = at.filter(|at| !at.ip().is_unspecified()).or_else(|| stream.local_addr().ok());
     presence.set_ends(Ends { source: peer, destination: at.unwrap_or(peer) });

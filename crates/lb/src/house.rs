@@ -12,7 +12,7 @@ use relevo_model::ServiceName;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::accept::{self, Target};
+use crate::accept::{self, Here, Target};
 use crate::backend::Backend;
 use crate::crew::Visitor;
 use crate::generation::{Generation, Place, Sockets};
@@ -213,12 +213,9 @@ impl House {
         let mut sockets: BTreeMap<Place, Socket> = sockets.into_iter().collect();
         let mut result = Ok(());
         for wanted in &next.doors {
-            let Some(handle) =
-                next.frontends.get(wanted.frontend).and_then(|one| self.services.get(&one.config.name))
-            else {
-                continue;
-            };
-            let target = Target { handle: Rc::clone(handle), listen: wanted.listen };
+            let Some(frontend) = next.frontends.get(wanted.frontend) else { continue };
+            let Some(handle) = self.services.get(&frontend.config.name) else { continue };
+            let target = Target { handle: Rc::clone(handle), here: Here::of(frontend, wanted.listen) };
             if let Some(door) = former.remove(&wanted.place) {
                 *door.target.borrow_mut() = target;
                 self.doors.insert(wanted.place.clone(), door);

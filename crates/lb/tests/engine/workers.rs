@@ -1,9 +1,11 @@
 //! How clients are spread over the worker threads.
 
+use std::net::TcpListener;
+
 use relevo_lb::{Engine, Settings, Snapshot};
 use relevo_model::cluster::Mode;
 
-use crate::rig::{Client, Front, LONG, Origin, Peer, cluster, service, wait_until};
+use crate::rig::{Client, Front, LONG, Origin, Peer, cluster, own_ip, service, wait_until};
 
 fn engine(workers: usize, front: Front) -> Engine {
     Engine::start(Settings { workers, ..Settings::default() }, &cluster([front])).unwrap()
@@ -63,27 +65,45 @@ fn bytes_go_through_the_worker_that_got_the_connection() {
 #[test]
 fn what_is_on_its_way_to_a_worker_that_ends_is_served() {
     // Another process takes over, or nobody.
-    asked_before(|engine| engine.leave(LONG));
-    asked_before(|engine| engine.shutdown(LONG));
+    asked_before(|_| {}, |engine, _| engine.leave(LONG));
+    asked_before(|_| {}, |engine, _| engine.shutdown(LONG));
 }
 
 /// A service that ends serves who has asked before, whatever the workers have seen of it.
 #[test]
 fn what_is_on_its_way_to_a_service_that_ends_is_served() {
-    let origin = Origin::named("one");
-    let mut other = service(&[origin.at]);
-    (other.service.name, other.service.pool, other.pool.name) = ("b".into(), "b".into(), "b".into());
-    asked_before(move |engine| {
-        engine.apply(&cluster([other.clone()])).unwrap();
+    let to_another = |engine: Engine, mut front: Front| {
+        (front.service.name, front.service.pool, front.pool.name) = ("b".into(), "b".into(), "b".into());
+        engine.apply(&cluster([front])).unwrap();
         engine.shutdown(LONG);
-    });
+    };
+    asked_before(|_| {}, to_another);
+}
+
+/// So does a service that has only other addresses then; who came to this one is taken as one who did.
+#[test]
+fn what_is_on_its_way_to_an_address_that_a_service_gives_up_is_served() {
+    let two = |front: &mut Front| {
+        let mut other = front.listen[0].clone();
+        other.proxy_protocol = true;
+        front.listen[0].at = TcpListener::bind((own_ip(), 0)).unwrap().local_addr().unwrap();
+        front.listen.push(other);
+    };
+    let to_the_other = |engine: Engine, mut front: Front| {
+        front.listen.remove(0);
+        engine.apply(&cluster([front])).unwrap();
+        engine.shutdown(LONG);
+    };
+    asked_before(two, to_the_other);
 }
 
 /// Clients that have asked when the end comes, each for the first time or once more; `end`, on another thread.
-fn asked_before(end: impl Fn(Engine) + Clone + Send + 'static) {
+fn asked_before(change: impl Fn(&mut Front), end: impl Fn(Engine, Front) + Clone + Send + 'static) {
     let origin = Origin::named("one");
     for round in 0..20 {
-        let engine = engine(2, service(&[origin.at]));
+        let mut front = service(&[origin.at]);
+        change(&mut front);
+        let engine = engine(2, front.clone());
         let at = engine.snapshot().services[0].listen[0];
         // Connected, and as far as the kernel is concerned accepted, when the end comes.
         let mut all: Vec<Client> = (0..20).map(|_| Client::connect(at)).collect();
@@ -94,7 +114,7 @@ fn asked_before(end: impl Fn(Engine) + Clone + Send + 'static) {
             client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
         }
         let end = end.clone();
-        let ending = std::thread::spawn(move || end(engine));
+        let ending = std::thread::spawn(move || end(engine, front));
         for client in &mut all {
             assert_eq!(client.answer().unwrap().body, "one", "in round {round}");
         }
