@@ -74,9 +74,7 @@ fn globally(word: &Word, ledger: &mut Ledger) {
         }
         "execute" => ledger.dropped(at, "there is one cluster file: give that file to the importer as well"),
         "fork" | "supervised" | "cleanstop" | "maintenancedir" | "callback" | "fallbackcommand"
-        | "readdquiescent" => {
-            ledger.dropped(at, "there is no word for it");
-        }
+        | "readdquiescent" => ledger.dropped(at, instead(&word.name)),
         "checkintervals" => ledger.dropped(at, "there is one interval"),
         _ => {}
     }
@@ -219,8 +217,23 @@ fn one(head: &Word, words: &[Word], global: &[Word], draft: &mut Draft, ledger: 
             "emailalert" | "emailalertfrom" | "emailalertfreq" | "emailalertstatus" | "smtp" => {
                 ledger.dropped(at, "Relevo sends no mail: watch the log or the metrics");
             }
-            _ => ledger.dropped(at, "there is no word for it"),
+            name => ledger.dropped(at, instead(name)),
         }
+    }
+}
+
+/// What stands for a word that the cluster file does not have.
+fn instead(name: &str) -> &'static str {
+    match name {
+        "fork" => "no check waits for another one",
+        "supervised" => "systemd sees to the process: the unit is in the guide",
+        "cleanstop" => "a director that is stopped gives its addresses to the next one",
+        "maintenancedir" => "`relevo server maint` takes a server out of work, for a time if you like",
+        "callback" => "one cluster file is for all directors: copy it, then `relevo reload`",
+        "fallbackcommand" => "nothing is run: `relevo_pool_up` of the metrics and the log tell of it",
+        "readdquiescent" => "a server that a file adds counts as unknown until its first check",
+        "ops" => "datagrams of one client address and port stay with a server for `timeout.client`",
+        _ => "there is no word for it",
     }
 }
 

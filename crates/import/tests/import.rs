@@ -134,6 +134,20 @@ fn words_of_haproxy_that_stand_elsewhere() {
 }
 
 #[test]
+fn words_of_ldirectord_that_are_not_needed() {
+    let imported = read("more", &["ldirectord.cf"]);
+    checked(&imported);
+    let told = told(&imported);
+    for wanted in [
+        "maintenancedir=/etc/maint => DROPPED: `relevo server maint`",
+        "cleanstop=no => DROPPED: a director that",
+    ] {
+        assert!(told.contains(wanted), "{wanted}\n{told}");
+    }
+    assert!(!told.contains("there is no word for it"), "{told}");
+}
+
+#[test]
 fn ipvs_of_keepalived() {
     let imported = read("more", &["ipvs.conf"]);
     checked(&imported);

@@ -230,15 +230,14 @@ fn server_row(report: &Report, pool: &PoolReport, server: &ServerReport, id: &st
     let figures = &server.figures;
     let mut row = common(&pool.name, &server.name, 2, id.to_owned(), mode_word(pool.mode), figures);
     answering(&mut row, figures);
-    let is_active = server.is_usable();
     row.extend([
         ("sid", place),
         ("slim", server.limit.map(|limit| limit.to_string()).unwrap_or_default()),
         ("status", if server.look == Look::Unknown { "UP" } else { server.look.word() }.to_owned()),
         ("weight", server.effective.to_string()),
         ("uweight", server.weight.to_string()),
-        ("act", u8::from(is_active && !server.backup).to_string()),
-        ("bck", u8::from(is_active && server.backup).to_string()),
+        ("act", u8::from(!server.backup).to_string()),
+        ("bck", u8::from(server.backup).to_string()),
         ("chkfail", server.check_failures.to_string()),
         ("chkdown", server.downs.to_string()),
         ("lastchg", seconds(report.now, server.since)),

@@ -274,7 +274,7 @@ fn the_csv_has_haproxys_columns() {
         names,
         [("web", "FRONTEND"), ("web", "one"), ("web", "spare"), ("web", "two<script>"), ("web", "BACKEND")]
     );
-    assert_eq!(rows[3][column("status")], "DOWN");
+    assert_eq!(["status", "act", "bck"].map(|name| &*rows[3][column(name)]), ["DOWN", "1", "0"]);
     assert_eq!(rows[3][column("last_chk")], "connection, \"refused\" <&>");
     assert_eq!((&*rows[1][column("stot")], &*rows[1][column("lastchg")]), ("12345", "3661"));
     assert_eq!((&*rows[0][column("status")], &*rows[4][column("status")]), ("OPEN", "UP"));
