@@ -131,6 +131,8 @@ fn words_of_haproxy_that_stand_elsewhere() {
         assert!(told.contains(wanted), "{wanted}\n{told}");
     }
     assert!(!told.contains("queue = \"10s\""), "{told}");
+    // HAProxy takes the lines of `hdr` apart at their commas.
+    assert!(told.contains("X-Zone = \"~(?i)(^|,) *out *(,|$)\""), "{told}");
 }
 
 #[test]

@@ -210,6 +210,8 @@ fn test(words: &[String]) -> Result<Test, String> {
         let name = argument.clone().filter(|name| !name.is_empty()).ok_or("it names nothing".to_owned());
         name.map(|name| (key, Some(name)))
     };
+    // Such a line is a list, which is looked at value by value.
+    let is_list = matches!(name, "hdr" | "req.hdr");
     let (key, name) = match name {
         "path" => ("path", None),
         "method" => ("method", None),
@@ -234,16 +236,18 @@ fn test(words: &[String]) -> Result<Test, String> {
         .map(|value| match key {
             "method" | "source" if matches!(how.as_str(), "" | "str" | "ip") => Ok(value.clone()),
             "host" | "tls_name" if how != "reg" => pattern(&value.to_ascii_lowercase(), &how, false),
+            "header" if is_list && matches!(how.as_str(), "" | "str" | "beg" | "end") => {
+                Ok(element(value, &how, ignore_case))
+            }
             _ => pattern(value, &how, ignore_case),
         })
         .collect();
     Ok(Test::Pattern { key, name, values: values? })
 }
 
-/// A pattern of the cluster file.
-fn pattern(value: &str, how: &str, ignore_case: bool) -> Result<String, String> {
-    let plain = !ignore_case && !value.contains('*') && !value.starts_with('~');
-    let escaped: String = value
+/// A text as a regular expression that is equal to it.
+fn escaped(value: &str) -> String {
+    value
         .chars()
         .flat_map(|letter| {
             (!letter.is_alphanumeric() && letter.is_ascii() && letter != '/')
@@ -251,7 +255,21 @@ fn pattern(value: &str, how: &str, ignore_case: bool) -> Result<String, String> 
                 .into_iter()
                 .chain([letter])
         })
-        .collect();
+        .collect()
+}
+
+/// A pattern for one of a list's values.
+fn element(value: &str, how: &str, ignore_case: bool) -> String {
+    let flag = if ignore_case { "(?i)" } else { "" };
+    let begin = if how == "end" { "" } else { "(^|,) *" };
+    let end = if how == "beg" { "" } else { " *(,|$)" };
+    format!("~{flag}{begin}{}{end}", escaped(value))
+}
+
+/// A pattern of the cluster file.
+fn pattern(value: &str, how: &str, ignore_case: bool) -> Result<String, String> {
+    let plain = !ignore_case && !value.contains('*') && !value.starts_with('~');
+    let escaped = escaped(value);
     let flag = if ignore_case { "(?i)" } else { "" };
     let expression = match how {
         "" | "str" if plain => return Ok(value.to_owned()),
