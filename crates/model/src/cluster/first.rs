@@ -32,8 +32,12 @@ const fn pool_of(action: &Action) -> Option<&PoolName> {
     if let Action::Pool(pool) = action { Some(pool) } else { None }
 }
 
-/// Whether the pool's check shows that a server waits for whom it serves.
-const fn is_asked_first(pool: &Pool) -> bool {
+/// Whether the pool's check shows that a server waits for whom it serves. What it says of another port shows nothing: a
+/// database's state is often told over HTTP.
+fn is_asked_first(pool: &Pool) -> bool {
+    if pool.servers.iter().any(|server| server.check_port != server.at.port()) {
+        return false;
+    }
     match pool.check.kind {
         CheckKind::Http(_) => true,
         // With `server_tls` it is the balancer that begins the handshake; what is said in it is not known.
@@ -48,7 +52,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::cluster::{Action, HttpCheck, Rule, Step};
+    use crate::cluster::{Action, HttpCheck, Rule, Server, Step};
 
     fn defers(change: impl FnOnce(&mut ClusterFile)) -> bool {
         let at: SocketAddr = ([127, 0, 0, 1], 80).into();
@@ -99,6 +103,16 @@ mod tests {
         assert!(defers(|cluster| {
             chooses(cluster);
             cluster.pools[0].check.kind = http();
+        }));
+    }
+
+    #[test]
+    fn a_check_of_another_port_says_nothing() {
+        let mut server = Server::new("db1".into(), ([127, 0, 0, 1], 3306).into());
+        server.check_port = 9200;
+        assert!(!defers(|cluster| {
+            cluster.pools[1].check.kind = http();
+            cluster.pools[1].servers = vec![server];
         }));
     }
 

@@ -139,7 +139,7 @@ pub(crate) const LISTEN: Table = Table {
             "defer_accept",
             "Whether a connection is taken when its client has sent something, not before: the kernel waits for that, which saves work for each connection, and clients that say nothing take no place of `max_connections`. One that is silent is taken after about a second. Not for protocols where the server greets first (SMTP, FTP, MySQL, SSH): their greeting would come a second late.",
         )
-        .or_told("`true` where clients are known to speak first: mode `http`, `tls`, `proxy_protocol`, a rule that looks at `tls` or `tls_name`, or, in mode `tcp`, pools that are all checked by `http`, or by `tls` without `server_tls`; else `false`")
+        .or_told("`true` where clients are known to speak first: mode `http`, `tls`, `proxy_protocol`, a rule that looks at `tls` or `tls_name`, or, in mode `tcp`, pools that are all checked by `http`, or by `tls` without `server_tls`, at the servers' own ports; else `false`")
         .streams(),
     ],
     after: "",
