@@ -184,7 +184,10 @@ fn lab_both_balancers_are_measured() {
     let text = std::fs::read_to_string(folder.0.join("summary.json")).expect("a summary");
     let summary: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let measured = summary["workloads"].as_array().expect("a list");
-    assert_eq!(measured.len(), 2, "{summary:#}");
+    let rows: Vec<_> = measured.iter().map(|one| [one["workload"].as_str(), one["peer"].as_str()]).collect();
+    let [small, tcp] = ["http-keepalive-small", "tcp-connection-per-request"].map(Some);
+    let [plain, deferred] = ["haproxy", "haproxy-deferred"].map(Some);
+    assert_eq!(rows, [[small, plain], [tcp, plain], [tcp, deferred]], "{summary:#}");
     for one in measured {
         assert!(one["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{summary:#}");
         assert!(one["memory_bytes"]["peer"].as_f64().is_some_and(|bytes| bytes > 0.0), "{summary:#}");
