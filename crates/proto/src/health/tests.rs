@@ -240,6 +240,20 @@ fn a_probe_that_was_not_made_says_nothing() {
     assert_eq!(probe(&mut server, bad()).1.len(), 1);
 }
 
+/// Nobody should be served by it, so that what traffic says of it is old.
+#[test]
+fn failures_seen_in_traffic_break_no_row_of_a_server_that_is_down() {
+    let mut server = Server::new(Settings { rise: 2, fall: 1, ..SETTINGS }, Time::ZERO);
+    probe(&mut server, bad());
+    let (now, _) = probe(&mut server, good());
+    assert_eq!(server.state(), State::Down);
+    for then in [OnError::Fastinter, OnError::FailCheck, OnError::SuddenDeath, OnError::MarkDown] {
+        server.handle_input(now, traffic(then));
+    }
+    probe(&mut server, good());
+    assert_eq!(server.state(), State::Up);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
@@ -281,9 +295,12 @@ proptest! {
                 Step::Timeout => server.handle_timeout(now),
                 Step::Traffic => server.handle_input(now, Input::TrafficFailed),
                 Step::Observed(then) => {
-                    // It counts as bad probes would.
+                    // It counts as bad probes would, where one may; else it says nothing.
                     may = then != OnError::Fastinter && before == State::Up;
-                    row = if may && then == OnError::SuddenDeath { (false, fall) } else { (false, row.1 * u32::from(!row.0) + 1) };
+                    if may {
+                        let more = row.1 * u32::from(!row.0) + 1;
+                        row = (false, if then == OnError::SuddenDeath { fall } else { more });
+                    }
                     server.handle_input(now, traffic(then));
                 }
                 Step::Resume => server.handle_input(now, Input::Resume),
