@@ -1,12 +1,11 @@
 //! Answers about the tables of clients and their servers.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use relevo_api::server::Refusal;
 use relevo_api::types::{AffinityClient, AffinityClients, AffinityStatus, Forgotten};
 use relevo_lb::{ClientSnapshot, Engine, TableSnapshot, Which};
-use relevo_model::cluster::{Action, AffinityKey};
+use relevo_model::cluster::AffinityKey;
 use relevo_model::{ClusterFile, PoolName};
 
 use crate::control::listed;
@@ -57,10 +56,7 @@ fn pools(cluster: &ClusterFile, which: &AffinityClients) -> Result<Vec<PoolName>
                 let there = listed("service", cluster.services.iter().map(|service| service.name.as_str()));
                 return Err(Refusal::Unknown(format!("there is no service {name:?}; {there}")));
             };
-            let actions = service.rules.iter().flat_map(|rule| &rule.actions);
-            let chosen =
-                actions.filter_map(|action| if let Action::Pool(pool) = action { Some(pool) } else { None });
-            Some(chosen.chain([&service.pool]).collect::<BTreeSet<_>>())
+            Some(service.pools())
         }
     };
     let with_table: Vec<&PoolName> =

@@ -12,7 +12,6 @@ use super::measurable;
 use super::scene::{Place, preamble};
 use super::workload::{WORKLOADS, Workload};
 use super::{SERVERS, balancer};
-use crate::haproxy;
 
 /// The workload that is a service of a file: small answers, as the service speaks. With it what can be seen to be on, and
 /// what of the file is not measured.
@@ -67,7 +66,7 @@ pub(super) fn scene(text: &str, name: &str, place: &Place) -> Result<String> {
     }
     kept.insert("service".to_owned(), one(name, Value::Table(table)));
     let mut pools = Table::new();
-    for pool in haproxy::pools_of(service).iter().filter_map(|name| cluster.pool(name)) {
+    for pool in service.pools().into_iter().filter_map(|name| cluster.pool(name)) {
         if let Some(mut table) = take(&mut root, "pool", pool.name.as_str()) {
             move_pool(&mut table, pool, service.mode, place);
             pools.insert(pool.name.to_string(), Value::Table(table));

@@ -17,7 +17,7 @@ mod words;
 use std::collections::BTreeSet;
 
 use relevo_model::ClusterFile;
-use relevo_model::cluster::{Action, Mode, Service};
+use relevo_model::cluster::{Mode, Service};
 
 /// How HAProxy is set up beyond what the cluster file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,9 @@ pub fn config(cluster: &ClusterFile, options: Options) -> Config {
             continue;
         }
         frontend::write(&mut out, cluster, service, options.tuning);
-        for name in pools_of(service) {
+        for name in service.pools() {
             if pools.insert((name.clone(), service.mode == Mode::Http)) {
-                backend::write(&mut out, cluster, &name, service);
+                backend::write(&mut out, cluster, name, service);
             }
         }
     }
@@ -72,32 +72,11 @@ pub fn config(cluster: &ClusterFile, options: Options) -> Config {
     out
 }
 
-/// The pools that a service uses, by name, its own first.
-pub(crate) fn pools_of(service: &Service) -> Vec<String> {
-    let chosen = service.rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| match action {
-        Action::Pool(pool) => Some(pool.to_string()),
-        Action::Redirect(_)
-        | Action::Return(_)
-        | Action::Deny(_)
-        | Action::Request(_)
-        | Action::Response(_)
-        | Action::Rewrite(_)
-        | Action::Rate(_)
-        | Action::Auth(_) => None,
-    });
-    let mut names = vec![service.pool.to_string()];
-    for name in chosen {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
 /// The backend that a pool is for services of this mode. HAProxy's backends have one mode: a pool that is used in both is two.
 fn backend_name(cluster: &ClusterFile, pool: &str, mode: Mode) -> String {
-    let used =
-        |service: &Service| service.mode == Mode::Http && pools_of(service).iter().any(|name| name == pool);
+    let used = |service: &Service| {
+        service.mode == Mode::Http && service.pools().into_iter().any(|name| name.as_str() == pool)
+    };
     if mode != Mode::Http && cluster.services.iter().any(used) {
         format!("{pool}-tcp")
     } else {

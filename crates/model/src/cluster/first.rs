@@ -1,7 +1,6 @@
 //! Who speaks first on a service's connections, as far as the cluster file tells. Pure.
 
-use super::{Action, CheckKind, ClusterFile, Condition, Listen, Mode, Pool, Service};
-use crate::name::PoolName;
+use super::{CheckKind, ClusterFile, Condition, Listen, Mode, Pool, Service};
 
 impl ClusterFile {
     /// Whether connections to a place of a service are taken only with the first bytes of their client: as written, or
@@ -17,19 +16,10 @@ impl ClusterFile {
         if service.mode == Mode::Http || listen.tls || listen.proxy_protocol {
             return true;
         }
-        let looks_at_tls = |condition: &Condition| condition.tls.is_some() || !condition.tls_name.is_empty();
         let mut conditions = service.rules.iter().flat_map(|rule| [Some(&rule.when), rule.unless.as_ref()]);
-        if conditions.any(|condition| condition.is_some_and(looks_at_tls)) {
-            return true;
-        }
-        let chosen = service.rules.iter().flat_map(|rule| &rule.actions).filter_map(pool_of);
-        let mut pools = chosen.chain([&service.pool]);
-        pools.all(|name| self.pools.iter().find(|pool| pool.name == *name).is_some_and(is_asked_first))
+        conditions.any(|condition| condition.is_some_and(Condition::looks_at_tls))
+            || service.pools().into_iter().all(|name| self.pool(name).is_some_and(is_asked_first))
     }
-}
-
-const fn pool_of(action: &Action) -> Option<&PoolName> {
-    if let Action::Pool(pool) = action { Some(pool) } else { None }
 }
 
 /// Whether the pool's check shows that a server waits for whom it serves. What it says of another port shows nothing: a

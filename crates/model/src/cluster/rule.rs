@@ -86,6 +86,13 @@ pub struct Condition {
     pub tls_name: Vec<Pattern>,
 }
 
+impl Condition {
+    /// Whether it looks at TLS or at the name asked for in it.
+    pub fn looks_at_tls(&self) -> bool {
+        self.tls.is_some() || !self.tls_name.is_empty()
+    }
+}
+
 /// A change of a header. Texts may have placeholders: `{host}`, `{path}`, `{query}`, `{uri}` (path and query), `{method}`,
 /// `{source}`, `{tls_name}`, `{request_id}`; `{{` is a brace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forward, Path, Rule, ServerTls};
+use super::{Action, Forward, Path, Rule, ServerTls};
 use crate::name::{AddressName, PoolName, ServiceName};
 
 /// How a service looks at the traffic.
@@ -239,6 +239,21 @@ impl Service {
             source: None,
             synproxy: None,
         }
+    }
+}
+
+impl Service {
+    /// The pools that may answer, each once: its own, then those that its rules choose, in their order.
+    pub fn pools(&self) -> Vec<&PoolName> {
+        let mut pools = vec![&self.pool];
+        for action in self.rules.iter().flat_map(|rule| &rule.actions) {
+            if let Action::Pool(pool) = action
+                && !pools.contains(&pool)
+            {
+                pools.push(pool);
+            }
+        }
+        pools
     }
 }
 

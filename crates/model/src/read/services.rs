@@ -14,7 +14,7 @@ use super::rules;
 use super::texts::path;
 use super::tls;
 use super::tree::Item;
-use crate::cluster::{Action, Challenge, Mode, ServerTls, Service};
+use crate::cluster::{Challenge, Mode, ServerTls, Service};
 use crate::name::{PoolName, ServiceName};
 use crate::reference::{POOL, POOL_TIMEOUT, SERVICE, SERVICE_TIMEOUT};
 
@@ -51,10 +51,7 @@ pub(super) fn read(
         services.kernel.insert(service.name.clone(), kernel);
         // In an unknown mode everything may have a meaning.
         let modes = mode.map_or_else(|| vec![Mode::Tcp, Mode::Http, Mode::Udp], |mode| vec![mode]);
-        let actions = service.rules.iter().flat_map(|rule| &rule.actions);
-        let chosen =
-            actions.filter_map(|action| if let Action::Pool(name) = action { Some(name) } else { None });
-        for pool in chosen.chain([&service.pool]) {
+        for pool in service.pools() {
             let users = used.entry(pool.clone()).or_default();
             users.modes.extend(&modes);
             users.tls |= service.listen.iter().any(|listen| listen.tls);

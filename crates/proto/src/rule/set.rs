@@ -240,9 +240,7 @@ impl Rules {
 
     /// Whether some rule looks at TLS or at the name asked for in it.
     pub fn looks_at_tls(&self) -> bool {
-        let looks = |conditions: &Conditions| {
-            conditions.written.tls.is_some() || !conditions.written.tls_name.is_empty()
-        };
+        let looks = |conditions: &Conditions| conditions.written.looks_at_tls();
         self.rules.iter().any(|rule| looks(&rule.when) || rule.unless.as_ref().is_some_and(looks))
     }
 
