@@ -211,16 +211,17 @@ impl Backend {
     pub(crate) fn set_health(
         &self,
         server: &Server,
-        health: State,
+        (health, leaving): (State, bool),
         now: Time,
         reason: String,
     ) -> Option<(State, State)> {
         let making = self.making();
         let mut state = server.state();
         state.checks = (health, reason);
+        let before = std::mem::replace(&mut state.leaving, leaving);
         let changed = state.settle(now);
         drop(state);
-        if changed.is_some() {
+        if changed.is_some() || before != leaving {
             self.publish(&making, now);
         }
         changed
@@ -335,6 +336,7 @@ impl Backend {
             match (state.admin(), state.health) {
                 (Admin::Maint, _) => format!("{name} is in maintenance"),
                 (_, State::Down) => format!("{name} is down ({})", state.reason),
+                (Admin::Drain, _) if state.leaving => format!("{name} is leaving ({})", state.reason),
                 (Admin::Drain, _) => format!("{name} is drained"),
                 (Admin::Ready, State::Up | State::Unknown) => format!("{name} has no weight"),
             }
@@ -429,7 +431,8 @@ impl Backend {
                 health: state.health,
                 admin: state.admin,
                 wanted: state.admin(),
-                agent: (!state.agent.is_silent()).then(|| state.agent.to_string()),
+                leaving: state.leaving,
+                agent: state.agent.words(),
                 since: state.since,
                 limit: state.most(config.max_connections),
                 reason: match &state.agent {

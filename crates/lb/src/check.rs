@@ -147,7 +147,7 @@ impl Checks {
                     _ => {
                         let state = server.state().clone();
                         let (health, reason) = state.checks;
-                        health::Server::resume(settings, health, state.since, reason, now)
+                        health::Server::resume(settings, health, state.leaving, state.since, reason, now)
                     }
                 };
                 let (backend, server) = (Arc::clone(backend), Arc::clone(server));
@@ -273,10 +273,20 @@ impl Checks {
                 Output::Probe { number } => {
                     checked.probe(number, self.results.clone(), Rc::clone(&self.means));
                 }
-                Output::Changed { from: _, to, reason } => {
+                Output::Changed { from: _, to, leaving, reason } => {
                     let (backend, server) = (Arc::clone(&checked.backend), Arc::clone(&checked.server));
-                    tracing::debug!(pool = %backend.config.name, "{}: {reason}", server.name);
-                    let changed = backend.set_health(&server, to, clock::now(), reason);
+                    let (pool, name) = (&backend.config.name, &server.name);
+                    tracing::debug!(%pool, "{name}: {reason}");
+                    match (server.state().leaving, leaving) {
+                        (false, true) => {
+                            tracing::warn!(%pool, "{name} gets no new work, as it wants: {reason}")
+                        }
+                        (true, false) if to == State::Up => {
+                            tracing::info!(%pool, "{name} gets work again: {reason}")
+                        }
+                        (true, _) | (false, false) => {}
+                    }
+                    let changed = backend.set_health(&server, (to, leaving), clock::now(), reason);
                     self.announce(&backend, &server, changed);
                 }
             }

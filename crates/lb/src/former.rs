@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use relevo_model::{PoolName, ServerName, Time};
+use relevo_proto::health::agent::Report;
 
 use crate::Health;
 use crate::backend::Backend;
@@ -33,6 +34,10 @@ pub struct Known {
     pub at: SocketAddr,
     /// What the checks said.
     pub health: Health,
+    /// Whether it said to its checks that it wants no new work.
+    pub leaving: bool,
+    /// What its agent said, in words of the agent protocol.
+    pub agent: Option<String>,
     /// Since when (`CLOCK_BOOTTIME`).
     pub since: Time,
     /// The evidence.
@@ -52,6 +57,8 @@ impl Known {
                 server: server.name.clone(),
                 at: server.at,
                 health: state.health,
+                leaving: state.leaving,
+                agent: state.agent.words(),
                 since: state.since,
                 reason: state.reason,
                 weight: state.weight,
@@ -71,6 +78,11 @@ impl Known {
             state.reason.clone_from(&self.reason);
             // Else one bad check would take it down, or one good one bring it up.
             state.checks = (self.health, self.reason.clone());
+            state.leaving = self.leaving;
+            let said = self.agent.as_deref().map(|words| Report::parse(words.as_bytes()));
+            if let Some(Ok(report)) = said {
+                state.agent.follow(report);
+            }
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct ServerState {
     pub(crate) admin: Admin,
     /// What the checks say, and the evidence.
     pub(crate) checks: (State, String),
+    /// Whether it says to its checks that it wants no new work.
+    pub(crate) leaving: bool,
     /// What its agent says.
     pub(crate) agent: Agent,
     /// What both say: down if either does.
@@ -64,11 +66,12 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    /// What the operator and its agent want together: the less work.
+    /// What the operator, its agent and itself want together: the least work.
     pub(crate) fn admin(&self) -> Admin {
         match (self.admin, self.agent.admin) {
             (Admin::Maint, _) | (_, Admin::Maint) => Admin::Maint,
             (Admin::Drain, _) | (_, Admin::Drain) => Admin::Drain,
+            (Admin::Ready, Admin::Ready) if self.leaving => Admin::Drain,
             (Admin::Ready, Admin::Ready) => Admin::Ready,
         }
     }
@@ -81,6 +84,7 @@ impl ServerState {
     /// Nobody checks it: it counts as up, unless its agent says that it is down. What it was and is, if that is not the same.
     pub(crate) fn trust(&mut self, now: Time) -> Option<(State, State)> {
         self.checks = (State::Up, "not checked, counts as up".to_owned());
+        self.leaving = false;
         self.settle(now)
     }
 
@@ -120,6 +124,7 @@ impl Server {
         let state = ServerState {
             admin,
             checks: (State::Unknown, "not checked yet".to_owned()),
+            leaving: false,
             agent: Agent::default(),
             health: State::Unknown,
             since: now,

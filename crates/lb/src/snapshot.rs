@@ -93,8 +93,10 @@ pub struct ServerSnapshot {
     pub health: Health,
     /// What the operator wants.
     pub admin: Admin,
-    /// What the operator and its agent want together: the less work.
+    /// What the operator, its agent and itself want together: the least work.
     pub wanted: Admin,
+    /// Whether it says to its checks that it wants no new work (`disable_on_404`).
+    pub leaving: bool,
     /// What its agent says, in words of the agent protocol; `None`: nothing that makes a difference.
     pub agent: Option<String>,
     /// Since when `health` is so (`CLOCK_BOOTTIME`).

@@ -62,11 +62,8 @@ fn server(from: ServerSnapshot) -> ServerStatus {
             Health::Up => HealthState::Up,
             Health::Down => HealthState::Down,
         },
-        admin: match from.admin {
-            Admin::Ready => AdminState::Ready,
-            Admin::Drain => AdminState::Drain,
-            Admin::Maint => AdminState::Maint,
-        },
+        admin: from_lb(from.admin),
+        wanted: from_lb(from.wanted),
         admin_reason: String::new(),
         admin_until: None,
         agent: from.agent,
@@ -97,6 +94,14 @@ pub(crate) fn to_lb(from: AdminState) -> Admin {
         AdminState::Ready => Admin::Ready,
         AdminState::Drain => Admin::Drain,
         AdminState::Maint => Admin::Maint,
+    }
+}
+
+fn from_lb(from: Admin) -> AdminState {
+    match from {
+        Admin::Ready => AdminState::Ready,
+        Admin::Drain => AdminState::Drain,
+        Admin::Maint => AdminState::Maint,
     }
 }
 

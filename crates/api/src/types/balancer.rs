@@ -18,8 +18,8 @@ pub enum HealthState {
     Down,
 }
 
-/// What the operator wants of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the operator wants of a server, the least work last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdminState {
     /// Takes work while it is up.
@@ -95,6 +95,9 @@ pub struct ServerStatus {
     pub health: HealthState,
     /// What the operator wants.
     pub admin: AdminState,
+    /// What the operator, its agent and the server itself (`disable_on_404`) want together: the least work.
+    #[serde(default)]
+    pub wanted: AdminState,
     /// Why, in the operator's words; empty: he did not say.
     #[serde(default)]
     pub admin_reason: String,
@@ -120,4 +123,11 @@ pub struct ServerStatus {
     pub requests: u64,
     /// Of them, those that failed to connect or were cut by it.
     pub failures: u64,
+}
+
+impl ServerStatus {
+    /// What is wanted of it, whoever wants it. A node of an older version says only what the operator wants.
+    pub fn wanted(&self) -> AdminState {
+        self.wanted.max(self.admin)
+    }
 }

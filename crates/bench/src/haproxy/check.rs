@@ -64,6 +64,9 @@ fn write_http(out: &mut Config, check: &HttpCheck) {
         line += &format!(" hdr {} {}", quote(name), quote(value));
     }
     out.line(line);
+    if check.disable_on_404 {
+        out.line("http-check disable-on-404");
+    }
     for expect in &check.expect {
         out.line(match expect {
             Expect::Status(ranges) => {

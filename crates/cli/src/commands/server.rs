@@ -135,7 +135,7 @@ pub(crate) fn run(args: Args, json: bool) -> Result<ExitCode, Failure> {
 
 /// Whether it may get work now, or as soon as it was checked.
 fn may_work(server: &ServerStatus) -> bool {
-    server.health != HealthState::Down && server.admin == AdminState::Ready && server.weight > 0
+    server.health != HealthState::Down && server.wanted() == AdminState::Ready && server.weight > 0
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

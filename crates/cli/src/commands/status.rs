@@ -249,7 +249,7 @@ fn pool_words(pool: &PoolStatus, now: u64) -> String {
 }
 
 fn can_work(server: &ServerStatus) -> bool {
-    server.health == HealthState::Up && server.admin == AdminState::Ready && server.weight > 0
+    server.health == HealthState::Up && server.wanted() == AdminState::Ready && server.weight > 0
 }
 
 fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {
@@ -258,7 +258,7 @@ fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {
         HealthState::Up => styled(GOOD, "up"),
         HealthState::Down => styled(BAD, "down"),
     };
-    let admin = match server.admin {
+    let wanted = match server.wanted() {
         AdminState::Ready => cell("ready"),
         AdminState::Drain => styled(DOUBT, "drain"),
         AdminState::Maint => styled(DOUBT, "maint"),
@@ -283,7 +283,7 @@ fn server_row(server: &ServerStatus, now: u64) -> Vec<Cell> {
         cell(server.at),
         cell(server.weight),
         health,
-        admin,
+        wanted,
         cell(ago(now, server.since)),
         cell(running),
         cell(server.requests),

@@ -1,6 +1,7 @@
 //! `option httpchk`, `http-check`, `option tcp-check`, `tcp-check` and the times of checks.
 
 use super::parse::{Line, millis};
+use super::statuses;
 use crate::balancer::duration;
 use crate::draft::{key, list, quoted};
 use crate::ledger::{At, Ledger};
@@ -32,11 +33,18 @@ struct Http {
     path: String,
     headers: Vec<(String, String)>,
     expect: Option<(&'static str, String)>,
+    disable_on_404: bool,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { method: "OPTIONS".to_owned(), path: "/".to_owned(), headers: Vec::new(), expect: None }
+        Self {
+            method: "OPTIONS".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            expect: None,
+            disable_on_404: false,
+        }
     }
 }
 
@@ -88,17 +96,21 @@ pub(super) fn statement(line: &Line, to: &str, check: &mut Check, ledger: &mut L
         }
         ("http-check", "expect") => {
             let rest: Vec<&str> = line.words.iter().skip(2).map(String::as_str).collect();
-            let kind = match rest.first() {
-                Some(&"status") => "expect",
-                Some(&"string") => "text",
-                Some(&"rstring") => "regex",
-                _ => {
-                    ledger.dropped(at, "a check expects a status, a text or an expression");
-                    return true;
-                }
-            };
             let value = rest.get(1..).unwrap_or_default().join(" ");
-            check.http.get_or_insert_default().expect = Some((kind, value));
+            let expect = match rest.first() {
+                Some(&"string") => Some(("text", value)),
+                Some(&"rstring") => Some(("regex", value)),
+                _ => statuses::read(&rest).map(|statuses| ("expect", statuses)),
+            };
+            if expect.is_none() {
+                ledger.dropped(at, "a check expects statuses, a text or an expression");
+                return true;
+            }
+            check.http.get_or_insert_default().expect = expect;
+            ledger.carried(at, to);
+        }
+        ("http-check", "disable-on-404") => {
+            check.http.get_or_insert_default().disable_on_404 = true;
             ledger.carried(at, to);
         }
         ("http-check" | "tcp-check", "connect") => connect(line, to, check, ledger),
@@ -241,6 +253,9 @@ impl Check {
             }
             if let Some((key, value)) = &http.expect {
                 parts.push(format!("{key} = {}", quoted(value)));
+            }
+            if http.disable_on_404 {
+                parts.push("disable_on_404 = true".to_owned());
             }
         } else if let Some(command) = &self.command {
             parts.push(format!("command = [{}]", quoted(command)));

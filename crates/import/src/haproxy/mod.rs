@@ -16,6 +16,7 @@ mod global;
 mod parse;
 mod rules;
 mod stats;
+mod statuses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -39,7 +39,7 @@ fn servers_that_nobody_checks_are_up_from_the_beginning() {
 #[test]
 fn servers_that_nobody_checks_any_more_are_up_together() {
     let former = backend(CheckKind::Connect, None);
-    former.set_health(&former.servers[1], State::Down, Time::ZERO, "refused".to_owned());
+    former.set_health(&former.servers[1], (State::Down, false), Time::ZERO, "refused".to_owned());
     let next = backend(CheckKind::None, Some(&former));
     assert_eq!(next.servers[0].state().health, State::Unknown, "the next one may not come into use");
     let rings = next.bell.wait(u64::MAX, Duration::ZERO);

@@ -26,6 +26,8 @@ pub(crate) struct Http {
     /// The request's lines behind `Host`, and the empty one.
     rest: String,
     expect: Expectations,
+    /// Whether 404 says that it wants no new work.
+    disable_on_404: bool,
 }
 
 impl Http {
@@ -34,7 +36,7 @@ impl Http {
     /// # Errors
     /// Why an expression cannot be used, in words.
     pub(crate) fn new(check: &HttpCheck) -> Result<Self, String> {
-        let HttpCheck { method, path, host, headers, expect } = check;
+        let HttpCheck { method, path, host, headers, expect, disable_on_404 } = check;
         let mut rest = String::new();
         let has = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         let takes_body = matches!(method.as_str(), "POST" | "PUT" | "PATCH");
@@ -57,6 +59,7 @@ impl Http {
             host: host.clone(),
             rest,
             expect: Expectations::new(expect)?,
+            disable_on_404: *disable_on_404,
         })
     }
 
@@ -93,6 +96,9 @@ impl Http {
                 .filter(move |field| field.name(head).eq_ignore_ascii_case(name.as_bytes()))
                 .map(|field| field.value(head))
         };
+        if status == 404 && self.disable_on_404 {
+            return ProbeResult::Leaving(format!("{} answered 404", self.asked));
+        }
         match self.expect.judge(status, values, body) {
             Ok(()) => ProbeResult::Good(format!("{} answered {status}", self.asked)),
             Err(wrong) => self.bad(&format!(" answered {status}{wrong}")),
@@ -154,7 +160,7 @@ impl Answer {
 
     fn read_head(&mut self, http: &Http) -> Step {
         loop {
-            if !http.expect.need_head()
+            if (!http.expect.need_head() || http.disable_on_404 && status(&self.bytes) == Some(404))
                 && let Some(status @ 200..) = status(&self.bytes)
             {
                 return Step::Judged(http.judge(status, &[], &self.fields, &[]));

@@ -126,6 +126,57 @@ fn http_answers_are_looked_at_as_wanted() {
 }
 
 #[test]
+fn who_answers_404_gets_no_new_clients_and_keeps_those_it_has() {
+    let leaves = Arc::new(AtomicBool::new(false));
+    let is_leaving = Arc::clone(&leaves);
+    let one = Origin::answering(move |request| match request.line() {
+        "GET /health HTTP/1.1" if is_leaving.load(Ordering::SeqCst) => {
+            // Its body does not come.
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\n".to_vec()
+        }
+        _ => crate::rig::with_length("one"),
+    });
+    let two = Origin::answering(|_| crate::rig::with_length("two"));
+    // It has precedence over what is expected.
+    let check = HttpCheck {
+        disable_on_404: true,
+        expect: vec![Expect::Text("o".to_owned())],
+        ..HttpCheck::get("/health")
+    };
+    let mut front = checked(&[one.at, two.at], CheckKind::Http(check));
+    front.pool.cookie = Some(crate::persistence::insert());
+    let rig = Rig::start(front);
+    (1..=2).for_each(|number| rig.wait_health(number, Health::Up));
+    let bound = |rig: &Rig| {
+        let mut client = rig.client();
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nCookie: SRV=server1\r\n\r\n");
+        client.answer().unwrap().body
+    };
+    assert_eq!(bound(&rig), "one");
+    leaves.store(true, Ordering::SeqCst);
+    wait_until("it leaves", || rig.server(1).leaving);
+    let server = rig.server(1);
+    assert_eq!(
+        (server.health, server.admin, server.wanted),
+        (Health::Up, relevo_lb::Admin::Ready, relevo_lb::Admin::Drain)
+    );
+    assert_eq!((server.reason.as_str(), server.check_failures), ("GET /health answered 404", 0));
+    assert_eq!(rig.bodies(4), ["two", "two", "two", "two"]);
+    assert_eq!(bound(&rig), "one");
+    leaves.store(false, Ordering::SeqCst);
+    wait_until("it is back", || !rig.server(1).leaving);
+    let mut bodies = rig.bodies(2);
+    bodies.sort();
+    assert_eq!(bodies, ["one", "two"]);
+}
+
+#[test]
+fn without_the_option_404_is_a_bad_answer() {
+    let origin = Origin::answering(|_| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec());
+    assert_eq!(found(checked(&[origin.at], http(Vec::new())), Health::Down), "GET /health answered 404");
+}
+
+#[test]
 fn of_an_endless_body_only_the_beginning_is_read() {
     let origin = Origin::with(|peer| {
         if peer.request().is_some() {

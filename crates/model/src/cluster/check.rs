@@ -42,6 +42,8 @@ pub struct HttpCheck {
     pub headers: Vec<(String, String)>,
     /// What must come back; without any, a status from 200 to 399.
     pub expect: Vec<Expect>,
+    /// Whether 404, whatever else is expected, says that a server that is up wants no new work (HAProxy's `disable-on-404`).
+    pub disable_on_404: bool,
 }
 
 /// What an answer must be. Several must all hold.
@@ -127,6 +129,7 @@ impl HttpCheck {
             host: None,
             headers: Vec::new(),
             expect: Vec::new(),
+            disable_on_404: false,
         }
     }
 }

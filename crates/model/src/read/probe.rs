@@ -12,7 +12,8 @@ use crate::reference::STEP;
 /// The ways to ask.
 const WAYS: [&str; 5] = ["connect", "http", "ping", "command", "script"];
 /// What only an HTTP check can have.
-const OF_HTTP: [&str; 7] = ["method", "host", "headers", "expect", "text", "regex", "header"];
+const OF_HTTP: [&str; 8] =
+    ["method", "host", "headers", "expect", "text", "regex", "header", "disable_on_404"];
 /// Most steps of a conversation, and arguments of a command.
 const MOST: usize = 32;
 
@@ -85,6 +86,7 @@ fn http(findings: &mut Findings<'_>, fields: &Fields<'_>, item: &Item<'_>) -> Ht
             check.expect.push(Expect::Header(entry.name.to_owned(), text.to_owned()));
         }
     }
+    check.disable_on_404 = fields.flag(findings, "disable_on_404").unwrap_or_default();
     if check.method == "HEAD" {
         let hint = "write method = \"GET\", or remove it";
         useless(findings, fields, &["text", "regex"], "looks at the body, and HEAD asks for none", hint);

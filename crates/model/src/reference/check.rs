@@ -32,6 +32,11 @@ In mode `udp` too `connect`, `http` and `script` speak TCP; `script` then needs 
         Key::other("regex", "regular expression", "HTTP: the first 64 KiB of the body match it."),
         Key::other("header", "`{ NAME = \"TEXT\" }`", "HTTP: a header's value contains the text."),
         Key::boolean(
+            "disable_on_404",
+            "HTTP: whether an answer 404, whatever else is expected, means that the server wants no new work: it finishes what it has and keeps the clients that are bound to it. Of a server that is down it is a bad answer.",
+        )
+        .or("false"),
+        Key::boolean(
             "tls",
             "Whether it speaks TLS, with the pool's `server_tls` or else without verification.",
         )

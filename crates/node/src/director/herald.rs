@@ -140,7 +140,7 @@ impl Shared {
                 argv.extend([group.to_string(), news.state.to_owned(), priority.clone()]);
                 let begin = Instant::now();
                 match runtime.block_on(relevo_lb::command(&argv, &about, PATIENCE)) {
-                    ProbeResult::Good(_) => {
+                    ProbeResult::Good(_) | ProbeResult::Leaving(_) => {
                         debug!(%group, state = news.state, took = ?begin.elapsed(), "notified");
                     }
                     ProbeResult::Bad(why) | ProbeResult::NotAsked(why) => {

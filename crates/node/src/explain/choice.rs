@@ -34,12 +34,12 @@ pub(super) fn choose(
                 HealthState::Up => State::Up,
                 HealthState::Down => State::Down,
             };
-            candidate.admin = match status.admin {
+            candidate.admin = match status.wanted() {
                 AdminState::Ready => Admin::Ready,
                 AdminState::Drain => Admin::Drain,
                 AdminState::Maint => Admin::Maint,
             };
-            follow_agent(&mut candidate, status.agent.as_deref());
+            candidate.percent = percent(status.agent.as_deref()).unwrap_or(candidate.percent);
         }
         let mut why = format!("{}, weight {weight}", server.at);
         if weight != server.weight {
@@ -51,10 +51,11 @@ pub(super) fn choose(
         match status {
             None => why.push_str(", health not known"),
             Some(status) => {
-                why.push_str(match status.admin {
-                    AdminState::Ready => "",
-                    AdminState::Drain => ", drained by the operator",
-                    AdminState::Maint => ", in maintenance",
+                why.push_str(match (status.admin, status.wanted()) {
+                    (_, AdminState::Maint) => ", in maintenance",
+                    (AdminState::Drain, _) => ", drained by the operator",
+                    (_, AdminState::Drain) => ", wants no new work",
+                    (_, AdminState::Ready) => "",
                 });
                 let health = match status.health {
                     HealthState::Unknown => "not checked yet",
@@ -124,13 +125,7 @@ pub(super) fn choose(
     }
 }
 
-/// What a server's agent says comes on top of what the operator wants.
-fn follow_agent(candidate: &mut balance::Candidate<'_>, said: Option<&str>) {
-    let Some(report) = said.and_then(|said| Report::parse(said.as_bytes()).ok()) else { return };
-    candidate.percent = report.percent.unwrap_or(candidate.percent);
-    candidate.admin = match (candidate.admin, report.admin) {
-        (Admin::Maint, _) | (_, Some(Admin::Maint)) => Admin::Maint,
-        (Admin::Drain, _) | (_, Some(Admin::Drain)) => Admin::Drain,
-        (Admin::Ready, Some(Admin::Ready) | None) => Admin::Ready,
-    };
+/// The share of its weight that a server's agent wants.
+fn percent(said: Option<&str>) -> Option<u16> {
+    Report::parse(said?.as_bytes()).ok()?.percent
 }

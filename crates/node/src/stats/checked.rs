@@ -4,7 +4,12 @@ use relevo_lb::Health;
 use relevo_model::cluster::{Check, CheckKind};
 
 /// The word, empty if the server is not checked; and the status of the answer, if there was one.
-pub(super) fn words(check: &Check, health: Health, reason: &str) -> (&'static str, Option<u16>) {
+pub(super) fn words(
+    check: &Check,
+    health: Health,
+    leaving: bool,
+    reason: &str,
+) -> (&'static str, Option<u16>) {
     let is_late = reason.starts_with("no answer within") || reason.contains(" did not end within ");
     // What could not be connected to was not asked.
     let unreachable = ["connection refused", "host unreachable", "network unreachable"].contains(&reason);
@@ -13,6 +18,7 @@ pub(super) fn words(check: &Check, health: Health, reason: &str) -> (&'static st
         (_, Health::Unknown) => "INI",
         (CheckKind::Connect, Health::Up) if check.tls => "L6OK",
         (CheckKind::Connect | CheckKind::Ping, Health::Up) => "L4OK",
+        (_, Health::Up) if leaving => "L7OKC",
         (CheckKind::Http(_) | CheckKind::Script { .. }, Health::Up) => "L7OK",
         (CheckKind::Command { .. }, Health::Up) => "PROCOK",
         (CheckKind::Command { .. }, Health::Down) => {
@@ -52,13 +58,16 @@ mod tests {
     fn checks_are_said_as_haproxy_does() {
         let text = "name = \"loop\"\n[network.lan]\nsubnet = \"192.168.99.0/24\"\n[node.lb1]\nroles = [\"director\"]\naddress.lan = \"192.168.99.1\"\n[service.web]\nlisten = \"127.0.0.1:80\"\nmode = \"http\"\ncheck = { http = \"/\" }\nservers = [\"127.0.0.1:81\"]\n";
         let asking = relevo_model::read(text).cluster.unwrap().pools[0].check.clone();
-        let of = |kind: CheckKind, health, reason| words(&Check { kind, ..Check::default() }, health, reason);
+        let of = |kind: CheckKind, health, reason| {
+            words(&Check { kind, ..Check::default() }, health, false, reason)
+        };
         assert_eq!(of(CheckKind::None, Health::Up, "not checked, counts as up"), ("", None));
         assert_eq!(of(CheckKind::Connect, Health::Unknown, ""), ("INI", None));
         assert_eq!(of(CheckKind::Connect, Health::Up, "accepts connections"), ("L4OK", None));
         assert_eq!(of(CheckKind::Connect, Health::Down, "connection refused"), ("L4CON", None));
         assert_eq!(of(CheckKind::Connect, Health::Down, "no answer within 500 ms"), ("L4TOUT", None));
-        let http = |health, reason| words(&asking, health, reason);
+        let http = |health, reason| words(&asking, health, false, reason);
+        assert_eq!(words(&asking, Health::Up, true, "GET / answered 404"), ("L7OKC", Some(404)));
         assert_eq!(http(Health::Up, "GET / answered 200"), ("L7OK", Some(200)));
         assert_eq!(http(Health::Down, "GET / answered 500, expected 200-399"), ("L7STS", Some(500)));
         assert_eq!(http(Health::Down, "no answer within 500 ms"), ("L7TOUT", None));

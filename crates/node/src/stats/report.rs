@@ -86,6 +86,8 @@ pub(crate) enum Look {
     Down,
     /// The operator, or its agent, lets it finish what it has.
     Drain,
+    /// It finishes what it has, as it said itself to a check.
+    Leaving,
     /// The operator, or its agent, has stopped it.
     Maint,
     /// Is checked, and has not been yet.
@@ -135,6 +137,7 @@ impl Look {
             Self::Up => "UP",
             Self::Down => "DOWN",
             Self::Drain => "DRAIN",
+            Self::Leaving => "NOLB",
             Self::Maint => "MAINT",
             Self::Unknown => "UNKNOWN",
             Self::Unchecked => "no check",
@@ -147,6 +150,7 @@ impl Look {
             Self::Up => "up",
             Self::Down => "down",
             Self::Drain => "drain",
+            Self::Leaving => "nolb",
             Self::Maint => "maint",
             Self::Unknown => "unknown",
             Self::Unchecked => "unchecked",
@@ -154,8 +158,8 @@ impl Look {
     }
 
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Up, Self::Down, Self::Drain, Self::Maint, Self::Unknown, Self::Unchecked];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Up, Self::Down, Self::Drain, Self::Leaving, Self::Maint, Self::Unknown, Self::Unchecked];
 
     /// Whether it may get work, if it has a weight.
     const fn is_usable(self) -> bool {

@@ -103,7 +103,9 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
         look: look(server, is_checked),
         since: words::wall_of(server.since),
         reason: server.reason.clone(),
-        checked: config.map_or(("", None), |pool| checked::words(&pool.check, server.health, &server.reason)),
+        checked: config.map_or(("", None), |pool| {
+            checked::words(&pool.check, server.health, server.leaving, &server.reason)
+        }),
         asked: String::new(),
         until: None,
         weight: server.weight,
@@ -132,6 +134,7 @@ const fn look(server: &ServerSnapshot, is_checked: bool) -> Look {
     match (server.wanted, server.health) {
         (Admin::Maint, _) => Look::Maint,
         (_, Health::Down) => Look::Down,
+        (Admin::Drain, _) if server.leaving && matches!(server.admin, Admin::Ready) => Look::Leaving,
         (Admin::Drain, _) => Look::Drain,
         (Admin::Ready, _) if !is_checked => Look::Unchecked,
         (Admin::Ready, Health::Unknown) => Look::Unknown,

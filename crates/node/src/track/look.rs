@@ -154,7 +154,7 @@ pub(super) fn reach(reach: Option<Reach>) -> Seen {
 /// What a script or a ping came to.
 pub(super) fn probed(result: ProbeResult) -> Seen {
     match result {
-        ProbeResult::Good(evidence) => (Reading::Up, evidence),
+        ProbeResult::Good(evidence) | ProbeResult::Leaving(evidence) => (Reading::Up, evidence),
         ProbeResult::Bad(evidence) => (Reading::Down, evidence),
         ProbeResult::TimedOut(after) => (Reading::Down, format!("no answer within {} ms", after.as_millis())),
         ProbeResult::NotAsked(evidence) => (Reading::Unknown, evidence),

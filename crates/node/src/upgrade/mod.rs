@@ -76,6 +76,10 @@ struct ServerWord {
     at: SocketAddr,
     /// `None`: unknown.
     up: Option<bool>,
+    #[serde(default)]
+    leaving: bool,
+    #[serde(default)]
+    agent: Option<String>,
     /// Nanoseconds since boot.
     since: u64,
     reason: String,
@@ -109,25 +113,25 @@ struct GroupWord {
 
 impl From<Known> for ServerWord {
     fn from(known: Known) -> Self {
-        let Known { pool, server, at, health, since, reason, weight } = known;
+        let Known { pool, server, at, health, leaving, agent, since, reason, weight } = known;
         let up = match health {
             Health::Unknown => None,
             Health::Up => Some(true),
             Health::Down => Some(false),
         };
-        Self { pool, server, at, up, since: since.as_nanos(), reason, weight }
+        Self { pool, server, at, up, leaving, agent, since: since.as_nanos(), reason, weight }
     }
 }
 
 impl From<ServerWord> for Known {
     fn from(word: ServerWord) -> Self {
-        let ServerWord { pool, server, at, up, since, reason, weight } = word;
+        let ServerWord { pool, server, at, up, leaving, agent, since, reason, weight } = word;
         let health = match up {
             None => Health::Unknown,
             Some(true) => Health::Up,
             Some(false) => Health::Down,
         };
-        Self { pool, server, at, health, since: Time::from_nanos(since), reason, weight }
+        Self { pool, server, at, health, leaving, agent, since: Time::from_nanos(since), reason, weight }
     }
 }
 

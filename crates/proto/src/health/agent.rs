@@ -138,6 +138,11 @@ impl Agent {
         *self != before
     }
 
+    /// What it said, as one line; `None`: nothing that makes a difference.
+    pub fn words(&self) -> Option<String> {
+        (!self.is_silent()).then(|| self.to_string())
+    }
+
     /// Whether it has said nothing that makes a difference.
     pub fn is_silent(&self) -> bool {
         *self == Self::default()

@@ -30,6 +30,8 @@ pub struct Settings {
 pub enum ProbeResult {
     /// The server answered well.
     Good(String),
+    /// It answered that it is about to leave: it wants no new work. Only one that is up can; of others it is a bad answer.
+    Leaving(String),
     /// It refused, or answered badly.
     Bad(String),
     /// It did not answer in time.
@@ -77,6 +79,8 @@ pub enum Output {
         from: State,
         /// What it is.
         to: State,
+        /// Whether it wants no new work though it is up: [`Server::is_leaving`].
+        leaving: bool,
         /// The evidence.
         reason: String,
     },
@@ -89,6 +93,8 @@ pub struct Server {
     state: State,
     since: Time,
     reason: String,
+    /// Whether it is up, and its last good answer said that it wants no new work.
+    leaving: bool,
     /// Results in a row that speak against `state`.
     against: u32,
     next: Option<Time>,
@@ -112,6 +118,7 @@ impl Server {
             state: State::Unknown,
             since: now,
             reason: "not checked yet".to_owned(),
+            leaving: false,
             against: 0,
             next: Some(now + first),
             in_flight: None,
@@ -123,8 +130,15 @@ impl Server {
     }
 
     /// A server of which something is known already, that is checked in another way from now on.
-    pub fn resume(settings: Settings, state: State, since: Time, reason: String, now: Time) -> Self {
-        Self { state, since, reason, ..Self::new(settings, now) }
+    pub fn resume(
+        settings: Settings,
+        state: State,
+        leaving: bool,
+        since: Time,
+        reason: String,
+        now: Time,
+    ) -> Self {
+        Self { state, leaving: leaving && state == State::Up, since, reason, ..Self::new(settings, now) }
     }
 
     /// What the checks say.
@@ -132,7 +146,12 @@ impl Server {
         self.state
     }
 
-    /// Since when.
+    /// Whether it is up, but said that it wants no new work (HAProxy's `disable-on-404`).
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// Since when it is up or not.
     pub const fn since(&self) -> Time {
         self.since
     }
@@ -157,12 +176,12 @@ impl Server {
                 self.in_flight = None;
                 self.next = None;
                 self.again = false;
-                self.change(now, State::Unknown, reason);
+                self.change(now, State::Unknown, false, reason);
             }
             Input::Resume => {
                 if self.next.is_none() && self.in_flight.is_none() {
                     self.next = Some(now);
-                    self.change(now, State::Unknown, "not checked yet".to_owned());
+                    self.change(now, State::Unknown, false, "not checked yet".to_owned());
                 }
             }
         }
@@ -194,20 +213,23 @@ impl Server {
 
     fn on_result(&mut self, now: Time, result: ProbeResult) {
         let seen = match result {
-            ProbeResult::Good(reason) => Some((State::Up, reason)),
-            ProbeResult::Bad(reason) => Some((State::Down, reason)),
+            ProbeResult::Good(reason) => Some((State::Up, false, reason)),
+            // Who is down has nothing to leave.
+            ProbeResult::Leaving(reason) if self.state == State::Down => Some((State::Down, false, reason)),
+            ProbeResult::Leaving(reason) => Some((State::Up, true, reason)),
+            ProbeResult::Bad(reason) => Some((State::Down, false, reason)),
             ProbeResult::TimedOut(after) => {
-                Some((State::Down, format!("no answer within {} ms", after.as_millis())))
+                Some((State::Down, false, format!("no answer within {} ms", after.as_millis())))
             }
             ProbeResult::NotAsked(reason) => {
                 if self.state == State::Unknown {
-                    self.change(now, State::Unknown, reason);
+                    self.change(now, State::Unknown, false, reason);
                 }
                 None
             }
         };
-        if let Some((seen, reason)) = seen {
-            self.count(now, seen, reason);
+        if let Some((seen, leaving, reason)) = seen {
+            self.count(now, seen, leaving, reason);
         }
         let started = self.last_start.unwrap_or(now);
         self.next = Some(now.max(if self.again {
@@ -220,19 +242,19 @@ impl Server {
         }));
     }
 
-    fn count(&mut self, now: Time, seen: State, reason: String) {
+    fn count(&mut self, now: Time, seen: State, leaving: bool, reason: String) {
         let needed = match self.state {
             State::Unknown => 1,
             State::Up => self.settings.fall,
             State::Down => self.settings.rise,
         };
         if seen == self.state {
-            // It may be down for another reason than at first.
-            self.change(now, seen, reason);
+            // It may be down for another reason than at first, or up and leaving.
+            self.change(now, seen, leaving, reason);
         } else {
             self.against += 1;
             if self.against >= needed {
-                self.change(now, seen, reason);
+                self.change(now, seen, leaving, reason);
             }
         }
     }
@@ -265,7 +287,7 @@ impl Server {
             OnError::MarkDown => fall,
         };
         if counts >= fall {
-            self.change(now, State::Down, reason);
+            self.change(now, State::Down, false, reason);
         } else {
             self.against = self.against.max(counts);
         }
@@ -275,16 +297,17 @@ impl Server {
         }
     }
 
-    fn change(&mut self, now: Time, to: State, reason: String) {
+    fn change(&mut self, now: Time, to: State, leaving: bool, reason: String) {
         self.against = 0;
-        if self.state == to && self.reason == reason {
+        if (self.state, self.leaving, &self.reason) == (to, leaving, &reason) {
             return;
         }
         if self.state != to {
             self.since = now;
         }
         let from = std::mem::replace(&mut self.state, to);
-        self.outputs.push_back(Output::Changed { from, to, reason: reason.clone() });
+        self.leaving = leaving;
+        self.outputs.push_back(Output::Changed { from, to, leaving, reason: reason.clone() });
         self.reason = reason;
     }
 
@@ -313,5 +336,6 @@ impl Server {
             self.against < self.settings.rise.max(self.settings.fall).max(1),
             "counted past the change"
         );
+        debug_assert!(!self.leaving || self.state == State::Up, "only who is up can leave");
     }
 }

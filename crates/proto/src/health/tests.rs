@@ -21,6 +21,10 @@ fn good() -> ProbeResult {
     ProbeResult::Good("GET / answered 200".to_owned())
 }
 
+fn leaving() -> ProbeResult {
+    ProbeResult::Leaving("GET / answered 404".to_owned())
+}
+
 fn bad() -> ProbeResult {
     ProbeResult::Bad("connection refused".to_owned())
 }
@@ -37,7 +41,7 @@ fn probe(server: &mut Server, result: ProbeResult) -> (Time, Vec<(State, State, 
     let mut changes = Vec::new();
     while let Some(output) = server.poll_output() {
         match output {
-            Output::Changed { from, to, reason } => changes.push((from, to, reason)),
+            Output::Changed { from, to, leaving: _, reason } => changes.push((from, to, reason)),
             Output::Probe { .. } => panic!("two probes at once"),
         }
     }
@@ -202,7 +206,12 @@ fn a_late_result_of_a_paused_check_is_ignored() {
     server.handle_input(Time::ZERO, Input::Probed { number: 1, result: good() });
     assert_eq!((server.state(), server.poll_timeout()), (State::Unknown, None));
     let unknown = |reason: &str| {
-        Some(Output::Changed { from: State::Unknown, to: State::Unknown, reason: reason.to_owned() })
+        Some(Output::Changed {
+            from: State::Unknown,
+            to: State::Unknown,
+            leaving: false,
+            reason: reason.to_owned(),
+        })
     };
     assert_eq!(server.poll_output(), unknown("in maintenance, not checked"));
     server.handle_input(Time::from_millis(70), Input::Resume);
@@ -254,22 +263,76 @@ fn failures_seen_in_traffic_break_no_row_of_a_server_that_is_down() {
     assert_eq!(server.state(), State::Up);
 }
 
+#[test]
+fn who_is_up_may_leave_and_come_back_at_once() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    let mut step = |result: ProbeResult| {
+        let (_, changes) = probe(&mut server, result);
+        (changes.len(), server.state(), server.is_leaving())
+    };
+    assert_eq!(step(leaving()), (1, State::Up, true), "its first answer");
+    assert_eq!(step(leaving()), (0, State::Up, true));
+    assert_eq!(step(good()), (1, State::Up, false), "one good answer is enough, as in HAProxy");
+    assert_eq!(step(leaving()), (1, State::Up, true));
+    // Bad ones take it down as they would otherwise; between them it goes on to leave.
+    assert_eq!(step(bad()), (0, State::Up, true));
+    assert_eq!(step(leaving()), (0, State::Up, true), "this breaks the row");
+    assert_eq!(
+        [step(bad()), step(bad()), step(bad())].map(|step| step.1),
+        [State::Up, State::Up, State::Down]
+    );
+    // Down, it does not come up by that.
+    for _ in 0..3 {
+        let (_, state, is_leaving) = step(leaving());
+        assert_eq!((state, is_leaving), (State::Down, false));
+    }
+    assert_eq!([step(good()), step(good())].map(|step| step.1), [State::Down, State::Up]);
+}
+
+#[test]
+fn maintenance_forgets_that_it_leaves_and_another_way_to_check_does_not() {
+    let mut server = Server::new(SETTINGS, Time::ZERO);
+    let (now, _) = probe(&mut server, leaving());
+    let resumed = Server::resume(SETTINGS, server.state(), true, now, server.reason().to_owned(), now);
+    assert!(resumed.is_leaving());
+    server.handle_input(now, Input::Pause("in maintenance, not checked".to_owned()));
+    assert!(!server.is_leaving());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
     Timeout,
-    Result(bool, bool),
+    Result(Answer, bool),
     Traffic,
     Observed(OnError),
     Pause,
     Resume,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Good,
+    Leaving,
+    Bad,
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop::sample::select(vec![
+        Answer::Good,
+        Answer::Good,
+        Answer::Leaving,
+        Answer::Bad,
+        Answer::Bad,
+        Answer::Bad,
+    ])
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0_u64..700).prop_map(Step::Wait),
         Just(Step::Timeout),
-        (any::<bool>(), any::<bool>()).prop_map(|(good, current)| Step::Result(good, current)),
+        (answer(), any::<bool>()).prop_map(|(answer, current)| Step::Result(answer, current)),
         Just(Step::Traffic),
         prop::sample::select(vec![OnError::Fastinter, OnError::FailCheck, OnError::SuddenDeath])
             .prop_map(Step::Observed),
@@ -308,7 +371,8 @@ proptest! {
                     (current, last_start, may, row) = (None, None, true, (true, 0));
                     server.handle_input(now, Input::Pause("in maintenance, not checked".to_owned()));
                 }
-                Step::Result(is_good, is_current) => {
+                Step::Result(answer, is_current) => {
+                    let is_good = answer == Answer::Good || answer == Answer::Leaving && before != State::Down;
                     let number = if is_current { current.unwrap_or(0) } else { 0 };
                     if current.is_some() && is_current {
                         current = None;
@@ -319,11 +383,16 @@ proptest! {
                             State::Down => rise,
                         };
                     }
-                    let result = if is_good { good() } else { bad() };
+                    let result = match answer {
+                        Answer::Good => good(),
+                        Answer::Leaving => leaving(),
+                        Answer::Bad => bad(),
+                    };
                     server.handle_input(now, Input::Probed { number, result });
                 }
             }
             prop_assert!(may || server.state() == before);
+            prop_assert!(!server.is_leaving() || server.state() == State::Up);
             while let Some(output) = server.poll_output() {
                 if let Output::Probe { number } = output {
                     prop_assert!(current.is_none(), "one probe at a time");
