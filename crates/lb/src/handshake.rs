@@ -21,7 +21,7 @@ pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client
     let terminator = local.frontend.tls.terminator.as_ref()?;
     presence.set_deadline(local.frontend.config.timeouts.request);
     let mut socket = Late::Early(stream);
-    let first = wait(presence, |cx| first_bytes(presence, &mut socket, cx)).await.ok()?;
+    let first = wait(presence, false, |cx| first_bytes(presence, &mut socket, cx)).await.ok()?;
     if first.first().is_some_and(u8::is_ascii_uppercase) {
         refuse_http(presence, socket).await;
         return None;
@@ -30,7 +30,7 @@ pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client
     let mut result = greeting.feed(&first);
     drop(first);
     if result.is_ok() {
-        result = wait(presence, |cx| greeting.poll(cx)).await;
+        result = wait(presence, true, |cx| greeting.poll(cx)).await;
     }
     match result {
         Ok(()) => {
@@ -74,18 +74,22 @@ async fn refuse_http(presence: &Presence, socket: Late) {
     }
 }
 
-/// Waits for something as long as the client has time, and the service is there.
+/// Waits for something as long as the client has time. When the service ends, who `has_begun` goes on and is served, and who
+/// has said nothing is let go.
 async fn wait<T>(
     presence: &Presence,
+    has_begun: bool,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
 ) -> io::Result<T> {
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
             Signal::Timeout | Signal::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Signal::Closing if presence.is_closing() => {
-                Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-            }
+            Signal::Closing if presence.is_closing() && !has_begun => match poll(cx) {
+                Poll::Pending => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                // It has begun in this moment.
+                ready @ Poll::Ready(_) => ready,
+            },
             Signal::None | Signal::Closing | Signal::ServerDown => poll(cx),
         }
     })

@@ -60,8 +60,12 @@ async fn take(
                     presence.slot.set_waker(cx.waker());
                     match presence.slot.take_signal() {
                         Signal::Timeout | Signal::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                        Signal::Closing if presence.is_closing() => {
-                            Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+                        // Who has said nothing is let go; who has begun is served.
+                        Signal::Closing if presence.is_closing() && taken.is_empty() => {
+                            match waiting.poll_read_ready(cx) {
+                                Poll::Pending => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                                ready @ Poll::Ready(_) => ready,
+                            }
                         }
                         Signal::None | Signal::Closing | Signal::ServerDown => waiting.poll_read_ready(cx),
                     }

@@ -22,6 +22,9 @@ use crate::stream::{Client, Stream};
 use crate::tls::Session;
 use crate::trace::Trace;
 
+/// Longest wait for the first request of a client that has done its TLS handshake when its service ends.
+const LATE: Duration = Duration::from_secs(1);
+
 /// A client's connection. One that stays idle is [`parked`].
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -49,20 +52,29 @@ pub(super) struct Connection {
     pub(super) ticket: Option<Box<Ticket>>,
     /// Whether it may still turn out to speak HTTP/2.
     may_be_http2: bool,
+    /// Whether it has asked for nothing yet.
+    is_first: bool,
 }
 
 /// Serves a client until one side ends it.
 pub(crate) async fn serve(presence: Presence, client: Client, peer: SocketAddr) {
     let may_be_http2 = presence.local.frontend.config.h2c && client.is_plain();
-    begin(presence, client, peer, Carry::default(), may_be_http2).await;
+    begin(presence, client, peer, Carry::default(), may_be_http2, true).await;
 }
 
 /// Goes on with one that was parked, and has sent this.
 pub(super) async fn resume(presence: Presence, client: Client, peer: SocketAddr, bytes: Vec<u8>) {
-    begin(presence, client, peer, Carry { bytes, start: 0 }, false).await;
+    begin(presence, client, peer, Carry { bytes, start: 0 }, false, false).await;
 }
 
-async fn begin(presence: Presence, client: Client, peer: SocketAddr, carry: Carry, may_be_http2: bool) {
+async fn begin(
+    presence: Presence,
+    client: Client,
+    peer: SocketAddr,
+    carry: Carry,
+    may_be_http2: bool,
+    is_first: bool,
+) {
     let session = client.session();
     let lines = forwarded(peer.ip(), session.is_some());
     let head = Vec::new();
@@ -81,6 +93,7 @@ async fn begin(presence: Presence, client: Client, peer: SocketAddr, carry: Carr
         own,
         ticket: None,
         may_be_http2,
+        is_first,
     };
     match connection.run().await {
         End::Closed => connection.client.close(),
@@ -123,16 +136,20 @@ enum Next {
 
 impl Connection {
     async fn run(&mut self) -> End {
-        let mut first = true;
         loop {
             // The signal to stop may have come while the answer was on its way.
-            if !first && self.presence.is_closing() && self.carry.is_empty() && !self.client.has_unread() {
+            if !self.is_first
+                && self.presence.is_closing()
+                && self.carry.is_empty()
+                && !self.client.has_unread()
+            {
                 return End::Closed;
             }
             let timeouts = &self.presence.local.frontend.config.timeouts;
-            let wait = if first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
+            let wait =
+                if self.is_first || !self.carry.is_empty() { timeouts.request } else { timeouts.keep_alive };
             let may_park =
-                !first && self.carry.is_empty() && !self.client.is_pipe() && wait > 2 * parked::AFTER;
+                !self.is_first && self.carry.is_empty() && !self.client.is_pipe() && wait > 2 * parked::AFTER;
             self.presence.set_deadline(if may_park { parked::AFTER } else { wait });
             let request = match self.next().await {
                 Next::Request(request) => request,
@@ -155,8 +172,7 @@ impl Connection {
                     return End::Http2;
                 }
             };
-            first = false;
-            self.may_be_http2 = false;
+            (self.may_be_http2, self.is_first) = (false, false);
             if matches!(self.own, Some(Own::Monitor)) {
                 self.trace.forget();
             } else {
@@ -292,7 +308,11 @@ impl Connection {
             }
             // Who has asked already gets an answer, which says that it is the last one.
             Signal::Closing if self.carry.is_empty() && !self.client.has_unread() => {
-                return Poll::Ready(Next::Gone);
+                if !self.has_just_come() {
+                    return Poll::Ready(Next::Gone);
+                }
+                let most = self.presence.local.frontend.config.timeouts.request;
+                self.presence.set_deadline(most.min(LATE));
             }
             // Without a server in use this means the service.
             Signal::Cut => return Poll::Ready(Next::Gone),
@@ -311,6 +331,11 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Whether its handshake was all that it has said so far: the request is on its way.
+    fn has_just_come(&self) -> bool {
+        self.is_first && self.session.is_some() && !self.client.is_pipe()
     }
 
     /// Takes new bytes; `None`: the head is not complete.

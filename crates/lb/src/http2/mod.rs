@@ -63,7 +63,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
                 return Poll::Ready(false);
             }
             Signal::Timeout => close = waits != Some(Waits::Answers),
-            Signal::Closing => session.close(),
+            Signal::Closing => session.leave(),
             Signal::None | Signal::ServerDown => {}
         }
         if close {
@@ -71,7 +71,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
             said_goodbye = true;
         } else if presence.says_goodbye() {
             // Another process is there for what this client asks next, or nobody any more.
-            session.close();
+            session.leave();
         }
         if session.poll(cx).is_ready() {
             return Poll::Ready(true);

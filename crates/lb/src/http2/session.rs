@@ -53,7 +53,16 @@ pub(crate) struct Session<S> {
     patience: Duration,
     serve: Rc<S>,
     tally: Rc<Tally>,
-    closing: bool,
+    closing: Closing,
+}
+
+/// Whether it takes no new requests any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// After the first one, which is on its way.
+    Soon,
+    Yes,
 }
 
 enum State {
@@ -119,7 +128,7 @@ impl<S: Serve> Session<S> {
             patience: limits.patience,
             serve: Rc::new(serve),
             tally: Rc::default(),
-            closing: false,
+            closing: Closing::No,
         }
     }
 
@@ -165,10 +174,19 @@ impl<S: Serve> Session<S> {
 
     /// Takes no new requests, and ends when those under way have (RFC 9113 section 6.8).
     pub(crate) fn close(&mut self) {
-        if !std::mem::replace(&mut self.closing, true)
+        if std::mem::replace(&mut self.closing, Closing::Yes) != Closing::Yes
             && let State::Open(connection) = &mut self.state
         {
             connection.graceful_shutdown();
+        }
+    }
+
+    /// The same; of a client that has just come, its first request is taken before.
+    pub(crate) fn leave(&mut self) {
+        match (self.closing, &self.state) {
+            (Closing::No, State::Handshake(_)) => self.closing = Closing::Soon,
+            (Closing::No, State::Open(_) | State::Ended) => self.close(),
+            (Closing::Soon | Closing::Yes, _) => {}
         }
     }
 
@@ -183,7 +201,7 @@ impl<S: Serve> Session<S> {
                 State::Handshake(handshake) => {
                     match std::task::ready!(std::pin::Pin::new(&mut **handshake).poll(cx)) {
                         Ok(mut connection) => {
-                            if self.closing {
+                            if self.closing == Closing::Yes {
                                 connection.graceful_shutdown();
                             }
                             self.state = State::Open(Box::new(connection));
@@ -194,6 +212,10 @@ impl<S: Serve> Session<S> {
                 State::Open(connection) => match std::task::ready!(connection.poll_accept(cx)) {
                     Some(Ok((request, respond))) => {
                         self.tally.opened.set(self.tally.opened.get() + 1);
+                        if self.closing == Closing::Soon {
+                            self.closing = Closing::Yes;
+                            connection.graceful_shutdown();
+                        }
                         let Some((exchange, client)) = Exchange::new(request, respond) else {
                             self.tally.cancelled.set(self.tally.cancelled.get() + 1);
                             continue;

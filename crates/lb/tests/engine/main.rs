@@ -11,6 +11,7 @@ mod checks;
 mod compression;
 mod cookie_letters;
 mod deferred;
+mod ending_handshakes;
 mod framing;
 mod hostile;
 mod http;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use relevo_model::cluster::{Certificate, Listen, ServerTls, TlsVersion, Verify};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
 use crate::rig::{Front, LONG};
 
@@ -102,20 +102,30 @@ pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that knows the authority and has said these protocols (ALPN), and whose handshake with `a.org` is done.
 pub(crate) fn greet(authority: &Authority, at: SocketAddrV4, protocols: &[&[u8]]) -> Tls {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&authority.file).unwrap() {
-        roots.add(certificate.unwrap()).unwrap();
-    }
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
-    let name = ServerName::try_from("a.org").unwrap();
-    let mut tls = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
+    let mut tls = StreamOwned::new(client_side(authority, protocols, rustls::DEFAULT_VERSIONS), stream);
     while tls.conn.is_handshaking() {
         tls.conn.complete_io(&mut tls.sock).unwrap();
     }
     tls
+}
+
+/// The same client before it has said anything.
+pub(crate) fn client_side(
+    authority: &Authority,
+    protocols: &[&[u8]],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&authority.file).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let mut config = ClientConfig::builder_with_protocol_versions(versions)
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    ClientConnection::new(Arc::new(config), ServerName::try_from("a.org").unwrap()).unwrap()
 }
 
 /// What a program has said.
