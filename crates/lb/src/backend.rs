@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+mod warmth;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -304,7 +305,7 @@ impl Backend {
         let is_empty = table.is_empty();
         let servers = self.config.servers.iter().zip(&self.servers);
         for (number, (config, server)) in (0..).zip(servers.clone()) {
-            server.set_most(server.state().most(config.max_connections));
+            server.set_most(self.most_now(config, &server.state(), now));
             server.set_open(table.contains(number), table.keeps(number));
         }
         let could_work = self.could_work.swap(!is_empty, Ordering::Relaxed);
@@ -360,20 +361,14 @@ impl Backend {
             .zip(&self.servers)
             .map(|(config, server)| {
                 let state = server.state();
-                let percent = match (self.config.slow_start, state.back) {
-                    (Some(whole), Some(back)) => {
-                        let next = balance::next_step(now.since(back), whole).map(|after| back + after);
-                        step = step.into_iter().chain(next).min();
-                        balance::slow_start(now.since(back), whole)
-                    }
-                    (None, _) | (_, None) => 100,
-                };
+                let (percent, next) = self.warmth(&state, now);
+                step = step.into_iter().chain(next).min();
                 // What the agent says is of the whole weight.
                 let said = u32::from(state.agent.percent.unwrap_or(100));
                 let share = (u32::from(percent) * said).div_ceil(100);
                 Candidate {
                     percent: u16::try_from(share).unwrap_or(u16::MAX),
-                    most: state.most(config.max_connections),
+                    most: self.most_now(config, &state, now),
                     backup: config.backup,
                     admin: state.admin(),
                     health: state.health,
@@ -427,7 +422,7 @@ impl Backend {
                 name: server.name.clone(),
                 at: server.at,
                 weight: state.weight.unwrap_or(config.weight),
-                effective: state.agent.share_of(state.weight.unwrap_or(config.weight)),
+                effective: self.weighs_now(state.weight.unwrap_or(config.weight), &state, now),
                 health: state.health,
                 admin: state.admin,
                 wanted: state.admin(),

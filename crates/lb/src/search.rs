@@ -151,6 +151,11 @@ impl Search {
         may_go_on
     }
 
+    /// Whether somebody else could be asked now if this server were given up.
+    pub(crate) fn has_another(&self, work: &Work) -> bool {
+        self.pick.has_another(&self.pool.backend, work.number)
+    }
+
     /// What came of the pool's cookie; `None`: it has none.
     pub(crate) fn cookie_came(&self) -> Option<Came> {
         self.pick.came(&self.pool.backend)

@@ -87,7 +87,7 @@ pub struct ServerSnapshot {
     pub at: SocketAddr,
     /// Its share: what the operator said, or else the file.
     pub weight: u16,
-    /// As much of it as its agent wants: what it has beside the others.
+    /// As much of it as its agent and a slow start leave: what it has beside the others.
     pub effective: u16,
     /// What checks say.
     pub health: Health,

@@ -103,7 +103,8 @@ pub(super) async fn run(connection: &mut Connection, request: &Request, pool: Rc
             }
         };
         connection.mark = search.mark(&work);
-        match attempt(connection, request, &work.pool, &work.server).await {
+        let elsewhere = || may_repeat && search.has_another(&work);
+        match attempt(connection, request, &work.pool, &work.server, &elsewhere).await {
             Attempt::Finished(finish) => return finish,
             Attempt::NotConnected(cause) => {
                 work.server.counters().connect_errors.add();
@@ -158,21 +159,23 @@ enum Attempt {
     NotProcessed,
 }
 
+/// `elsewhere`: whether somebody else could be asked now if this server went down.
 async fn attempt(
     connection: &mut Connection,
     request: &Request,
     pool: &LocalPool,
     server: &LocalServer,
+    elsewhere: &dyn Fn() -> bool,
 ) -> Attempt {
     if pool.speaks_http2(server) {
-        return Box::pin(attempt_shared(connection, request, pool, server)).await;
+        return Box::pin(attempt_shared(connection, request, pool, server, elsewhere)).await;
     }
     let kept = server.take_idle(&pool.backend);
     if let Some(mut stream) = kept
         && (request.is_repeatable() || stream.is_alive())
     {
         connection.trace.connected(true);
-        match talk(connection, request, stream, pool, server).await {
+        match talk(connection, request, stream, (pool, server), elsewhere).await {
             // It had been closed just now. What was never taken may be sent again, whatever it is.
             Attempt::NotConnected(_) => {}
             Attempt::Silent if request.is_repeatable() => {}
@@ -184,7 +187,7 @@ async fn attempt(
     match connect(&connection.presence, server.server.at, &pool.backend, Opening::Follows).await {
         Ok(stream) => {
             connection.trace.connected(false);
-            talk(connection, request, stream, pool, server).await
+            talk(connection, request, stream, (pool, server), elsewhere).await
         }
         Err(error) => {
             let cause = not_connected(&error);
@@ -201,6 +204,7 @@ async fn attempt_shared(
     request: &Request,
     pool: &LocalPool,
     server: &LocalServer,
+    elsewhere: &dyn Fn() -> bool,
 ) -> Attempt {
     let mut last = Attempt::NotConnected(Cause::Server);
     for _ in 0..TRIES {
@@ -218,7 +222,7 @@ async fn attempt_shared(
             }
         };
         connection.trace.connected(kept);
-        last = match talk(connection, request, stream, pool, server).await {
+        last = match talk(connection, request, stream, (pool, server), elsewhere).await {
             again @ (Attempt::NotConnected(_) | Attempt::NotProcessed) => again,
             Attempt::Silent if kept && request.is_repeatable() => Attempt::Silent,
             ended @ (Attempt::Finished(_) | Attempt::Silent | Attempt::Died) => return ended,
@@ -231,8 +235,8 @@ async fn talk(
     connection: &mut Connection,
     request: &Request,
     stream: ServerStream,
-    pool: &LocalPool,
-    server: &LocalServer,
+    (pool, server): (&LocalPool, &LocalServer),
+    elsewhere: &dyn Fn() -> bool,
 ) -> Attempt {
     let most = connection.presence.local.frontend.config.limits.body;
     let mut talk = Talk::new(stream, request, pool.backend.config.timeouts.server, most);
@@ -244,7 +248,7 @@ async fn talk(
         }
         return Attempt::NotConnected(Cause::Server);
     }
-    let end = poll_fn(|cx| talk.poll(connection, cx)).await;
+    let end = poll_fn(|cx| talk.poll(connection, cx, elsewhere)).await;
     if pool.backend.config.observe.is_some() {
         if talk.has_answered() {
             server.observe(&pool.backend, Observe::Layer4, true);

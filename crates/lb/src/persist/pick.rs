@@ -195,6 +195,20 @@ impl Pick {
         self.tried.add(server)
     }
 
+    /// Whether somebody else could be asked now if `server` were given up.
+    pub(crate) fn has_another(&self, backend: &Backend, server: u16) -> bool {
+        let mut tried = self.tried;
+        if self.is_strict || !tried.add(server) {
+            return false;
+        }
+        let is_there = self.left > 0
+            && match backend.choose(self.turn.unwrap_or_default(), self.hash, &tried) {
+                Choice::Server(_) | Choice::Full(_) => true,
+                Choice::Nobody => false,
+            };
+        is_there || self.fallback.is_some()
+    }
+
     /// Nobody is left who was not tried: whether all of them may be tried once more.
     pub(crate) fn begin_again(&mut self) -> bool {
         if self.left == 0 || self.tried.is_empty() {

@@ -8,6 +8,7 @@ mod balancing;
 mod bounds;
 mod cache;
 mod checks;
+mod coming_back;
 mod compression;
 mod cookie_letters;
 mod deferred;

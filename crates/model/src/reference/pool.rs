@@ -78,7 +78,7 @@ Servers that can answer alike. At most 256. Several services and rules may use o
         Key::words(
             "on_marked_down",
             &["retry", "shutdown-sessions"],
-            "Connections of a server that goes down: what is under way goes on, and what got no byte is asked elsewhere; or they are cut.",
+            "Connections of a server that goes down: what is under way goes on, and a GET, HEAD or OPTIONS that got no byte is asked elsewhere, if somebody else can take it; or they are cut.",
         )
         .or("\"retry\"")
         .streams(),
@@ -86,7 +86,7 @@ Servers that can answer alike. At most 256. Several services and rules may use o
             "slow_start",
             SECOND,
             DAY,
-            "Time in which the share of a server that has come up grows to its whole.",
+            "Time in which the share of a server that has come up grows to its whole, and its `max_connections` too.",
         )
         .or_told("none"),
         Key::other("server_tls", "table", "Speaks TLS with the servers. See `server_tls`.").or_told("none").streams(),

@@ -26,7 +26,7 @@ mod tried;
 pub use ask::{Ask, Choice};
 pub use candidate::{Admin, Candidate};
 pub use hash::{hash, mix};
-pub use ramp::{next_step, slow_start};
+pub use ramp::{is_static, next_step, slow_start};
 pub use schedule::schedule;
 pub use table::Table;
 pub use tried::Tried;

@@ -2,8 +2,19 @@
 
 use std::time::Duration;
 
+use relevo_model::cluster::{Balance, Hash, HashMethod};
+
 /// The steps of a slow start. Each makes a new table: few enough to cost nothing, small enough not to be felt.
 const STEPS: u32 = 20;
+
+/// Whether shares are those of the file alone: neither a slow start nor an agent changes them.
+pub const fn is_static(balance: &Balance) -> bool {
+    match balance {
+        Balance::StaticRr | Balance::Hash(Hash { method: HashMethod::MapBased, .. }) => true,
+        Balance::Hash(_) | Balance::RoundRobin | Balance::LeastConn => false,
+        Balance::First | Balance::Random => false,
+    }
+}
 
 /// How many percent of its weight a server gets that has been up for `up`, when it is to get all after `whole`: 5 to
 /// 100, in steps of 5.

@@ -4,7 +4,7 @@ use relevo_model::cluster::{Balance, Hash, HashMethod};
 
 use super::candidate::{Eligible, eligible};
 use super::ring::{Node, Ring};
-use super::{Ask, Candidate, Choice, hash, maglev, schedule};
+use super::{Ask, Candidate, Choice, hash, is_static, maglev, schedule};
 
 /// Who may get new work, and who keeps clients that are bound to it. Immutable: a change makes a new one.
 ///
@@ -54,11 +54,7 @@ enum Map {
 impl Table {
     /// The table of these servers; a server is known by its place in the list (at most 65,535).
     pub fn new(candidates: &[Candidate<'_>], balance: &Balance, all_backups: bool) -> Self {
-        let is_static = match balance {
-            Balance::StaticRr | Balance::Hash(Hash { method: HashMethod::MapBased, .. }) => true,
-            Balance::Hash(_) | Balance::RoundRobin | Balance::LeastConn => false,
-            Balance::First | Balance::Random => false,
-        };
+        let is_static = is_static(balance);
         let member = |server: u16| {
             let candidate = &candidates[usize::from(server)];
             Member { server, share: candidate.share(is_static), most: candidate.most.unwrap_or(u32::MAX) }

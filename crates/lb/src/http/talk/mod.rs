@@ -206,12 +206,17 @@ impl Talk {
         &mut self.server
     }
 
-    /// Moves what can be moved.
-    pub(super) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<End> {
+    /// Moves what can be moved. `elsewhere`: whether somebody else could be asked now if the server went down.
+    pub(super) fn poll(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+        elsewhere: &dyn Fn() -> bool,
+    ) -> Poll<End> {
         connection.presence.slot.set_waker(cx.waker());
         connection.trace.turn();
         let signal = connection.presence.slot.take_signal();
-        if let Some(end) = self.on_signal(signal, connection) {
+        if let Some(end) = self.on_signal(signal, connection, elsewhere) {
             let cause = match signal {
                 Signal::Timeout
                     if end == End::ClientGone || self.up == (Upload::Running { waiting: true }) =>
@@ -272,7 +277,12 @@ impl Talk {
         !connection.client.is_flushed() || self.tube.is_some()
     }
 
-    fn on_signal(&mut self, signal: Signal, connection: &Connection) -> Option<End> {
+    fn on_signal(
+        &mut self,
+        signal: Signal,
+        connection: &Connection,
+        elsewhere: &dyn Fn() -> bool,
+    ) -> Option<End> {
         let unanswered = self.down == Download::Head;
         let refuse = |status, reason| Some(End::Refuse(Refusal::new(status, reason)));
         match signal {
@@ -295,8 +305,8 @@ impl Talk {
             }
             Signal::Timeout => refuse(Status::GatewayTimeout, "the server did not answer in time"),
             Signal::Cut => refuse(Status::Unavailable, "the server was stopped"),
-            // Its answer may still come; who can be asked again is.
-            Signal::ServerDown if !self.heard && self.request.is_safe() => Some(End::Abandoned),
+            // Its answer may still come: nobody gives it up for nothing.
+            Signal::ServerDown if !self.heard && elsewhere() => Some(End::Abandoned),
             Signal::ServerDown => None,
         }
     }
