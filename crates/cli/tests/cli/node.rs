@@ -169,7 +169,7 @@ fn a_wish_says_why_and_ends_by_itself() {
     let mut node = Node::running();
     let ran = node.ask(&["server", "maint", "b", "--reason", "new disk", "--for", "1h", "--cut"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "b of web is stopped for 1h\n"), "{ran:?}");
-    assert_eq!(node.ask(&["server", "drain", "a", "--pool", "shop", "--for", "3s"]).code, 0);
+    assert_eq!(node.ask(&["server", "drain", "a", "--pool", "shop", "--for", "8s"]).code, 0);
     let of = |node: &Node, pool: usize, server: usize| {
         node.ask(&["status", "--json"]).json()["pools"][pool]["servers"][server].clone()
     };
