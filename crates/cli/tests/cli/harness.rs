@@ -1,7 +1,7 @@
 //! Runs the binary, in folders that go away, with nodes that are killed at the end.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use relevo_api::client::Client;
+use socket2::{Domain, Socket, Type};
 
 /// The longest that a test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run gave.
 #[derive(Debug)]
@@ -112,9 +113,15 @@ impl Drop for Folder {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free for who asks for it, on every address, and that the kernel gives to nobody else as long as this process
+/// lives: it is taken here by a socket that does not listen, beside which others may (`SO_REUSEADDR`, socket(7)).
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()).unwrap();
+    let at = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    at.port()
 }
 
 /// How files of one director begin that need no privileges: it is called `lb1`.
