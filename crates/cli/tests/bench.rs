@@ -1,6 +1,6 @@
 //! `relevo bench` as somebody uses it: against a server that is there, against one that is not, and beside HAProxy.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +13,14 @@ fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A port that is free, and stays so: on an address of the loopback that no other process of these tests uses.
+fn free() -> SocketAddr {
+    // 22 bits are all that a process id has on Linux.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, 64 | high & 63, middle, low);
+    TcpListener::bind((own, 0)).and_then(|listener| listener.local_addr()).expect("a port")
+}
+
 /// `relevo origin`; it ends with this value.
 struct Origin {
     child: Child,
@@ -21,9 +29,7 @@ struct Origin {
 
 impl Origin {
     fn start() -> Self {
-        let free =
-            TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-        let at = free.to_string();
+        let at = free().to_string();
         let child = Command::new(env!("CARGO_BIN_EXE_relevo"))
             .args(["origin", "--listen", &at])
             .stdout(Stdio::null())
@@ -95,7 +101,7 @@ fn a_run_counts_answers_and_says_how_long_they_took() {
 
 #[test]
 fn what_cannot_be_asked_is_named() {
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let nobody = free();
     let output = relevo(&["bench", "run", &format!("http://{nobody}/"), "-n", "3"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("connection refused"), "{output:?}");

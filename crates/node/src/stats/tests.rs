@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -128,6 +128,13 @@ impl Source for Fake {
     }
 }
 
+/// An address of the loopback that no other process of these tests uses, so that none of them takes a port that was given up here.
+fn own_ip() -> Ipv4Addr {
+    // 22 bits are all that a process id has on Linux.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high & 63, middle, low)
+}
+
 /// A running page.
 struct Page {
     fake: Arc<Fake>,
@@ -139,7 +146,7 @@ impl Page {
     fn start(more: &str) -> Self {
         let fake = Fake::new(more);
         let server = Server::start(fake.clone(), Vec::new()).unwrap();
-        server.listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        server.listen(&[(own_ip(), 0).into()]).unwrap();
         let at = server.places()[0];
         Self { fake, _server: server, at }
     }
@@ -464,9 +471,9 @@ fn json_is_the_same_in_names() {
 #[test]
 fn addresses_come_and_go() {
     let page = Page::start("");
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind((own_ip(), 0)).unwrap();
     let taken = other.local_addr().unwrap();
-    let wanted = "127.0.0.1:0".parse().unwrap();
+    let wanted = (own_ip(), 0).into();
     let error = page._server.listen(&[wanted, taken]).unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
     assert_eq!(page.get("anna", "/stats").0, 200, "nothing was changed");
