@@ -247,8 +247,10 @@ fn scripts_send_and_expect() {
     assert_eq!(found(checked(&[origin.at], script("PING")), Health::Up), "answers as its script says");
     let mut wrong = checked(&[origin.at], script("PANG"));
     wrong.pool.check.timeout = Duration::from_millis(500);
-    let reason = found(wrong, Health::Down);
-    assert_eq!(reason, "step 3: no answer within 500 ms without \"+PONG\"; it said \"-ERR\\r\\n \"");
+    let reason = "step 3: no answer within 500 ms without \"+PONG\"; it said \"-ERR\\r\\n \"";
+    let rig = Rig::start(wrong);
+    // On a busy machine the time may be over in an earlier step, now and then.
+    wait_until(reason, || rig.server(1).health == Health::Down && rig.server(1).reason == reason);
 }
 
 #[test]
@@ -278,7 +280,9 @@ fn who_is_silent_is_down_and_it_is_said_for_how_long() {
     let (_listener, at) = silent();
     let mut front = checked(&[at], http(Vec::new()));
     front.pool.check.timeout = Duration::from_millis(50);
-    assert_eq!(found(front, Health::Down), "no answer within 50 ms");
+    let rig = Rig::start(front);
+    let reason = "no answer within 50 ms";
+    wait_until(reason, || rig.server(1).health == Health::Down && rig.server(1).reason == reason);
 }
 
 fn command(script: &str) -> CheckKind {

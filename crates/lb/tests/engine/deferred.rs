@@ -14,6 +14,10 @@ fn knock(rig: &Rig) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
+/// So many of a hundred connections are most, when half of them only knock. On a machine that pauses, one that knocks may stay for
+/// the second after which it is taken all the same; and one that is reset before it is accepted may be seen a moment later.
+const MOST: u64 = 75;
+
 /// How many of two connections the balancer has seen, when one of them only knocks.
 fn seen_of_two(rig: &Rig, before: u64) -> u64 {
     let total = || rig.engine.snapshot().services[0].figures.total - before;
@@ -25,13 +29,11 @@ fn seen_of_two(rig: &Rig, before: u64) -> u64 {
 
 fn is_deferring(front: Front) -> bool {
     let rig = Rig::start(front);
-    // A connection that is reset before it is accepted may be seen a moment after the next one.
     let mut seen = 0;
     for _ in 0..50 {
         seen += seen_of_two(&rig, seen);
     }
-    assert!(seen == 50 || seen > 75, "{seen} of 100 were seen");
-    seen == 50
+    seen < MOST
 }
 
 #[test]
@@ -77,8 +79,8 @@ fn a_reload_changes_it_on_the_same_socket() {
             seen += seen_of_two(&rig, total + seen);
         }
         match written {
-            Some(true) => assert_eq!(seen, 50),
-            Some(false) | None => assert!(seen > 75, "{seen} of 100 were seen"),
+            Some(true) => assert!(seen < MOST, "{seen} of 100 were seen"),
+            Some(false) | None => assert!(seen > MOST, "{seen} of 100 were seen"),
         }
         wait_until("those that knocked are counted", || {
             let now = rig.engine.snapshot().services[0].figures.total;

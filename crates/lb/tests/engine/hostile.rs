@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::rig::{Client, Origin, Rig, own_ip, service, wait_until, with_length};
 use crate::tls_rig::Folder;
@@ -28,9 +28,15 @@ fn partly_silent() -> Origin {
 
 #[test]
 fn slow_clients_and_a_silent_server_harm_nobody_else() {
+    // On a busy machine the first ones are gone before the last ones are there.
+    let enough = [4, 30].into_iter().any(|seconds| harm_nobody_else(Duration::from_secs(seconds)));
+    assert!(enough, "never were all of them there");
+}
+
+/// `patience`: how long they are let. `false`: they were not all there at a time.
+fn harm_nobody_else(patience: Duration) -> bool {
     let origin = partly_silent();
     let mut front = service(&[origin.at]);
-    let patience = Duration::from_secs(4);
     (front.timeouts.request, front.timeouts.client) = (patience, patience);
     front.pool.timeouts.server = patience;
     let rig = Rig::start(front);
@@ -42,6 +48,7 @@ fn slow_clients_and_a_silent_server_harm_nobody_else() {
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
         "GET /never HTTP/1.1\r\nHost: a\r\n\r\n",
     ];
+    let start = Instant::now();
     let mut slow: Vec<Client> = Vec::new();
     for head in begun {
         for _ in 0..MANY {
@@ -50,7 +57,10 @@ fn slow_clients_and_a_silent_server_harm_nobody_else() {
             slow.push(client);
         }
     }
-    wait_until("all are there", || now() == 4 * MANY);
+    wait_until("all are there", || now() == 4 * MANY || start.elapsed() > patience / 2);
+    if start.elapsed() > patience / 2 {
+        return false;
+    }
     let mut good = rig.client();
     for _ in 0..300 {
         assert_eq!(good.get("/").unwrap().body, "fine");
@@ -74,6 +84,7 @@ fn slow_clients_and_a_silent_server_harm_nobody_else() {
     }
     wait_until("all are gone", || now() == 0 && rig.server(1).connections == 0);
     assert_eq!(rig.get("/").body, "fine");
+    true
 }
 
 /// A server in a process of its own: it begins answers and never ends them.

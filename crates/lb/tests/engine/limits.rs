@@ -132,8 +132,14 @@ fn a_full_service_stops_within_its_grace() {
     let mut first = rig.client();
     first.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
     wait_until("it is in", || rig.engine.snapshot().services[0].connections == 1);
-    // Some for each worker: they wait for the first one to end.
-    let _others: Vec<Client> = (0..8).map(|_| rig.client()).collect();
+    // Some for each worker: they wait for the first one to end. Who says nothing is not accepted at once.
+    let _others: Vec<Client> = (0..8)
+        .map(|_| {
+            let mut client = rig.client();
+            client.send("GET / HTTP/1.1\r\n");
+            client
+        })
+        .collect();
     let (done, ended) = std::sync::mpsc::channel();
     let Rig { engine, .. } = rig;
     std::thread::spawn(move || {

@@ -395,7 +395,8 @@ pub(crate) fn service(servers: &[SocketAddrV4]) -> Front {
     pool.check = Check {
         kind: CheckKind::None,
         interval: Duration::from_millis(500),
-        timeout: Duration::from_millis(500),
+        // Nothing that comes is late, however busy the machine is.
+        timeout: Duration::from_secs(10),
         fall: 2,
         ..Check::default()
     };

@@ -91,25 +91,31 @@ fn who_waits_too_long_or_finds_too_many_waiting_gets_503() {
     let mut front = service(&[origin.at]);
     front.pool.servers[0].max_connections = Some(1);
     front.pool.max_queue = Some(1);
-    front.pool.timeouts.queue = Duration::from_millis(200);
-    let rig = Rig::start(front);
+    let rig = Rig::start(front.clone());
     let mut first = ask(&rig, "/first");
     lines.recv().unwrap();
-    let mut second = ask(&rig, "/second");
+    let second = ask(&rig, "/second");
     wait_until("it waits", || queued(&rig) == 1);
     let third = ask(&rig, "/third").answer().unwrap();
     assert_eq!(third.status, 503);
     assert!(third.body.contains("too many wait already"), "{}", third.body);
-    let answer = second.answer().unwrap();
+    drop(second);
+    wait_until("nobody waits", || queued(&rig) == 0);
+    // Only now: whoever waits would be gone before a slow machine has looked.
+    front.pool.timeouts.queue = Duration::from_millis(200);
+    rig.engine.apply(&cluster([front])).unwrap();
+    let mut fourth = ask(&rig, "/fourth");
+    let answer = fourth.answer().unwrap();
     assert_eq!(answer.status, 503);
     assert!(answer.body.contains("busy for too long"), "{}", answer.body);
     gate.send(()).unwrap();
     assert_eq!(first.answer().unwrap().status, 200);
-    // Its connection goes on, and the place is free.
-    second.send("GET /again HTTP/1.1\r\nHost: test\r\n\r\n");
+    // Its connection goes on, and the place is free once the first one's answer is counted.
+    wait_until("the place is free", || rig.server(1).connections == 0);
+    fourth.send("GET /again HTTP/1.1\r\nHost: test\r\n\r\n");
     lines.recv().unwrap();
     gate.send(()).unwrap();
-    assert_eq!(second.answer().unwrap().body, "/again");
+    assert_eq!(fourth.answer().unwrap().body, "/again");
 }
 
 #[test]
