@@ -1,5 +1,6 @@
 //! A pool at run time, as all threads see it: its servers, who of them may get work, and whose turn it is.
 
+mod standing;
 #[cfg(test)]
 mod tests;
 mod warmth;
@@ -25,6 +26,7 @@ use crate::queue::Queue;
 use crate::server::Server;
 use crate::snapshot::{PoolSnapshot, ServerSnapshot, Share};
 use crate::tls::Origination;
+use standing::Standing;
 
 /// A worker's gauge, on cache lines of its own.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ pub(crate) struct Backend {
     turn: Arc<AtomicU64>,
     /// Whether any server could get new work when that was last looked at; a change is logged.
     could_work: AtomicBool,
+    /// The same over all its configurations, for statistics.
+    standing: Arc<Mutex<Standing>>,
     /// When a slow start takes its next step, nanoseconds since boot; `u64::MAX`: there is none.
     step: AtomicU64,
     /// What each worker is working on.
@@ -115,8 +119,13 @@ impl Backend {
             |former| Arc::clone(&former.running),
         );
         let could_work = former.map_or(!config.servers.is_empty(), Self::can_work);
+        let standing = former.map_or_else(
+            || Arc::new(Mutex::new(Standing::new(now, could_work))),
+            |former| Arc::clone(&former.standing),
+        );
         let backend = Self {
             could_work: AtomicBool::new(could_work),
+            standing,
             cookies: config.cookie.as_ref().map(|cookie| {
                 Cookies::new(cookie, config.servers.iter().map(|server| server.cookie.as_str()))
             }),
@@ -299,6 +308,10 @@ impl Backend {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lets everybody see the table of now, and those who wait what it means for them.
     fn publish(&self, _: &MutexGuard<'_, ()>, now: Time) {
         let table = self.make(now);
@@ -309,6 +322,7 @@ impl Backend {
             server.set_open(table.contains(number), table.keeps(number));
         }
         let could_work = self.could_work.swap(!is_empty, Ordering::Relaxed);
+        self.standing().turn(!is_empty, now);
         self.table.store(table.into());
         self.bell.ring();
         match (could_work, !is_empty) {
@@ -452,8 +466,12 @@ impl Backend {
                 },
             }
         });
+        let standing = *self.standing();
         PoolSnapshot {
             name: self.config.name.clone(),
+            since: standing.since,
+            downs: standing.downs,
+            downtime: standing.downtime(now),
             balance: self.config.balance.clone(),
             queued: self.queue.len() as u64,
             fallback: self.config.fallback.is_some() && self.table.load().is_empty(),

@@ -255,12 +255,12 @@ impl Checks {
         }
     }
 
-    /// Counts a check that failed.
+    /// Counts a check that failed, unless that is nothing new.
     fn count(&self, id: u64, result: &ProbeResult) {
         if let (Some(checked), ProbeResult::Bad(_) | ProbeResult::TimedOut(_)) =
             (self.checked.get(&id), result)
         {
-            checked.server.state().check_failures += 1;
+            checked.server.state().check_failures += u64::from(checked.machine.state() != State::Down);
         }
     }
 

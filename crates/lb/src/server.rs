@@ -53,7 +53,7 @@ pub(crate) struct ServerState {
     pub(crate) since: Time,
     /// The evidence.
     pub(crate) reason: String,
-    /// Checks that failed.
+    /// Checks that failed while it was not down.
     pub(crate) check_failures: u64,
     /// Times that it went down.
     pub(crate) downs: u64,

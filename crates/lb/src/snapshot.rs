@@ -68,6 +68,12 @@ pub struct PoolSnapshot {
     pub name: PoolName,
     /// How the next server is chosen.
     pub balance: Balance,
+    /// Since when any server may get new work, or none (`CLOCK_BOOTTIME`).
+    pub since: Time,
+    /// Times that the last server went that could work.
+    pub downs: u64,
+    /// How long none could, up to now.
+    pub downtime: Duration,
     /// Requests or connections that wait for a server.
     pub queued: u64,
     /// Whether the fallback is answering: there is one, and no server may get new work.
@@ -113,7 +119,7 @@ pub struct ServerSnapshot {
     pub backup: bool,
     /// Most requests or connections at a time; `None`: no limit.
     pub limit: Option<u32>,
-    /// Checks that failed.
+    /// Checks that failed while it was not down.
     pub check_failures: u64,
     /// Times that it went down.
     pub downs: u64,

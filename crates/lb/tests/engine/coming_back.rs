@@ -128,3 +128,32 @@ fn a_server_that_comes_back_has_few_places_at_first() {
         assert_eq!(client.answer().unwrap().status, 200);
     }
 }
+
+/// As HAProxy counts them: a server that stays down adds nothing, and a pool is down when its last server is.
+#[test]
+fn a_pool_counts_when_nobody_is_left_and_a_server_the_checks_that_took_it_down() {
+    let (server, other) = (gated(), gated());
+    let mut front = checked(&[server.origin.at, other.origin.at]);
+    front.pool.check.fall = 3;
+    let rig = Rig::start(front.clone());
+    rig.wait_health(1, Health::Up);
+    rig.wait_health(2, Health::Up);
+    let pool = || rig.engine.snapshot().pools.swap_remove(0);
+    let begun = pool().since;
+    goes_down(&rig, &server);
+    assert_eq!((pool().downs, pool().since, pool().downtime), (0, begun, Duration::ZERO), "one is left");
+    other.is_well.store(false, Ordering::SeqCst);
+    rig.wait_health(2, Health::Down);
+    let down = pool();
+    assert!(down.downs == 1 && down.since > begun, "{down:?}");
+    wait_until("it has been down for a while", || pool().downtime > Duration::from_millis(300));
+    other.is_well.store(true, Ordering::SeqCst);
+    rig.wait_health(2, Health::Up);
+    assert_eq!([1, 2].map(|number| rig.server(number).check_failures), [3, 3], "those of before");
+    // Another configuration of the pool is still the same one.
+    front.pool.retries += 1;
+    rig.engine.apply(&crate::rig::cluster([front])).unwrap();
+    let again = pool();
+    assert_eq!((again.downs, again.since > down.since), (1, true));
+    assert!(again.downtime > Duration::from_millis(300), "{again:?}");
+}

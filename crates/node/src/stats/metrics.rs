@@ -171,7 +171,12 @@ fn servers(out: &mut Page, report: &Report, node: &str) {
     };
     out.family("relevo_server_weight", "gauge", "Its share.", each(|server| f64::from(server.weight)));
     let failures = each(|server| server.check_failures as f64);
-    out.family("relevo_server_check_failures_total", "counter", "Checks that failed.", failures);
+    out.family(
+        "relevo_server_check_failures_total",
+        "counter",
+        "Checks that failed while it was not down.",
+        failures,
+    );
     out.family(
         "relevo_server_downs_total",
         "counter",

@@ -91,6 +91,9 @@ mod tests {
         let figures = Figures { total, current, ..Figures::default() };
         let pool = PoolReport {
             name: "web".to_owned(),
+            since: 0,
+            downs: 0,
+            downtime: 0,
             mode: Mode::Http,
             balance: "roundrobin".to_owned(),
             fallback: false,

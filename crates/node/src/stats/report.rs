@@ -67,6 +67,12 @@ pub(crate) struct ServiceReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PoolReport {
     pub(crate) name: String,
+    /// Since when any server may get work, or none.
+    pub(crate) since: u64,
+    /// Times that none was left.
+    pub(crate) downs: u64,
+    /// How long none was there altogether, seconds.
+    pub(crate) downtime: u64,
     pub(crate) mode: Mode,
     /// How it balances, as in the cluster file.
     pub(crate) balance: String,
@@ -122,7 +128,7 @@ pub(crate) struct ServerReport {
     pub(crate) cookie: Option<String>,
     pub(crate) figures: Figures,
     pub(crate) sessions: Rate,
-    /// Checks that failed.
+    /// Checks that failed while it was not down.
     pub(crate) check_failures: u64,
     /// Times that it went down.
     pub(crate) downs: u64,

@@ -103,8 +103,11 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
         look: look(server, is_checked),
         since: words::wall_of(server.since),
         reason: server.reason.clone(),
-        checked: config.map_or(("", None), |pool| {
-            checked::words(&pool.check, server.health, server.leaving, &server.reason)
+        checked: config.map_or(("", None), |pool| match server.wanted {
+            Admin::Maint => ("", None),
+            Admin::Ready | Admin::Drain => {
+                checked::words(&pool.check, server.health, server.leaving, &server.reason)
+            }
         }),
         asked: String::new(),
         until: None,
@@ -121,6 +124,9 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
     });
     PoolReport {
         name: pool.name.to_string(),
+        since: words::wall_of(pool.since),
+        downs: pool.downs,
+        downtime: pool.downtime.as_secs(),
         mode,
         balance: words::balance(&pool.balance),
         fallback: pool.fallback,

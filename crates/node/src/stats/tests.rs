@@ -80,6 +80,9 @@ impl Source for Fake {
         let servers = self.looks.lock().unwrap().iter().map(server).collect();
         let pool = PoolReport {
             name: "web".to_owned(),
+            since: 4_600_000,
+            downs: 3,
+            downtime: 42,
             mode: Mode::Http,
             balance: "roundrobin".to_owned(),
             fallback: false,
@@ -285,6 +288,8 @@ fn the_csv_has_haproxys_columns() {
     assert_eq!(rows[3][column("last_chk")], "connection, \"refused\" <&>");
     assert_eq!((&*rows[1][column("stot")], &*rows[1][column("lastchg")]), ("12345", "3661"));
     assert_eq!((&*rows[0][column("status")], &*rows[4][column("status")]), ("OPEN", "UP"));
+    // The pool's are not the servers' together.
+    assert_eq!(["chkdown", "lastchg", "downtime"].map(|name| &*rows[4][column(name)]), ["3", "61", "42"]);
 }
 
 /// The fields of a line (RFC 4180).
