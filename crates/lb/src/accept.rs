@@ -18,6 +18,7 @@ use crate::crew::{Admission, Visitor};
 use crate::frontend::Frontend;
 use crate::generation::Place;
 use crate::local::{Handle, Presence, Refused};
+use crate::strangers::Arrival;
 use crate::stream::Client;
 use crate::{handshake, http, http2, proxied, tcp};
 
@@ -39,6 +40,8 @@ pub(crate) struct Here {
     /// Clients are introduced by another proxy.
     is_proxied: bool,
     at: Option<SocketAddr>,
+    /// Its place in the service's `listen`, from 1.
+    number: usize,
 }
 
 impl Here {
@@ -46,10 +49,12 @@ impl Here {
     pub(crate) fn of(frontend: &Frontend, place: usize) -> Self {
         let at = frontend.listen.get(place).copied();
         let listen = frontend.config.listen.get(place);
-        listen.map_or(Self { at, ..Self::default() }, |listen| Self {
+        let number = place + 1;
+        listen.map_or(Self { at, number, ..Self::default() }, |listen| Self {
             tls: listen.tls,
             is_proxied: listen.proxy_protocol,
             at,
+            number,
         })
     }
 }
@@ -151,7 +156,7 @@ pub(crate) fn receive(target: &Target, visitor: Visitor) {
 
 /// Serves a connection that was admitted. `here`: what it came to.
 fn start(handle: Rc<Handle>, here: Here, stream: TcpStream, peer: SocketAddr) {
-    let Here { tls, is_proxied, at } = here;
+    let Here { tls, is_proxied, at, number } = here;
     let mut presence = Presence::new(handle, tls);
     presence.take_seat();
     // Of an address that stands for all, the kernel knows which one it was.
@@ -163,10 +168,11 @@ fn start(handle: Rc<Handle>, here: Here, stream: TcpStream, peer: SocketAddr) {
     if !tls && !is_proxied {
         return serve(presence, Client::plain(stream), peer);
     }
+    let mut arrival = Arrival { listen: number, peer, at: presence.local.worker.slots.time() };
     drop(tokio::task::spawn_local(async move {
         let mut stream = stream;
         if is_proxied {
-            let Ok((rest, ends)) = proxied::read(&presence, stream).await else { return };
+            let Ok((rest, ends)) = proxied::read(&presence, stream, arrival).await else { return };
             stream = rest;
             presence.introduce();
             if let Some(ends) = ends {
@@ -174,12 +180,13 @@ fn start(handle: Rc<Handle>, here: Here, stream: TcpStream, peer: SocketAddr) {
             }
         }
         let peer = presence.ends().map_or(peer, |ends| ends.source);
+        arrival.peer = peer;
         if is_proxied && !enter(&mut presence, peer) {
             return;
         }
         if !tls {
             serve(presence, Client::plain(stream), peer);
-        } else if let Some(client) = handshake::run(&presence, stream).await {
+        } else if let Some(client) = handshake::run(&presence, stream, arrival).await {
             serve(presence, client, peer);
         }
     }));

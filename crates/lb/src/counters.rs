@@ -24,7 +24,7 @@ pub(crate) struct Counters {
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
     pub(crate) statuses: Statuses,
-    /// TLS handshakes.
+    /// TLS handshakes that a client has begun.
     pub(crate) handshakes_failed: Counter,
 }
 
@@ -56,6 +56,7 @@ impl Counters {
         figures.requests = figures.requests.wrapping_add(self.requests.value());
         figures.denied = figures.denied.wrapping_add(self.denied.value());
         figures.request_errors = figures.request_errors.wrapping_add(self.request_errors.value());
+        figures.handshakes_failed = figures.handshakes_failed.wrapping_add(self.handshakes_failed.value());
         figures.received = figures.received.wrapping_add(self.received.value());
         figures.sent = figures.sent.wrapping_add(self.sent.value());
         self.statuses.add_to(figures);

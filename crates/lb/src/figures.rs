@@ -22,6 +22,8 @@ pub struct Figures {
     pub denied: u64,
     /// Requests that were not understood or did not come whole.
     pub request_errors: u64,
+    /// Service: TLS handshakes that failed; they are no requests.
+    pub handshakes_failed: u64,
     /// Attempts to connect to a server that failed.
     pub connect_errors: u64,
     /// Answers of servers that were wrong, broke off, or did not come in time.
@@ -72,6 +74,7 @@ impl Figures {
             (&mut self.sent, other.sent),
             (&mut self.denied, other.denied),
             (&mut self.request_errors, other.request_errors),
+            (&mut self.handshakes_failed, other.handshakes_failed),
             (&mut self.connect_errors, other.connect_errors),
             (&mut self.response_errors, other.response_errors),
             (&mut self.client_aborts, other.client_aborts),

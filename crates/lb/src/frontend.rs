@@ -114,7 +114,6 @@ impl Frontend {
             errors: sum(&|counters| counters.errors.value()),
             limit: self.config.limits.connections as u64,
             figures,
-            handshakes_failed: sum(&|counters| counters.handshakes_failed.value()),
             certificates: self.tls.terminator.as_ref().map_or_else(Vec::new, |tls| tls.certificates()),
         }
     }

@@ -2,20 +2,24 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+
+use relevo_model::cluster::Mode;
 
 use crate::http::linger;
 use crate::http::refusal::{Refusal, write_answer};
 use crate::local::Presence;
 use crate::slot::Signal;
+use crate::strangers::{self, Arrival};
 use crate::stream::{Client, Greeting, Late, Stream};
+use crate::trace::Trace;
 
 const NOT_TLS: Refusal = Refusal::bad("this port speaks HTTPS, and the request came without TLS");
 
 /// Agrees with a client that was just accepted, within the time for a request; `None`: it is gone, or was sent away.
-pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client> {
+pub(crate) async fn run(presence: &Presence, stream: TcpStream, arrival: Arrival) -> Option<Client> {
     let local = Rc::clone(&presence.local);
     // An address of the file has TLS only where the service has.
     let terminator = local.frontend.tls.terminator.as_ref()?;
@@ -23,7 +27,7 @@ pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client
     let mut socket = Late::Early(stream);
     let first = wait(presence, false, |cx| first_bytes(presence, &mut socket, cx)).await.ok()?;
     if first.first().is_some_and(u8::is_ascii_uppercase) {
-        refuse_http(presence, socket).await;
+        refuse_http(presence, socket, &first, arrival.peer).await;
         return None;
     }
     let mut greeting = Greeting::new(socket, terminator).ok()?;
@@ -43,6 +47,7 @@ pub(crate) async fn run(presence: &Presence, stream: TcpStream) -> Option<Client
         }
         Err(error) => {
             local.counters().handshakes_failed.add();
+            strangers::handshake_ended(presence, arrival, &error);
             tracing::debug!(service = %local.frontend.config.name, %error, "a client's TLS handshake failed");
             // The alert that says why must arrive.
             if error.kind() == io::ErrorKind::InvalidData {
@@ -63,15 +68,33 @@ fn first_bytes(presence: &Presence, socket: &mut Late, cx: &mut Context<'_>) -> 
 }
 
 /// A browser that was given `http://` and this port shows this to its user.
-async fn refuse_http(presence: &Presence, socket: Late) {
+async fn refuse_http(presence: &Presence, socket: Late, first: &[u8], peer: SocketAddr) {
     let mut client = Client::of(socket);
     let mut answer = Vec::new();
     let page = presence.local.frontend.pages.find(NOT_TLS.status.code());
     write_answer(&mut answer, NOT_TLS, page, true, false);
-    presence.local.counters().errors.add();
+    note_refused(presence, first, peer, answer.len());
     if client.send([&answer, &[]], true).is_ok() {
         linger::close(presence, client).await;
     }
+}
+
+/// Counts what was refused, and writes its line.
+fn note_refused(presence: &Presence, first: &[u8], peer: SocketAddr, sent: usize) {
+    let (counters, is_http) = (presence.local.counters(), presence.local.frontend.config.mode == Mode::Http);
+    counters.errors.add();
+    counters.requests.add();
+    let mut trace = Trace::default();
+    trace.begin(presence, peer, is_http);
+    trace.in_clear();
+    presence.slot.count_received(first.len());
+    presence.slot.count_sent(sent as u64);
+    if is_http {
+        trace.head(first, &[], true);
+        trace.answered_here(NOT_TLS.status.code());
+    }
+    trace.refused(NOT_TLS.status);
+    trace.finish();
 }
 
 /// Waits for something as long as the client has time. When the service ends, who `has_begun` goes on and is served, and who
@@ -84,7 +107,8 @@ async fn wait<T>(
     poll_fn(|cx| {
         presence.slot.set_waker(cx.waker());
         match presence.slot.take_signal() {
-            Signal::Timeout | Signal::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Signal::Timeout => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Signal::Cut => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
             Signal::Closing if presence.is_closing() && !has_begun => match poll(cx) {
                 Poll::Pending => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
                 // It has begun in this moment.

@@ -55,6 +55,7 @@ mod slot;
 mod snapshot;
 mod sources;
 mod spent;
+mod strangers;
 mod stream;
 mod tcp;
 mod tls;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::local::Presence;
 use crate::slot::Signal;
+use crate::strangers::{self, Arrival};
 
 /// What was found.
 enum Found {
@@ -30,7 +31,11 @@ enum Found {
 ///
 /// # Errors
 /// The connection must be closed; it was counted.
-pub(crate) async fn read(presence: &Presence, stream: StdStream) -> io::Result<(StdStream, Option<Ends>)> {
+pub(crate) async fn read(
+    presence: &Presence,
+    stream: StdStream,
+    arrival: Arrival,
+) -> io::Result<(StdStream, Option<Ends>)> {
     presence.set_deadline(presence.local.frontend.config.timeouts.request);
     let mut taken = Vec::new();
     let result = take(presence, stream, &mut taken).await;
@@ -39,6 +44,7 @@ pub(crate) async fn read(presence: &Presence, stream: StdStream) -> io::Result<(
         if !taken.is_empty() || error.kind() != io::ErrorKind::UnexpectedEof {
             presence.local.counters().errors.add();
         }
+        strangers::header_ended(presence, arrival, error, !taken.is_empty());
         tracing::debug!(service = %presence.local.frontend.config.name, %error, "no PROXY header from a client");
     }
     result
@@ -59,7 +65,8 @@ async fn take(
                 poll_fn(|cx| {
                     presence.slot.set_waker(cx.waker());
                     match presence.slot.take_signal() {
-                        Signal::Timeout | Signal::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                        Signal::Timeout => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                        Signal::Cut => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
                         // Who has said nothing is let go; who has begun is served.
                         Signal::Closing if presence.is_closing() && taken.is_empty() => {
                             match waiting.poll_read_ready(cx) {
@@ -94,7 +101,11 @@ fn look(presence: &Presence, stream: &StdStream, taken: &mut Vec<u8>) -> io::Res
         taken.extend_from_slice(space.get(..count).unwrap_or_default());
         Header::parse(taken)
     };
-    let header = parsed.map_err(|NotProxy(why)| io::Error::new(io::ErrorKind::InvalidData, why))?;
+    let header = parsed.map_err(|wrong| {
+        let kind =
+            if wrong == NotProxy::NONE { io::ErrorKind::InvalidInput } else { io::ErrorKind::InvalidData };
+        io::Error::new(kind, wrong.0)
+    })?;
     let part = header.map_or(count, |header| header.length - before);
     // It has just been seen there.
     let mut reader = stream;

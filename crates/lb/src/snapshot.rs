@@ -55,8 +55,6 @@ pub struct ServiceSnapshot {
     pub limit: u64,
     /// All that is counted.
     pub figures: Figures,
-    /// TLS handshakes that failed since the start; they are no requests.
-    pub handshakes_failed: u64,
     /// The certificates that clients may get.
     pub certificates: Vec<CertificateSnapshot>,
 }

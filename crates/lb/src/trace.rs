@@ -284,6 +284,13 @@ impl Trace {
         self.ends(Cause::Client, phase);
     }
 
+    /// Its client did not speak TLS, though it should have.
+    pub(crate) fn in_clear(&mut self) {
+        if let Some(of) = &mut self.of {
+            of.tls = false;
+        }
+    }
+
     /// What has begun is nothing by itself.
     pub(crate) fn forget(&mut self) {
         self.of = None;

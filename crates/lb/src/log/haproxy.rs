@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::date::Dates;
 use super::record::{Answerer, HttpPart, Record};
+use super::stranger::Stranger;
 use super::text::{push_escaped, push_known, push_number};
 
 /// Longest request line that is logged, bytes (HAProxy's `REQURI_LEN`).
@@ -41,6 +42,26 @@ pub(super) fn push(out: &mut Vec<u8>, dates: &mut Dates, record: &Record<'_>) {
     push_load(out, record);
     if let Some(http) = record.http {
         push_request(out, http);
+    }
+    out.push(b'\n');
+}
+
+/// Writes one line, its end included, as HAProxy does; in brackets why, as its newer versions do.
+pub(super) fn push_stranger(out: &mut Vec<u8>, dates: &mut Dates, stranger: &Stranger<'_>) {
+    push_client(out, stranger.client);
+    out.extend_from_slice(b" [");
+    dates.push_common(out, stranger.accepted);
+    out.extend_from_slice(b"] ");
+    out.extend_from_slice(stranger.service.as_bytes());
+    out.push(b'/');
+    push_number(out, stranger.listen as u64);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(stranger.failure.haproxy().as_bytes());
+    if !stranger.reason.is_empty() {
+        let reason = stranger.reason.as_bytes();
+        out.extend_from_slice(b" (");
+        push_escaped(out, reason.get(..LONGEST_LINE).unwrap_or(reason), b"\"#");
+        out.push(b')');
     }
     out.push(b'\n');
 }

@@ -15,6 +15,7 @@ use relevo_model::cluster::LogFormat;
 
 use super::date::Dates;
 use super::record::Record;
+use super::stranger::Stranger;
 use super::{haproxy, json};
 
 /// A batch of this size is handed over, bytes.
@@ -68,14 +69,26 @@ impl Journal {
 
     /// Writes a line.
     pub(crate) fn write(&mut self, record: &Record<'_>) {
+        self.add(|format, out, dates| match format {
+            LogFormat::Haproxy => haproxy::push(out, dates, record),
+            LogFormat::Json => json::push(out, record),
+        });
+    }
+
+    /// Writes a line about a client that never came to a request.
+    pub(crate) fn write_stranger(&mut self, stranger: &Stranger<'_>) {
+        self.add(|format, out, dates| match format {
+            LogFormat::Haproxy => haproxy::push_stranger(out, dates, stranger),
+            LogFormat::Json => json::push_stranger(out, stranger),
+        });
+    }
+
+    fn add(&mut self, line: impl FnOnce(LogFormat, &mut Vec<u8>, &mut Dates)) {
         if self.batch.bytes.len() >= MOST {
             self.outbox.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        match self.format {
-            LogFormat::Haproxy => haproxy::push(&mut self.batch.bytes, &mut self.dates, record),
-            LogFormat::Json => json::push(&mut self.batch.bytes, record),
-        }
+        line(self.format, &mut self.batch.bytes, &mut self.dates);
         self.batch.count += 1;
         if self.batch.bytes.len() >= BATCH {
             self.hand_over();

@@ -4,7 +4,11 @@ use std::io::Write;
 
 use super::date::push_utc;
 use super::record::{Answerer, HttpPart, Record};
+use super::stranger::Stranger;
 use super::text::{push_json, push_number};
+
+/// Longest reason that is logged, bytes.
+const LONGEST_REASON: usize = 1024;
 
 /// Writes one line, its end included.
 pub(super) fn push(out: &mut Vec<u8>, record: &Record<'_>) {
@@ -50,6 +54,23 @@ pub(super) fn push(out: &mut Vec<u8>, record: &Record<'_>) {
         number(out, name, u64::from(count));
     }
     out.extend_from_slice(b"}}\n");
+}
+
+/// The same of a client that never came to a request.
+pub(super) fn push_stranger(out: &mut Vec<u8>, stranger: &Stranger<'_>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    push_utc(out, stranger.accepted);
+    // Writing into a `Vec` cannot fail.
+    let _ = write!(out, "\",\"client\":\"{}\"", stranger.client);
+    string(out, "service", stranger.service.as_bytes());
+    number(out, "listen", stranger.listen as u64);
+    string(out, "ended", stranger.failure.words().as_bytes());
+    string(out, "code", &stranger.failure.termination().letters());
+    if !stranger.reason.is_empty() {
+        let reason = stranger.reason.as_bytes();
+        string(out, "reason", reason.get(..LONGEST_REASON).unwrap_or(reason));
+    }
+    out.extend_from_slice(b"}\n");
 }
 
 fn push_request(out: &mut Vec<u8>, http: HttpPart<'_>) {

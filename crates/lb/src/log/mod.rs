@@ -1,4 +1,4 @@
-//! The access log: one line for each request or connection that has ended.
+//! The access log: one line for each request or connection that has ended, and for each that never came to one.
 //!
 //! Workers format lines into batches of their own, a thread writes them; no worker ever waits for a disk, a pipe or a
 //! syslog daemon. What cannot be written in time is dropped and counted. Where nothing is logged, nothing is
@@ -14,6 +14,7 @@ mod haproxy;
 mod journal;
 mod json;
 mod record;
+mod stranger;
 mod target;
 mod termination;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod writer;
 
 pub(crate) use journal::Journal;
 pub use record::{Answerer, Captured, HttpPart, Load, Persistence, Record, Timers};
+pub use stranger::{Failure, Stranger};
 pub use target::TargetError;
 pub use termination::{Cause, Phase, Termination};
 pub(crate) use writer::AccessLog;

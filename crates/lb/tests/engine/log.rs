@@ -15,7 +15,7 @@ use crate::rig::{Client, Front, Origin, cluster, service, wait_until, with_lengt
 /// An engine with an access log in a file of its own, which goes away.
 pub(crate) struct Logged {
     pub(crate) engine: Engine,
-    cluster: ClusterFile,
+    pub(crate) cluster: ClusterFile,
     pub(crate) at: std::net::SocketAddrV4,
     path: PathBuf,
 }

@@ -27,6 +27,7 @@ mod large;
 mod leaving;
 mod limits;
 mod log;
+mod log_strangers;
 mod mixed;
 mod no_server;
 mod own_answers;

@@ -97,7 +97,9 @@ fn the_name_chooses_the_certificate() {
     let strict = Rig::start(with_tls(service(&[origin.at]), tls));
     assert_eq!(subject(&strict, &["-servername", "shop.example.org"]), "subject=CN = shop.example.org");
     assert_eq!(subject(&strict, &["-servername", "nobody.net"]), "none");
-    wait_until("the refusal is counted", || strict.engine.snapshot().services[0].handshakes_failed == 1);
+    wait_until("the refusal is counted", || {
+        strict.engine.snapshot().services[0].figures.handshakes_failed == 1
+    });
 }
 
 #[test]

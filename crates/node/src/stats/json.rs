@@ -89,7 +89,7 @@ fn figures(figures: &Figures) -> Value {
     json!({
         "current": figures.current, "most": figures.most, "total": figures.total, "requests": figures.requests,
         "bytes_in": figures.received, "bytes_out": figures.sent, "denied": figures.denied,
-        "request_errors": figures.request_errors, "connect_errors": figures.connect_errors,
+        "request_errors": figures.request_errors, "handshakes_failed": figures.handshakes_failed, "connect_errors": figures.connect_errors,
         "response_errors": figures.response_errors, "client_aborts": figures.client_aborts,
         "server_aborts": figures.server_aborts, "retries": figures.retries, "redispatches": figures.redispatches,
         "queue": figures.queue, "queue_most": figures.queue_most,

@@ -26,11 +26,14 @@ const TRAFFIC: [Figure; 4] = [
 ];
 
 /// What only services have.
-const INCOMING: [Figure; 3] = [
+const INCOMING: [Figure; 4] = [
     ("connections_total", "counter", "Client connections.", |figures| figures.total),
     ("denied_total", "counter", "Requests refused by a rule or a limit.", |figures| figures.denied),
     ("request_errors_total", "counter", "Requests not understood or not complete.", |figures| {
         figures.request_errors
+    }),
+    ("handshakes_failed_total", "counter", "TLS handshakes that failed.", |figures| {
+        figures.handshakes_failed
     }),
 ];
 

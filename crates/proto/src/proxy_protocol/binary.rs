@@ -13,7 +13,7 @@ const CRC32C: u8 = 0x03;
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, NotProxy> {
     let known = SIGNATURE.len().min(bytes.len());
     if bytes.get(..known) != SIGNATURE.get(..known) {
-        return Err(NotProxy("the connection does not begin with a PROXY header"));
+        return Err(NotProxy::NONE);
     }
     let Some((fixed, _)) = bytes.split_first_chunk::<FIXED>() else { return Ok(None) };
     let [.., command, family, high, low] = *fixed;

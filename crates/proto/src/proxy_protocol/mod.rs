@@ -43,6 +43,11 @@ pub struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotProxy(pub &'static str);
 
+impl NotProxy {
+    /// There is none at all.
+    pub const NONE: Self = Self("the connection does not begin with a PROXY header");
+}
+
 impl Header {
     /// Reads a header at the beginning of a connection; `None`: more bytes are needed. A header of [`LARGEST`] bytes or
     /// less is understood when it is whole, whatever the pieces it came in.
@@ -54,7 +59,7 @@ impl Header {
             None => Ok(None),
             Some(b'P') => text::parse(bytes),
             Some(b'\r') => binary::parse(bytes),
-            Some(_) => Err(NotProxy("the connection does not begin with a PROXY header")),
+            Some(_) => Err(NotProxy::NONE),
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, NotProxy> {
     const START: &[u8] = b"PROXY ";
     let known = START.len().min(bytes.len());
     if bytes.get(..known) != START.get(..known) {
-        return Err(NotProxy("the connection does not begin with a PROXY header"));
+        return Err(NotProxy::NONE);
     }
     let within = bytes.get(..LONGEST.min(bytes.len())).unwrap_or_default();
     let Some(feed) = within.iter().position(|byte| *byte == b'\n') else {
