@@ -9,7 +9,7 @@ use std::time::Duration;
 use relevo_lb::Health;
 use relevo_model::cluster::{CheckKind, HttpCheck};
 
-use crate::rig::{Client, Front, Origin, Rig, service, wait_until, with_length};
+use crate::rig::{Client, Front, Origin, Rig, wait_until, with_length};
 
 /// A server whose checks say what is wanted; it tells the path of each request, and answers with it when it is let.
 struct Gated {
@@ -40,15 +40,7 @@ fn gated() -> Gated {
 }
 
 fn checked(servers: &[SocketAddrV4]) -> Front {
-    let mut front = service(servers);
-    let check = &mut front.pool.check;
-    check.kind = CheckKind::Http(HttpCheck::get("/check"));
-    check.interval = Duration::from_millis(50);
-    (check.fast_interval, check.down_interval) = (check.interval, check.interval);
-    // Nothing that comes is late, however busy the machine is.
-    check.timeout = Duration::from_secs(10);
-    (check.rise, check.fall) = (1, 1);
-    front
+    crate::checks::checked(servers, CheckKind::Http(HttpCheck::get("/check")))
 }
 
 fn ask(rig: &Rig, path: &str) -> Client {

@@ -30,6 +30,7 @@ mod log;
 mod log_strangers;
 mod mixed;
 mod no_server;
+mod observing;
 mod own_answers;
 mod persistence;
 mod proxied;
