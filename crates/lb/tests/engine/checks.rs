@@ -328,11 +328,14 @@ fn a_command_that_does_not_end_is_killed_with_all_that_it_started() {
     let script =
         format!("echo stuck; sleep 1000 & echo $! $$ > {0}.new; mv {0}.new {0}; sleep 1000", file.display());
     let mut front = checked(&["127.0.0.1:9".parse().unwrap()], command(&script));
-    front.pool.check.timeout = Duration::from_millis(1500);
+    // Enough to start a shell on a busy machine.
+    front.pool.check.timeout = Duration::from_secs(5);
+    // Only one is run: the next would write the file again.
     front.pool.check.interval = Duration::from_secs(3600);
+    front.pool.check.down_interval = Duration::from_secs(3600);
     let rig = Rig::start(front);
     rig.wait_health(1, Health::Down);
-    assert_eq!(rig.server(1).reason, "/bin/sh did not end within 1500 ms: stuck");
+    assert_eq!(rig.server(1).reason, "/bin/sh did not end within 5000 ms: stuck");
     let pids = std::fs::read_to_string(&file).unwrap();
     let lives = |pid: &str| {
         // A zombie that waits for its new parent is dead.
