@@ -441,6 +441,8 @@ impl Backend {
                 admin: state.admin,
                 wanted: state.admin(),
                 leaving: state.leaving,
+                // Checks do not decide while its agent says that it is down.
+                against: if state.agent.down.is_some() { 0 } else { state.against },
                 agent: state.agent.words(),
                 since: state.since,
                 limit: state.most(config.max_connections),

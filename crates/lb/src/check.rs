@@ -291,6 +291,9 @@ impl Checks {
                 }
             }
         }
+        if let Some(checked) = self.checked.get(&id) {
+            checked.server.state().against = checked.machine.against();
+        }
         self.schedule(id);
     }
 }

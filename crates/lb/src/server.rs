@@ -45,6 +45,8 @@ pub(crate) struct ServerState {
     pub(crate) checks: (State, String),
     /// Whether it says to its checks that it wants no new work.
     pub(crate) leaving: bool,
+    /// Checks in a row that speak against what they say together.
+    pub(crate) against: u32,
     /// What its agent says.
     pub(crate) agent: Agent,
     /// What both say: down if either does.
@@ -84,7 +86,7 @@ impl ServerState {
     /// Nobody checks it: it counts as up, unless its agent says that it is down. What it was and is, if that is not the same.
     pub(crate) fn trust(&mut self, now: Time) -> Option<(State, State)> {
         self.checks = (State::Up, "not checked, counts as up".to_owned());
-        self.leaving = false;
+        (self.leaving, self.against) = (false, 0);
         self.settle(now)
     }
 
@@ -125,6 +127,7 @@ impl Server {
             admin,
             checks: (State::Unknown, "not checked yet".to_owned()),
             leaving: false,
+            against: 0,
             agent: Agent::default(),
             health: State::Unknown,
             since: now,

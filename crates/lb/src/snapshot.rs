@@ -101,6 +101,8 @@ pub struct ServerSnapshot {
     pub wanted: Admin,
     /// Whether it says to its checks that it wants no new work (`disable_on_404`).
     pub leaving: bool,
+    /// Checks in a row that speak against `health`: so many of `fall` or `rise` were made.
+    pub against: u32,
     /// What its agent says, in words of the agent protocol; `None`: nothing that makes a difference.
     pub agent: Option<String>,
     /// Since when `health` is so (`CLOCK_BOOTTIME`).

@@ -171,6 +171,26 @@ fn who_answers_404_gets_no_new_clients_and_keeps_those_it_has() {
 }
 
 #[test]
+fn how_near_a_server_is_to_going_down_is_known() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let is_failing = Arc::clone(&fails);
+    let one = Origin::answering(move |_| match is_failing.load(Ordering::SeqCst) {
+        true => b"HTTP/1.1 503 Oh\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        false => crate::rig::with_length("one"),
+    });
+    let mut front = checked(&[one.at], http(Vec::new()));
+    front.pool.check.fall = 1000;
+    let rig = Rig::start(front);
+    rig.wait_health(1, Health::Up);
+    assert_eq!(rig.server(1).against, 0);
+    fails.store(true, Ordering::SeqCst);
+    wait_until("it has failed twice", || rig.server(1).against >= 2);
+    assert_eq!(rig.server(1).health, Health::Up);
+    fails.store(false, Ordering::SeqCst);
+    wait_until("all is well", || rig.server(1).against == 0);
+}
+
+#[test]
 fn without_the_option_404_is_a_bad_answer() {
     let origin = Origin::answering(|_| b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec());
     assert_eq!(found(checked(&[origin.at], http(Vec::new())), Health::Down), "GET /health answered 404");

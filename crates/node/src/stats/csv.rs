@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use relevo_lb::Figures;
 
-use super::report::{Look, PoolReport, Report, ServerReport, ServiceReport, mode_word};
+use super::report::{CheckRow, Look, PoolReport, Report, ServerReport, ServiceReport, mode_word};
 
 /// The columns in HAProxy's order.
 const COLUMNS: [&str; 101] = [
@@ -230,10 +230,12 @@ fn server_row(report: &Report, pool: &PoolReport, server: &ServerReport, id: &st
     let figures = &server.figures;
     let mut row = common(&pool.name, &server.name, 2, id.to_owned(), mode_word(pool.mode), figures);
     answering(&mut row, figures);
+    let of_checks =
+        |value: fn(CheckRow) -> u32| server.row.map(|row| value(row).to_string()).unwrap_or_default();
     row.extend([
         ("sid", place),
         ("slim", server.limit.map(|limit| limit.to_string()).unwrap_or_default()),
-        ("status", if server.look == Look::Unknown { "UP" } else { server.look.word() }.to_owned()),
+        ("status", if server.look == Look::Unknown { "UP".to_owned() } else { server.word() }),
         ("weight", server.effective.to_string()),
         ("uweight", server.weight.to_string()),
         ("act", u8::from(!server.backup).to_string()),
@@ -246,6 +248,9 @@ fn server_row(report: &Report, pool: &PoolReport, server: &ServerReport, id: &st
         ("rate_max", server.sessions.most.to_string()),
         ("check_status", server.checked.0.to_owned()),
         ("check_code", server.checked.1.map(|code| code.to_string()).unwrap_or_default()),
+        ("check_rise", of_checks(|row| row.rise)),
+        ("check_fall", of_checks(|row| row.fall)),
+        ("check_health", server.check_health().map(|health| health.to_string()).unwrap_or_default()),
         ("last_chk", server.reason.clone()),
         ("addr", server.at.to_string()),
         ("cookie", server.cookie.clone().unwrap_or_default()),

@@ -114,6 +114,8 @@ pub(crate) struct ServerReport {
     pub(crate) reason: String,
     /// The same as HAProxy says it, and the status of the answer; empty: it is not checked.
     pub(crate) checked: (&'static str, Option<u16>),
+    /// How near it is to going down or coming up; `None`: it is not checked.
+    pub(crate) row: Option<CheckRow>,
     /// Why the operator took it out of work, in the operator's words; empty: nothing was said.
     pub(crate) asked: String,
     /// When it is ready again by itself.
@@ -173,7 +175,43 @@ impl Look {
     }
 }
 
+/// Checks in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CheckRow {
+    /// Those that speak against what it is.
+    pub(crate) against: u32,
+    /// Good ones that bring it up.
+    pub(crate) rise: u32,
+    /// Bad ones that take it down.
+    pub(crate) fall: u32,
+}
+
 impl ServerReport {
+    /// HAProxy's word, with the checks that are left of a server that is failing (`UP 2/3`), and those that were good of one
+    /// that is coming up (`DOWN 1/2`).
+    pub(crate) fn word(&self) -> String {
+        let word = self.look.word();
+        match (self.row, self.look) {
+            (Some(CheckRow { against: against @ 1.., fall, .. }), Look::Up | Look::Drain | Look::Leaving) => {
+                format!("{word} {}/{fall}", fall.saturating_sub(against))
+            }
+            (Some(CheckRow { against: against @ 1.., rise, .. }), Look::Down) => {
+                format!("{word} {against}/{rise}")
+            }
+            _ => word.to_owned(),
+        }
+    }
+
+    /// HAProxy's number for the same: below `rise` it is down, and `rise + fall - 1` is the best.
+    pub(crate) fn check_health(&self) -> Option<u32> {
+        let CheckRow { against, rise, fall } = self.row?;
+        match self.look {
+            Look::Down => Some(against),
+            Look::Up | Look::Drain | Look::Leaving => Some((rise + fall).saturating_sub(1 + against)),
+            Look::Maint | Look::Unknown | Look::Unchecked => None,
+        }
+    }
+
     /// Whether it may get work: one of weight 0 may not.
     pub(crate) const fn is_usable(&self) -> bool {
         self.look.is_usable() && self.effective > 0

@@ -8,7 +8,7 @@ use relevo_lb::{Admin, Health, PoolSnapshot, ServerSnapshot};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::{CheckKind, Mode};
 
-use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
+use super::report::{CheckRow, Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
 use super::{Source, Wish, checked};
 use crate::control::{Balancer, Node};
 use crate::process::wall_ms;
@@ -109,6 +109,9 @@ fn pool_report(cluster: &ClusterFile, pool: &PoolSnapshot, mode: Mode) -> PoolRe
                 checked::words(&pool.check, server.health, server.leaving, &server.reason)
             }
         }),
+        row: config
+            .filter(|pool| pool.check.kind != CheckKind::None && server.wanted != Admin::Maint)
+            .map(|pool| CheckRow { against: server.against, rise: pool.check.rise, fall: pool.check.fall }),
         asked: String::new(),
         until: None,
         weight: server.weight,

@@ -117,7 +117,7 @@ fn server_row(
     write!(
         out,
         "<td class=\"word\">{since} {}</td><td class=\"reason\" title=\"{reason}\">{reason}</td><td>{}</td><td>{active}</td><td>{spare}</td>",
-        server.look.word(),
+        server.word(),
         server.effective,
         reason = Text(&why(server, report.now)),
     )?;

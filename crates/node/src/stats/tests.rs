@@ -12,7 +12,7 @@ use relevo_lb::{Averages, Figures};
 use relevo_model::ClusterFile;
 use relevo_model::cluster::Mode;
 
-use super::report::{Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
+use super::report::{CheckRow, Look, PoolReport, Rate, Report, ServerReport, ServiceReport, TrackerReport};
 use super::{Server, Source, Wish};
 
 /// `openssl passwd -6 -salt abcdefgh geheim`
@@ -65,6 +65,7 @@ impl Source for Fake {
             look: *look,
             since: 1_000_000,
             checked: ("L7OK", Some(200)),
+            row: Some(CheckRow { against: u32::from(name != "spare"), rise: 2, fall: 3 }),
             reason: "connection, \"refused\" <&>".to_owned(),
             asked: if *look == Look::Drain { "new <disk>".to_owned() } else { String::new() },
             until: (*look == Look::Drain).then_some(4_661_000 + 1_800_000),

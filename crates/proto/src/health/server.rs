@@ -151,6 +151,11 @@ impl Server {
         self.leaving
     }
 
+    /// Results in a row that speak against its state: how near it is to another one.
+    pub const fn against(&self) -> u32 {
+        self.against
+    }
+
     /// Since when it is up or not.
     pub const fn since(&self) -> Time {
         self.since

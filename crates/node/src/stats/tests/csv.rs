@@ -20,7 +20,11 @@ fn the_csv_has_haproxys_columns() {
         names,
         [("web", "FRONTEND"), ("web", "one"), ("web", "spare"), ("web", "two<script>"), ("web", "BACKEND")]
     );
-    assert_eq!(["status", "act", "bck"].map(|name| &*rows[3][column(name)]), ["DOWN", "1", "0"]);
+    assert_eq!(["status", "act", "bck"].map(|name| &*rows[3][column(name)]), ["DOWN 1/2", "1", "0"]);
+    // So many are left until it is down; and HAProxy's number, 4 at best.
+    assert_eq!([1, 2, 3].map(|row| &*rows[row][column("status")]), ["UP 2/3", "no check", "DOWN 1/2"]);
+    assert_eq!([1, 2, 3].map(|row| &*rows[row][column("check_health")]), ["3", "", "1"]);
+    assert_eq!(["check_rise", "check_fall"].map(|name| &*rows[1][column(name)]), ["2", "3"]);
     assert_eq!(rows[3][column("last_chk")], "connection, \"refused\" <&>");
     assert_eq!((&*rows[1][column("stot")], &*rows[1][column("lastchg")]), ("12345", "3661"));
     assert_eq!((&*rows[0][column("status")], &*rows[4][column("status")]), ("OPEN", "UP"));
