@@ -41,12 +41,15 @@ lint:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 	$(CARGO) xtask tidy
 
-# cargo-nextest where it is there: it runs each test in a process of its own. Else cargo's own runner.
+# cargo-nextest where it is there: it runs each test in a process of its own. Else cargo's own runner. The program is built
+# before, as tests that start it would build it, in the time that a test has.
 unit:
+	@$(CARGO) build --quiet --package relevo
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --workspace; \
 	else $(CARGO) test --workspace -- --skip lab_; fi
 
 lab-test:
+	@$(CARGO) build --quiet --package relevo
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --workspace --profile lab; \
 	else $(CARGO) test --workspace lab_ -- --test-threads=1; fi
 
