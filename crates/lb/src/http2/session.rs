@@ -223,11 +223,12 @@ impl<S: Serve> Session<S> {
                         self.tally.running.set(self.tally.running.get() + 1);
                         let (running, serve) = (Running(Rc::clone(&self.tally)), Rc::clone(&self.serve));
                         let (patience, load) = (self.patience, Rc::clone(&self.tally.load));
-                        tokio::task::spawn_local(async move {
+                        // In a place of its own: the runtime moves what it is given from place to place, and this is large.
+                        tokio::task::spawn_local(Box::pin(async move {
                             let end =
                                 exchange.run(serve.serve(client), serve.fields(), patience, &load).await;
                             running.0.note(end);
-                        });
+                        }));
                     }
                     Some(Err(_)) | None => return Poll::Ready(()),
                 },
