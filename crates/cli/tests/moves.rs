@@ -9,6 +9,8 @@
 mod apache_lab;
 #[path = "../../lab/tests/support/caretaker.rs"]
 mod caretaker;
+#[path = "moves/ports.rs"]
+mod ports;
 #[path = "moves/three.rs"]
 mod three;
 

@@ -1,5 +1,6 @@
 //! The TCP connections that this machine's kernel has (`NETLINK_SOCK_DIAG`, sock_diag(7)), of this network namespace.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -45,6 +46,54 @@ pub fn connections(ports: &[u16], closed: bool) -> Result<Vec<Connection>, Error
     work().map_err(|source| Error::kernel("list the TCP connections", source))
 }
 
+/// Forgets the connections at these places that are closed and that no process has any more, as the kernel remembers them for a
+/// minute (TIME-WAIT); how many. At most [`MOST_FORGOTTEN`]. Where two of a client's connections have the same ports in turn,
+/// packets of the second are then answered as those of an unknown one.
+///
+/// # Errors
+/// [`Error::Kernel`] where the kernel does not tell, or lets nobody do that (`CONFIG_INET_DIAG_DESTROY`, CAP_NET_ADMIN).
+pub fn forget_closed(places: &BTreeSet<SocketAddr>) -> Result<usize, Error> {
+    let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
+    let work = || -> io::Result<usize> {
+        let mut kernel = Netlink::open(SOCK_DIAG)?;
+        let mut found = Vec::new();
+        for port in ports {
+            for family in [libc::AF_INET, libc::AF_INET6] {
+                kernel.exchange(&request(family as u8, port, CLOSED), |kind, payload| {
+                    let is_ours = connection(payload).is_some_and(|one| places.contains(&one.local));
+                    if kind == BY_FAMILY && found.len() < MOST_FORGOTTEN && is_ours {
+                        found.extend(destruction(payload));
+                    }
+                })?;
+            }
+        }
+        let mut forgotten = 0;
+        for request in found {
+            match kernel.exchange(&request, |_, _| {}) {
+                Ok(()) => forgotten += 1,
+                // Its time was over.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(forgotten)
+    };
+    work().map_err(|source| Error::kernel("forget closed TCP connections", source))
+}
+
+/// The request that destroys what this `struct inet_diag_msg` tells of; `None`: a process has it.
+fn destruction(bytes: &[u8]) -> Option<Vec<u8>> {
+    let inode: [u8; 4] = *bytes.get(68..)?.first_chunk()?;
+    if u32::from_ne_bytes(inode) != 0 {
+        return None;
+    }
+    let mut wanted = vec![*bytes.first()?, libc::IPPROTO_TCP as u8, 0, 0];
+    wanted.extend(CLOSED.to_ne_bytes());
+    // Its `struct inet_diag_sockid`: both ends, interface and cookie.
+    wanted.extend(bytes.get(4..52)?);
+    Some(netlink::request(DESTROY, netlink::ACK, &wanted))
+}
+
 /// `struct inet_diag_req_v2`.
 fn request(family: u8, port: u16, states: u32) -> Vec<u8> {
     let mut bytes = vec![family, libc::IPPROTO_TCP as u8, 0, 0];
@@ -82,12 +131,19 @@ fn connection(bytes: &[u8]) -> Option<Connection> {
 const SOCK_DIAG: isize = 4;
 /// `SOCK_DIAG_BY_FAMILY`.
 const BY_FAMILY: u16 = 20;
+/// `SOCK_DESTROY`.
+const DESTROY: u16 = 21;
 /// States (`net/tcp_states.h`).
 const ESTABLISHED: u32 = 1;
 const FIN_WAIT2: u32 = 5;
+const TIME_WAIT: u32 = 6;
 const NEW_SYN_RECV: u32 = 12;
 /// Established, SYN-received, FIN-wait-1, close-wait, last-ack, closing.
 const ALIVE: u32 = 1 << ESTABLISHED | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;
+/// FIN-wait-2 and TIME-WAIT.
+const CLOSED: u32 = 1 << FIN_WAIT2 | 1 << TIME_WAIT;
+/// Most connections that are forgotten at once: about as many as there are ports for one client.
+pub const MOST_FORGOTTEN: usize = 1 << 16;
 /// Most connections that are listed.
 pub const MOST: usize = 1 << 20;
 
@@ -113,7 +169,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..120)) {
-            let _ = connection(&bytes);
+            let _ = (connection(&bytes), destruction(&bytes));
         }
     }
 }

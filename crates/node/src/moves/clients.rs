@@ -10,10 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relevo_model::{GroupName, NodeName, Time};
-use relevo_net::raw_socket::RawSocket;
+use relevo_model::{NodeName, Time};
 use relevo_net::sockets;
-use relevo_proto::moves::{encode_clients, tickle};
+use relevo_proto::moves::encode_clients;
 
 use super::TOPIC;
 use crate::peers::Peers;
@@ -28,12 +27,6 @@ const ROUND: u64 = 10;
 const OLD: Duration = Duration::from_secs(25);
 /// Most that a director tells, and most that one remembers of all others together.
 const MOST: usize = 65_536;
-/// When tickles go out.
-const ATTEMPTS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(1000), Duration::from_millis(3000)];
-/// Tickles that go out at once, and the time until the next ones.
-const BURST: usize = 256;
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Own clients and others'.
 #[derive(Debug, Default)]
@@ -86,44 +79,21 @@ impl Clients {
         }
     }
 
-    /// The connections at these places died with their director: tells the clients, on a thread.
-    pub(super) fn bereaved(&mut self, now: Time, is_ours: impl Fn(SocketAddr) -> bool, group: &GroupName) {
+    /// The connections at these places died with their director: place and client of each.
+    pub(super) fn bereaved(
+        &mut self,
+        now: Time,
+        is_ours: impl Fn(SocketAddr) -> bool,
+    ) -> Vec<(SocketAddr, SocketAddr)> {
         let fresh = |at: Time| now.since(at) < OLD;
-        let lost: Vec<(SocketAddr, SocketAddr)> = self
+        let lost = self
             .others
             .iter()
             .filter(|((at, _), (_, told))| is_ours(*at) && fresh(*told))
             .map(|(one, _)| *one)
             .collect();
         self.others.retain(|(at, _), _| !is_ours(*at));
-        if lost.is_empty() {
-            return;
-        }
-        tracing::info!(%group, connections = lost.len(), "tells clients that their connections died with their director");
-        let socket = match RawSocket::open() {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::warn!("clients are not told: {}", crate::in_full(&error));
-                return;
-            }
-        };
-        let begun = std::time::Instant::now();
-        let work = move || {
-            for (number, at) in (1u32..).zip(ATTEMPTS) {
-                std::thread::sleep(at.saturating_sub(begun.elapsed()));
-                for burst in lost.chunks(BURST) {
-                    for (at, client) in burst {
-                        // Far from one another, so that not all of them can be within a window by chance.
-                        if let Some(packet) = tickle::packet(*at, *client, number.wrapping_mul(0x4001_0001)) {
-                            let _ = socket.send(&packet, *client);
-                        }
-                    }
-                    std::thread::sleep(PAUSE);
-                }
-            }
-        };
-        // Without a thread they find out by themselves.
-        let _ = std::thread::Builder::new().name("moves-tickle".to_owned()).spawn(work);
+        lost
     }
 }
 

@@ -13,6 +13,7 @@
 mod clients;
 mod facts;
 mod kernel;
+mod tickles;
 mod work;
 
 use std::collections::BTreeSet;

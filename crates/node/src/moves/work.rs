@@ -20,7 +20,7 @@ use relevo_proto::ownership;
 use super::clients::Clients;
 use super::facts::Facts;
 use super::kernel::{Found, connections, interfaces_of};
-use super::{Happened, News, Order, Shared, TOPIC};
+use super::{Happened, News, Order, Shared, TOPIC, tickles};
 use crate::control::{Balancer, Node};
 use crate::peers::Peers;
 
@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const REFRESH: Duration = Duration::from_secs(1);
 /// Time for the last words of connections that were cut.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long this node answers for connections that died with another director, if the group goes on to a third one.
+const ANSWERED_FOR: Duration = Duration::from_secs(10);
 /// What is not repeated is said so often: one may be lost.
 const SAYINGS: usize = 3;
 
@@ -64,6 +66,8 @@ struct Group {
     /// Its addresses are kept.
     keeps: bool,
     active: bool,
+    /// Connections that died with who had the addresses before this node, place and client, and until when it answers for them.
+    dead: Option<(Time, Vec<(SocketAddr, SocketAddr)>)>,
 }
 
 impl Group {
@@ -71,7 +75,7 @@ impl Group {
         let mut mover = Mover::new(facts.drain, active);
         // What it wants to begin with is what is set up with all groups at once.
         while mover.poll_output().is_some() {}
-        Self { stage: mover.stage().clone(), mover, facts, keeps: false, active }
+        Self { stage: mover.stage().clone(), mover, facts, keeps: false, active, dead: None }
     }
 }
 
@@ -261,7 +265,7 @@ impl Work {
                         more = moves::fresh();
                     }
                     if know {
-                        let Some(admitted) = self.admitted(index) else {
+                        let Some(admitted) = self.admitted(now, index) else {
                             self.input(now, index, Input::Blind);
                             continue;
                         };
@@ -303,8 +307,10 @@ impl Work {
                     }
                 }
                 Output::Bereaved => {
-                    let facts = &self.groups[index].facts;
-                    self.clients.bereaved(now, |at| facts.has(at.ip()), &facts.name);
+                    let group = &mut self.groups[index];
+                    let lost = self.clients.bereaved(now, |at| group.facts.has(at.ip()));
+                    tickles::send(&group.facts.name, group.facts.places().collect(), lost.clone());
+                    group.dead = Some((now + ANSWERED_FOR, lost));
                 }
             }
         }
@@ -320,8 +326,9 @@ impl Work {
         })
     }
 
-    /// The text that notes what the engine has already; `None`: that is not known, or too much.
-    fn admitted(&self, index: usize) -> Option<String> {
+    /// The text that notes what the engine has already, and what the kernel shall reset because nobody else can; `None`: that is
+    /// not known, or too much.
+    fn admitted(&self, now: Time, index: usize) -> Option<String> {
         let group = &self.groups[index].facts;
         let places: BTreeSet<SocketAddr> = group.places().collect();
         let Some(known) = connections(&places, true) else {
@@ -332,9 +339,14 @@ impl Work {
             tracing::warn!(group = %group.name, connections = known.len(), "too many connections to note");
             return None;
         }
-        let known: Vec<(SocketAddr, SocketAddr)> =
-            known.into_iter().map(|one| (one.remote, one.local)).collect();
-        Some(moves::admit(&known))
+        let dead =
+            self.groups[index].dead.iter().filter(|(until, _)| now < *until).flat_map(|(_, dead)| dead);
+        let known: BTreeSet<(SocketAddr, SocketAddr)> = known
+            .into_iter()
+            .map(|one| (one.remote, one.local))
+            .chain(dead.map(|(at, client)| (*client, *at)))
+            .collect();
+        Some(moves::admit(&known.into_iter().collect::<Vec<_>>()))
     }
 
     /// Services that no group has that is active here.
