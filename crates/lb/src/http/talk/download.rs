@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io;
 use std::task::{Context, Poll};
 
-use super::splice::HEAD_READ;
 use super::{Download, End, Talk, Upload, agreement};
 use crate::cache::Ticket;
 use crate::http::body::Body;
@@ -40,10 +39,9 @@ impl Talk {
             }
             let mut scratch = local.worker.scratch.borrow_mut();
             let kept = self.carry.len();
-            let most = match self.down == Download::Head && self.may_splice(&connection.client) {
-                true => scratch.len().min(kept + HEAD_READ),
-                false => scratch.len().min(kept.saturating_add(connection.client.room())),
-            };
+            // As much as there is, also with a head before a body that could be spliced: what is in a cache anyway is cheaper to
+            // copy than to hand on page by page.
+            let most = scratch.len().min(kept.saturating_add(connection.client.room()));
             if let Some(start) = scratch.get_mut(..kept) {
                 start.copy_from_slice(&self.carry);
             }

@@ -6,17 +6,9 @@ use super::{Download, End, Talk};
 use crate::http::body::Body;
 use crate::http::connection::Connection;
 use crate::relay::LARGE;
-use crate::stream::{Broken, Carried, Client, Stream};
-
-/// Most bytes read while a head is awaited: what follows it in a large body shall still be in the kernel.
-pub(super) const HEAD_READ: usize = 32 * 1024;
+use crate::stream::{Broken, Carried, Stream};
 
 impl Talk {
-    /// Whether a large body of this answer could go past this process.
-    pub(super) fn may_splice(&self, client: &Client) -> bool {
-        client.is_plain() && self.server.is_plain()
-    }
-
     /// Carries a large body. `None`: there is none, or not so; read it. `Some(None)`: wait.
     pub(super) fn splice(
         &mut self,
