@@ -16,8 +16,9 @@ use crate::load;
 /// Pairs with errors that a workload may have before we give up on it.
 const INVALID_MAX: usize = 2;
 
-/// At what part of the slowest one's requests per second latencies are compared.
-const PACE: f64 = 0.5;
+/// At what part of the slowest one's requests per second latencies are compared. Few requests at a time cost all of them more than
+/// many do: at a half the load's own CPU has no time to spare, and latencies are those of its queue.
+const PACE: f64 = 0.25;
 
 /// One workload and what it needs.
 pub(super) struct Pairs<'a> {
@@ -125,7 +126,10 @@ impl Pairs<'_> {
         for balancer in order {
             let Some(Ok(run)) = runs.get_mut(&balancer.at) else { continue };
             let options = self.bench.options;
-            let mut plan = self.workload.plan(balancer.at, options.duration, options.cpus[1])?;
+            let time = options.warm_up + options.duration;
+            let mut plan = self.workload.plan(balancer.at, time, options.cpus[1])?;
+            // Connections that are there for long are not made while latencies count.
+            plan.warm_up = options.warm_up;
             plan.rate = Some((slowest * PACE).max(1.0));
             let outcome = load::run(&plan)?;
             run.paced_per_second = outcome.per_second();

@@ -39,15 +39,18 @@ pub struct Times {
     pub p99: f64,
     /// 999 of 1,000.
     pub p999: f64,
+    /// 99 of 100 in the median quarter of a second.
+    pub p99_calm: f64,
 }
 
 impl Times {
     /// Not measured.
-    pub(super) const NONE: Self = Self { p50: f64::NAN, p99: f64::NAN, p999: f64::NAN };
+    pub(super) const NONE: Self = Self { p50: f64::NAN, p99: f64::NAN, p999: f64::NAN, p99_calm: f64::NAN };
 
     /// Those of a load.
     pub(super) fn of(outcome: &Outcome) -> Self {
-        Self { p50: outcome.latency.p50, p99: outcome.latency.p99, p999: outcome.latency.p999 }
+        let latency = &outcome.latency;
+        Self { p50: latency.p50, p99: latency.p99, p999: latency.p999, p99_calm: latency.p99_calm }
     }
 }
 
@@ -145,6 +148,7 @@ impl Comparison {
             two(self.both(|run| run.per_second), |rate| format!("{rate:.0}")),
             two(self.both(|run| run.paced.p50), time_words),
             two(self.both(|run| run.paced.p99), time_words),
+            two(self.both(|run| run.paced.p99_calm), time_words),
             two(self.both(|run| run.paced.p999), time_words),
             two(self.both(|run| run.memory), size_words),
         ])
@@ -171,6 +175,8 @@ impl Comparison {
             "p50_us": pair(|run| run.paced.p50),
             "p99_us": pair(|run| run.paced.p99),
             "p99.9_us": pair(|run| run.paced.p999),
+            "p99_calm_us": pair(|run| run.paced.p99_calm),
+            "p99_calm_ratio": self.ratio(|run| run.paced.p99_calm).map(|ratio| rounded(ratio.median)),
             "saturated_p50_us": pair(|run| run.saturated.p50),
             "saturated_p99_us": pair(|run| run.saturated.p99),
             "saturated_p99.9_us": pair(|run| run.saturated.p999),
@@ -180,7 +186,7 @@ impl Comparison {
 }
 
 /// Titles of the table's columns.
-const TITLES: [&str; 10] = [
+const TITLES: [&str; 11] = [
     "workload",
     "peer",
     "CPU us/request",
@@ -189,6 +195,7 @@ const TITLES: [&str; 10] = [
     "requests/s",
     "p50",
     "p99",
+    "calm p99",
     "p99.9",
     "memory",
 ];
@@ -259,7 +266,8 @@ impl Report {
             let _ = writeln!(
                 out,
                 "\n{us} / peer; a ratio below 1: {us} uses less CPU time for a request, in the same run.\n\
-                 p50 to p99.9: at one fixed rate for both, half of what the slower one bears."
+                 p50 to p99.9: at one fixed rate for both, a quarter of what the slower one bears.\n\
+                 calm p99: the same in the median quarter of a second, as a stall of the whole machine does not change it."
             );
         }
         for note in self.notes() {
@@ -413,9 +421,9 @@ mod tests {
         let run = |cpu_us| Run {
             cpu_us,
             per_second: 1000.0,
-            saturated: Times { p50: 200.0, p99: 4000.0, p999: 6000.0 },
+            saturated: Times { p50: 200.0, p99: 4000.0, p999: 6000.0, p99_calm: 3500.0 },
             paced_per_second: 500.0,
-            paced: Times { p50: 100.0, p99: 2000.0, p999: 3000.0 },
+            paced: Times { p50: 100.0, p99: 2000.0, p999: 3000.0, p99_calm: 1500.0 },
             memory: 4e6,
         };
         let pairs = vec![(run(8.0), run(10.0)), (run(16.0), run(20.0)), (run(9.0), run(10.0))];

@@ -50,7 +50,7 @@ pub(super) async fn run(shared: Rc<Shared>) {
         let result = patience.within(begun, work).await;
         now = Instant::now();
         match result {
-            Ok(seen) => shared.tally.borrow_mut().answer(now, now - due, seen.status, seen.received),
+            Ok(seen) => shared.answered(now, due, seen.status, seen.received),
             Err(failure) => {
                 kept = None;
                 shared.tally.borrow_mut().failure(now, failure);

@@ -97,7 +97,7 @@ async fn stream(shared: Rc<Shared>, sender: SendRequest<Bytes>, request: Request
         now = Instant::now();
         match result {
             Ok((again, status, received)) => {
-                shared.tally.borrow_mut().answer(now, now - due, status, received);
+                shared.answered(now, due, status, received);
                 sender = Some(again);
             }
             Err(Failed::Gone) => {

@@ -89,5 +89,5 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
         let Ok(part) = worker.join() else { bail!("a thread of the load generator failed") };
         whole.add(&part?)?;
     }
-    Ok(whole.outcome(begun))
+    Ok(whole.outcome(begun + plan.warm_up))
 }

@@ -20,6 +20,7 @@ use super::Plan;
 #[derive(Debug)]
 pub(super) struct Pace {
     begun: Instant,
+    counted_from: Instant,
     deadline: Option<Instant>,
     left: Cell<u64>,
     open: Option<Open>,
@@ -42,6 +43,7 @@ impl Pace {
     pub(super) fn new(plan: &Plan, index: usize, begun: Instant) -> Self {
         Self {
             begun,
+            counted_from: begun + plan.warm_up,
             deadline: plan.end.after.map(|after| begun + after),
             left: Cell::new(plan.end.requests.map_or(u64::MAX, |requests| plan.share(requests, index))),
             open: plan.rate.map(|rate| Open {
@@ -57,6 +59,11 @@ impl Pace {
     /// When no request is begun any more.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// How long after counting began a request was due; `None`: before, and its answer is not counted.
+    pub(super) fn counted(&self, due: Instant) -> Option<Duration> {
+        due.checked_duration_since(self.counted_from)
     }
 
     /// Waits for the next request; its latency counts from the time that comes back. `now` is the time that the caller
@@ -148,6 +155,17 @@ mod tests {
 
     fn block<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn what_is_due_while_it_warms_up_does_not_count() {
+        let mut pace = pace(Some(1000.0), 20, 1);
+        pace.counted_from += Duration::from_millis(5);
+        let at = |ms| pace.counted(pace.begun + Duration::from_millis(ms));
+        assert_eq!(
+            [at(0), at(4), at(5), at(7)],
+            [None, None, Some(Duration::ZERO), Some(Duration::from_millis(2))]
+        );
     }
 
     #[test]

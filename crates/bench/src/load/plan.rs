@@ -72,6 +72,9 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// When it is enough.
     pub end: End,
+    /// Answers to requests that are due before are not counted, so that connections are there when counting begins. Failures are.
+    /// A part of the time in `end`.
+    pub warm_up: Duration,
     /// Threads.
     pub threads: usize,
     /// The CPU of each thread; empty: wherever the kernel wants.
@@ -145,6 +148,7 @@ impl Plan {
             connection_per_request: false,
             rate: None,
             end: End { after: Some(Duration::from_secs(10)), requests: None },
+            warm_up: Duration::ZERO,
             threads: 1,
             cpus: Vec::new(),
             method: "GET".to_owned(),
@@ -167,6 +171,13 @@ impl Plan {
         }
         if self.end == (End { after: None, requests: None }) {
             bail!("say when it is enough: after a time, or after a number of requests");
+        }
+        if self.end.after.is_some_and(|after| self.warm_up >= after) {
+            bail!(
+                "{:?} to warm up: nothing is left of {:?}",
+                self.warm_up,
+                self.end.after.unwrap_or_default()
+            );
         }
         if let Some(rate) = self.rate.filter(|rate| !(*rate >= 0.01 && *rate <= 1e7)) {
             bail!("a rate of {rate}: give 0.01 to 10000000 requests in a second");
@@ -223,7 +234,8 @@ mod tests {
     fn a_plan_that_makes_no_sense_is_refused() {
         let plan = Plan::new(Target::parse("127.0.0.1:1").unwrap());
         plan.check().unwrap();
-        let wrong: [fn(&mut Plan); 6] = [
+        let wrong: [fn(&mut Plan); 7] = [
+            |plan| plan.warm_up = Duration::from_secs(10),
             |plan| plan.connections = 0,
             |plan| plan.threads = 2,
             |plan| plan.rate = Some(f64::NAN),

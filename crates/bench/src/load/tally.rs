@@ -10,11 +10,19 @@ use super::Failure;
 
 /// Latencies are kept to three digits from 1 us to ten minutes; longer ones count as that.
 const LONGEST_US: u64 = 600_000_000;
+/// A window: short beside the pauses between two stalls of a machine that others use too.
+const WINDOW: Duration = Duration::from_millis(250);
+/// Windows that are kept apart; what comes later counts in none.
+const WINDOWS: usize = 240;
+/// A 99th part is one answer at least.
+const ANSWERS_MIN: u64 = 100;
 
 /// What one thread saw.
 #[derive(Debug)]
 pub(super) struct Tally {
     latencies: Histogram<u64>,
+    /// The same by when requests were due, to two digits.
+    windows: Vec<Histogram<u64>>,
     statuses: [u64; 6],
     failures: [u64; Failure::ALL.len()],
     connects: u64,
@@ -59,12 +67,16 @@ pub struct Latency {
     pub p999: f64,
     /// The slowest.
     pub max: f64,
+    /// 99 of 100 in the median quarter of a second: what a stall of the whole machine, which no program can help, does not
+    /// change. 0: there was no such time with enough answers.
+    pub p99_calm: f64,
 }
 
 impl Tally {
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, LONGEST_US, 3)?,
+            windows: Vec::new(),
             statuses: [0; 6],
             failures: [0; Failure::ALL.len()],
             connects: 0,
@@ -74,9 +86,25 @@ impl Tally {
         })
     }
 
-    /// A whole answer; `status` 0: it has none.
-    pub(super) fn answer(&mut self, at: Instant, latency: Duration, status: u16, received: u64) {
-        self.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1));
+    /// A whole answer to a request that was due `into` the time that counts; `status` 0: it has none.
+    pub(super) fn answer(
+        &mut self,
+        at: Instant,
+        into: Duration,
+        latency: Duration,
+        status: u16,
+        received: u64,
+    ) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.latencies.saturating_record(us);
+        let window = usize::try_from(into.as_nanos() / WINDOW.as_nanos()).unwrap_or(usize::MAX);
+        while self.windows.len() <= window.min(WINDOWS - 1) {
+            let Ok(empty) = Histogram::new_with_bounds(1, LONGEST_US, 2) else { break };
+            self.windows.push(empty);
+        }
+        if let Some(window) = self.windows.get_mut(window) {
+            window.saturating_record(us);
+        }
         let class = usize::from(status / 100);
         self.statuses[if class < self.statuses.len() { class } else { 0 }] += 1;
         self.received += received;
@@ -98,6 +126,12 @@ impl Tally {
 
     pub(super) fn add(&mut self, other: &Self) -> Result<()> {
         self.latencies.add(&other.latencies)?;
+        for (index, window) in other.windows.iter().enumerate() {
+            match self.windows.get_mut(index) {
+                Some(own) => own.add(window)?,
+                None => self.windows.push(window.clone()),
+            }
+        }
         let add = |mine: &mut [u64], theirs: &[u64]| mine.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         add(&mut self.statuses, &other.statuses);
         add(&mut self.failures, &other.failures);
@@ -106,6 +140,14 @@ impl Tally {
         self.unsent += other.unsent;
         self.last = self.last.max(other.last);
         Ok(())
+    }
+
+    fn p99_calm(&self) -> f64 {
+        let full = self.windows.iter().filter(|window| window.len() >= ANSWERS_MIN);
+        let mut all: Vec<u64> = full.map(|window| window.value_at_quantile(0.99)).collect();
+        all.sort_unstable();
+        // Of two in the middle the worse one.
+        all.get(all.len() / 2).map_or(0.0, |median| *median as f64)
     }
 
     pub(super) fn outcome(&self, begun: Instant) -> Outcome {
@@ -120,6 +162,7 @@ impl Tally {
                 p99: at(0.99),
                 p999: at(0.999),
                 max: self.latencies.max() as f64,
+                p99_calm: self.p99_calm(),
             }
         };
         let counted = Failure::ALL.iter().zip(self.failures).filter(|(_, count)| *count > 0);
@@ -191,6 +234,7 @@ impl Outcome {
             "latency_us": {
                 "mean": self.latency.mean.round(), "p50": self.latency.p50, "p90": self.latency.p90,
                 "p99": self.latency.p99, "p99.9": self.latency.p999, "max": self.latency.max,
+                "p99_calm": self.latency.p99_calm,
             },
         })
     }
@@ -205,9 +249,9 @@ mod tests {
         let begun = Instant::now();
         let (mut one, mut two) = (Tally::new().unwrap(), Tally::new().unwrap());
         for ms in 1..=100 {
-            one.answer(begun + Duration::from_secs(1), Duration::from_millis(ms), 200, 10);
+            one.answer(begun + Duration::from_secs(1), Duration::ZERO, Duration::from_millis(ms), 200, 10);
         }
-        two.answer(begun + Duration::from_secs(2), Duration::from_millis(900), 503, 10);
+        two.answer(begun + Duration::from_secs(2), Duration::ZERO, Duration::from_millis(900), 503, 10);
         two.failure(begun, Failure::Cut);
         one.add(&two).unwrap();
         let outcome = one.outcome(begun);
@@ -219,6 +263,21 @@ mod tests {
         assert_eq!(outcome.fault().unwrap(), "1 closed within the answer, 1 answers with status 4xx or 5xx");
         assert_eq!(outcome.json()["failures"]["cut"], 1);
         assert_eq!(outcome.json()["statuses"]["5xx"], 1);
+    }
+
+    #[test]
+    fn a_stall_of_the_machine_is_in_one_window() {
+        let begun = Instant::now();
+        let mut tally = Tally::new().unwrap();
+        for number in 0..5000u64 {
+            let into = Duration::from_millis(number);
+            let stalled = (1000..1100).contains(&number);
+            let latency = Duration::from_millis(if stalled { 1101 - number } else { 1 });
+            tally.answer(begun + into + latency, into, latency, 200, 10);
+        }
+        let latency = tally.outcome(begun).latency;
+        assert!(latency.p99 > 40_000.0, "{latency:?}");
+        assert!((latency.p99_calm - 1000.0).abs() < 20.0, "{latency:?}");
     }
 
     #[test]

@@ -24,6 +24,15 @@ pub(super) struct Shared {
     pub(super) tally: RefCell<Tally>,
 }
 
+impl Shared {
+    /// A whole answer has come to a request that was due then; `status` 0: it has none.
+    pub(super) fn answered(&self, now: Instant, due: Instant, status: u16, received: u64) {
+        if let Some(into) = self.pace.counted(due) {
+            self.tally.borrow_mut().answer(now, into, now - due, status, received);
+        }
+    }
+}
+
 /// Binds the calling thread to a CPU.
 ///
 /// # Errors
