@@ -8,7 +8,7 @@ RELEVO := $(TARGET)/release/relevo
 # Packages of Debian 12.
 NEED_BUILD := gcc libc6-dev
 NEED_LAB   := iproute2 curl
-NEED_TEST  := $(NEED_LAB) qemu-system-x86 linux-image-cloud-amd64 busybox-static cpio udhcpc bind9-dnsutils dnsmasq-base procps util-linux tcpdump tshark nftables keepalived haproxy apache2 libapache2-mod-php apache2-utils nginx nghttp2-client nghttp2-server pebble
+NEED_TEST  := $(NEED_LAB) qemu-system-x86 linux-image-cloud-amd64 busybox-static cpio udhcpc bind9-dnsutils dnsmasq-base procps util-linux tcpdump tshark nftables keepalived haproxy apache2 libapache2-mod-php apache2-utils nginx nghttp2-client nghttp2-server openssl pebble
 NEED_BENCH := haproxy util-linux iproute2 nftables
 
 .PHONY: help demo test bench build lint unit lab-test fuzz toolchain

@@ -46,6 +46,7 @@ pub fn rounded(value: f64) -> f64 {
 /// Microseconds with the unit that reads best: `87 us`, `4.3 ms`, `1.2 s`.
 pub fn time_words(us: f64) -> String {
     match us {
+        us if us.is_nan() => "-".to_owned(),
         us if us < 1e3 => format!("{us:.0} us"),
         us if us < 1e6 => format!("{:.*} ms", if us < 1e5 { 2 } else { 0 }, us / 1e3),
         us => format!("{:.2} s", us / 1e6),

@@ -268,6 +268,18 @@ fn lab_moves_whoever_dies_while_it_drains_leaves_nothing_and_its_clients_are_tol
     assert!(end["lost"].as_u64().unwrap() >= 1, "downloads died: {end}");
 }
 
+/// Unplugs the first director; the second one tells all clients.
+fn unplug(lab: &Lab, client: Client, first: &str, second: &str) {
+    lab.relevo(&["lab", "fault", "unplug", first, "lan"]);
+    wait_until("the other one is active", || group(lab, second)["state"] == "active");
+    let established = || on(lab, "user", &["ss", "-Htn", "state", "established"]);
+    wait_until("all clients know", || established().trim().is_empty());
+    let end = client.end();
+    // A download that waits for its next piece at the end does not look any more.
+    assert!(end["lost"].as_u64().unwrap() >= 10, "{end}");
+    assert_eq!(end["lost"], end["reset"], "{end}");
+}
+
 #[test]
 fn lab_moves_clients_that_only_wait_are_told_when_their_director_is_unplugged() {
     let lab = up();
@@ -276,14 +288,7 @@ fn lab_moves_clients_that_only_wait_are_told_when_their_director_is_unplugged() 
         // The other director has heard of them.
         thread::sleep(Duration::from_secs(3));
         let (first, second) = active(&lab);
-        lab.relevo(&["lab", "fault", "unplug", first, "lan"]);
-        wait_until("the other one is active", || group(&lab, second)["state"] == "active");
-        let established = || on(&lab, "user", &["ss", "-Htn", "state", "established"]);
-        wait_until("all clients know", || established().trim().is_empty());
-        let end = client.end();
-        // A download that waits for its next piece at the end does not look any more.
-        assert!(end["lost"].as_u64().unwrap() >= 10, "{end}");
-        assert_eq!(end["lost"], end["reset"], "{end}");
+        unplug(&lab, client, first, second);
         lab.relevo(&["lab", "fault", "plug", first, "lan"]);
         wait_until("it is backup", || group(&lab, first)["state"] == "backup");
     }

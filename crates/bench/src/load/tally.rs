@@ -14,7 +14,7 @@ const LONGEST_US: u64 = 600_000_000;
 const WINDOW: Duration = Duration::from_millis(250);
 /// Windows that are kept apart; what comes later counts in none.
 const WINDOWS: usize = 240;
-/// A 99th part is one answer at least.
+/// Of fewer answers the slowest hundredth is less than one.
 const ANSWERS_MIN: u64 = 100;
 
 /// What one thread saw.
@@ -68,7 +68,7 @@ pub struct Latency {
     /// The slowest.
     pub max: f64,
     /// 99 of 100 in the median quarter of a second: what a stall of the whole machine, which no program can help, does not
-    /// change. 0: there was no such time with enough answers.
+    /// change. NaN: there was no such time with enough answers.
     pub p99_calm: f64,
 }
 
@@ -97,7 +97,7 @@ impl Tally {
     ) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
         self.latencies.saturating_record(us);
-        let window = usize::try_from(into.as_nanos() / WINDOW.as_nanos()).unwrap_or(usize::MAX);
+        let window = (into.as_secs_f64() / WINDOW.as_secs_f64()) as usize;
         while self.windows.len() <= window.min(WINDOWS - 1) {
             let Ok(empty) = Histogram::new_with_bounds(1, LONGEST_US, 2) else { break };
             self.windows.push(empty);
@@ -147,7 +147,7 @@ impl Tally {
         let mut all: Vec<u64> = full.map(|window| window.value_at_quantile(0.99)).collect();
         all.sort_unstable();
         // Of two in the middle the worse one.
-        all.get(all.len() / 2).map_or(0.0, |median| *median as f64)
+        all.get(all.len() / 2).map_or(f64::NAN, |median| *median as f64)
     }
 
     pub(super) fn outcome(&self, begun: Instant) -> Outcome {

@@ -217,6 +217,7 @@ impl Work {
             self.count(now);
         }
         for index in 0..self.groups.len() {
+            self.groups[index].dead.take_if(|(until, _)| *until <= now);
             self.groups[index].mover.handle_timeout(now);
             self.act(now, index);
         }
@@ -265,7 +266,7 @@ impl Work {
                         more = moves::fresh();
                     }
                     if know {
-                        let Some(admitted) = self.admitted(now, index) else {
+                        let Some(admitted) = self.admitted(index) else {
                             self.input(now, index, Input::Blind);
                             continue;
                         };
@@ -328,7 +329,7 @@ impl Work {
 
     /// The text that notes what the engine has already, and what the kernel shall reset because nobody else can; `None`: that is
     /// not known, or too much.
-    fn admitted(&self, now: Time, index: usize) -> Option<String> {
+    fn admitted(&self, index: usize) -> Option<String> {
         let group = &self.groups[index].facts;
         let places: BTreeSet<SocketAddr> = group.places().collect();
         let Some(known) = connections(&places, true) else {
@@ -339,8 +340,7 @@ impl Work {
             tracing::warn!(group = %group.name, connections = known.len(), "too many connections to note");
             return None;
         }
-        let dead =
-            self.groups[index].dead.iter().filter(|(until, _)| now < *until).flat_map(|(_, dead)| dead);
+        let dead = self.groups[index].dead.iter().flat_map(|(_, dead)| dead);
         let known: BTreeSet<(SocketAddr, SocketAddr)> = known
             .into_iter()
             .map(|one| (one.remote, one.local))
