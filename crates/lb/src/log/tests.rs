@@ -324,3 +324,20 @@ fn the_target_can_be_changed_and_a_wrong_one_changes_nothing() {
     let _listener = UnixListener::bind(&socket).unwrap();
     assert!(log.change(&LogTarget::File(socket)).is_err());
 }
+
+#[test]
+fn the_writer_does_not_take_the_cpu_from_a_worker() {
+    let log = AccessLog::start(&LogTarget::None).unwrap();
+    // proc_pid_stat(5): field 41 is the policy, 3 is SCHED_BATCH; the name, field 2, ends with the last parenthesis.
+    let policies = || -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        let writers = stats.filter(|stat| stat.contains("(access)"));
+        writers.filter_map(|stat| stat.rsplit_once(") ")?.1.split(' ').nth(38).map(str::to_owned)).collect()
+    };
+    wait_until("the writer is of SCHED_BATCH", || {
+        let policies = policies();
+        !policies.is_empty() && policies.iter().all(|policy| policy == "3")
+    });
+    drop(log);
+}

@@ -127,6 +127,9 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
+        if let Err(error) = yield_to_workers() {
+            tracing::debug!("the access log's thread is scheduled like any other: {error}");
+        }
         let mut lines = Lines::default();
         loop {
             // Before the last look, so that what was handed over before the stop is written.
@@ -194,4 +197,15 @@ impl Writer {
         self.told = Some(Instant::now());
         self.lost = lost;
     }
+}
+
+/// Makes the calling thread one of `SCHED_BATCH` (sched(7)): when it wakes, it does not take the CPU from a worker that is in
+/// the middle of a turn. Nobody waits for a line.
+#[allow(unsafe_code, reason = "neither std nor nix or rustix can set a thread's policy")]
+fn yield_to_workers() -> io::Result<()> {
+    use nix::libc;
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a live sched_param of this frame; 0 is the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
