@@ -29,7 +29,7 @@ impl Ratio {
     pub fn of(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
         let ratios: Vec<f64> = pairs
             .into_iter()
-            .filter(|(_, theirs)| *theirs > 0.0)
+            .filter(|(ours, theirs)| ours.is_finite() && *theirs > 0.0)
             .map(|(ours, theirs)| ours / theirs)
             .collect();
         let least = ratios.iter().copied().min_by(f64::total_cmp)?;

@@ -13,8 +13,10 @@
 mod balancer;
 mod drain;
 mod features;
+mod figures;
 mod file;
 mod kernel;
+mod machine;
 mod origin;
 mod pairs;
 mod process;
@@ -32,8 +34,9 @@ use anyhow::{Context, Result};
 use relevo_model::cluster::Mode;
 
 pub use features::Features;
+pub use figures::{Checks, Comparison, Idle, Run};
 pub use kernel::{KERNEL_WORKLOADS, KernelReport, Line, ROUNDS, is_root};
-pub use report::{Checks, Comparison, Idle, Report, Run};
+pub use report::Report;
 pub use workload::{CHECKS, IDLE, WORKLOADS, Workload};
 
 use self::balancer::{Balancer, Kind};
@@ -122,8 +125,8 @@ pub fn run(options: &Options, said: &dyn Fn(&str)) -> Result<Report> {
         said,
     };
     let mut report = Report {
-        versions: report::versions(&options.relevo)?,
-        machine: report::machine(),
+        versions: machine::versions(&options.relevo)?,
+        machine: machine::line(),
         command: options.command.clone(),
         us: if options.self_test { "haproxy" } else { "relevo" },
         ..Report::default()

@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn loads_that_take_turns_keep_their_connections_and_rates() {
+        let origins = Origins::start(&[SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0); 2], 0).unwrap();
+        let mut plans = [0, 1].map(|index| {
+            let mut plan = plan(&origins, "/");
+            plan.target.at = origins.at[index].into();
+            plan.rate = Some(1000.0);
+            plan
+        });
+        let turn = Duration::from_millis(20);
+        for outcome in load::run_in_turns(&plans, turn).unwrap() {
+            assert_eq!((outcome.fault(), outcome.answers, outcome.connects), (None, 200, 4));
+            // 200 requests at that rate, of the load's own time: its turns, not those of the other one.
+            assert!(outcome.took >= Duration::from_millis(199), "{outcome:?}");
+        }
+        plans[1].rate = None;
+        assert!(load::run_in_turns(&plans, turn).is_err(), "a closed loop is never at rest");
+    }
+
+    #[test]
     fn what_is_not_there_is_counted_by_kind() {
         let origins = Origins::start(&[SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)], 0).unwrap();
         let mut plan = plan(&origins, "/");

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::Bench;
 use super::balancer::{Balancer, Kind, Scene};
 use super::features::Features;
-use super::report::{Comparison, Run, Times};
+use super::figures::{Comparison, Run, Times};
 use super::workload::Workload;
 use crate::haproxy::Tuning;
 use crate::load;
@@ -19,6 +20,8 @@ const INVALID_MAX: usize = 2;
 /// At what part of the slowest one's requests per second latencies are compared. Few requests at a time cost all of them more than
 /// many do: at a half the load's own CPU has no time to spare, and latencies are those of its queue.
 const PACE: f64 = 0.25;
+/// How long each balancer is asked for its latencies before it is the next one's turn.
+const TURN: Duration = Duration::from_millis(125);
 
 /// One workload and what it needs.
 pub(super) struct Pairs<'a> {
@@ -113,7 +116,8 @@ impl Pairs<'_> {
     }
 
     /// Latencies of all balancers of a round at one and the same rate: [`PACE`] of what the slowest bore. In a closed loop
-    /// the faster one gets more to do, and its requests wait for the load and the servers instead.
+    /// the faster one gets more to do, and its requests wait for the load and the servers instead. They are asked in short
+    /// turns: the host of a virtual machine may be slow for seconds, and then it is so for all of them.
     fn pace(
         &self,
         order: &[&Balancer],
@@ -123,19 +127,27 @@ impl Pairs<'_> {
         if !(slowest * PACE).is_finite() {
             return Ok(());
         }
-        for balancer in order {
-            let Some(Ok(run)) = runs.get_mut(&balancer.at) else { continue };
-            let options = self.bench.options;
+        let options = self.bench.options;
+        let able: Vec<SocketAddrV4> = order
+            .iter()
+            .map(|balancer| balancer.at)
+            .filter(|at| matches!(runs.get(at), Some(Ok(_))))
+            .collect();
+        let plan = |at: &SocketAddrV4| {
             let time = options.warm_up + options.duration;
-            let mut plan = self.workload.plan(balancer.at, time, options.cpus[1])?;
+            let mut plan = self.workload.plan(*at, time, options.cpus[1])?;
             // Connections that are there for long are not made while latencies count.
             plan.warm_up = options.warm_up;
             plan.rate = Some((slowest * PACE).max(1.0));
-            let outcome = load::run(&plan)?;
+            Ok(plan)
+        };
+        let plans = able.iter().map(plan).collect::<Result<Vec<_>>>()?;
+        for (at, outcome) in able.iter().zip(load::run_in_turns(&plans, TURN)?) {
+            let Some(Ok(run)) = runs.get_mut(at) else { continue };
             run.paced_per_second = outcome.per_second();
             run.paced = Times::of(&outcome);
             if let Some(fault) = outcome.fault() {
-                runs.insert(balancer.at, Err(fault));
+                runs.insert(*at, Err(fault));
             }
         }
         Ok(())

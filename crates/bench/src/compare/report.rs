@@ -3,93 +3,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::figures::{Checks, Comparison, Idle};
 use super::kernel::{self, KernelReport};
-use super::process::find;
-use crate::load::Outcome;
-use crate::stats::{Ratio, median, rounded, size_words, time_words};
-
-/// One run of one balancer.
-#[derive(Clone, Copy, Debug)]
-pub struct Run {
-    /// CPU time of the balancer for each request, microseconds.
-    pub cpu_us: f64,
-    /// Requests in a second.
-    pub per_second: f64,
-    /// Latencies while each connection asks again at once.
-    pub saturated: Times,
-    /// Requests in a second of the run at a fixed rate.
-    pub paced_per_second: f64,
-    /// Latencies at that rate, counted from when each request was due.
-    pub paced: Times,
-    /// The balancer's memory after the run, bytes (PSS).
-    pub memory: f64,
-}
-
-/// Latencies, microseconds.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// Half of the answers came within this time.
-    pub p50: f64,
-    /// 99 of 100.
-    pub p99: f64,
-    /// 999 of 1,000.
-    pub p999: f64,
-    /// 99 of 100 in the median quarter of a second.
-    pub p99_calm: f64,
-}
-
-impl Times {
-    /// Not measured.
-    pub(super) const NONE: Self = Self { p50: f64::NAN, p99: f64::NAN, p999: f64::NAN, p99_calm: f64::NAN };
-
-    /// Those of a load.
-    pub(super) fn of(outcome: &Outcome) -> Self {
-        let latency = &outcome.latency;
-        Self { p50: latency.p50, p99: latency.p99, p999: latency.p999, p99_calm: latency.p99_calm }
-    }
-}
-
-/// All pairs of one workload with one peer.
-#[derive(Clone, Debug)]
-pub struct Comparison {
-    /// The workload's name.
-    pub workload: String,
-    /// The peer's name.
-    pub peer: &'static str,
-    /// Ours and the peer's, one after the other in time.
-    pub pairs: Vec<(Run, Run)>,
-    /// Pairs that were thrown away because one of the two saw errors.
-    pub invalid: usize,
-}
-
-/// Connections that do nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Idle {
-    /// How many.
-    pub connections: usize,
-    /// Memory of each, bytes.
-    pub bytes_each: f64,
-    /// CPU time in a second, milliseconds.
-    pub cpu_ms_per_second: f64,
-}
-
-/// Servers that are checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Checks {
-    /// How many.
-    pub servers: usize,
-    /// Checks that the servers answered in a second.
-    pub per_second: f64,
-    /// CPU time in a second, milliseconds.
-    pub cpu_ms_per_second: f64,
-    /// The balancer's memory, bytes.
-    pub memory: f64,
-}
+use crate::stats::{rounded, size_words};
 
 /// Everything that was measured.
 #[derive(Clone, Debug, Default)]
@@ -114,75 +34,6 @@ pub struct Report {
     pub command: String,
     /// How we are called: `haproxy` in a self-test.
     pub us: &'static str,
-}
-
-impl Checks {
-    /// CPU time of one check, microseconds.
-    fn us_each(&self) -> f64 {
-        if self.per_second > 0.0 { self.cpu_ms_per_second * 1e3 / self.per_second } else { f64::NAN }
-    }
-}
-
-impl Comparison {
-    fn ratio(&self, of: impl Fn(&Run) -> f64) -> Option<Ratio> {
-        Ratio::of(self.pairs.iter().map(|(ours, theirs)| (of(ours), of(theirs))))
-    }
-
-    fn both(&self, of: impl Fn(&Run) -> f64) -> [f64; 2] {
-        [
-            median(self.pairs.iter().map(|(ours, _)| of(ours))),
-            median(self.pairs.iter().map(|(_, theirs)| of(theirs))),
-        ]
-    }
-
-    fn cells(&self) -> Option<Vec<String>> {
-        let ratio = self.ratio(|run| run.cpu_us)?;
-        let two =
-            |values: [f64; 2], show: fn(f64) -> String| format!("{} / {}", show(values[0]), show(values[1]));
-        Some(vec![
-            self.workload.clone(),
-            self.peer.to_owned(),
-            two(self.both(|run| run.cpu_us), |us| format!("{us:.2}")),
-            format!("{:.2}", ratio.median),
-            format!("{:.2} - {:.2}", ratio.least, ratio.most),
-            two(self.both(|run| run.per_second), |rate| format!("{rate:.0}")),
-            two(self.both(|run| run.paced.p50), time_words),
-            two(self.both(|run| run.paced.p99), time_words),
-            two(self.both(|run| run.paced.p99_calm), time_words),
-            two(self.both(|run| run.paced.p999), time_words),
-            two(self.both(|run| run.memory), size_words),
-        ])
-    }
-
-    fn json(&self) -> Option<Value> {
-        let ratio = self.ratio(|run| run.cpu_us)?;
-        let pair = |of: fn(&Run) -> f64| {
-            let [ours, theirs] = self.both(of).map(rounded);
-            json!({ "relevo": ours, "peer": theirs })
-        };
-        Some(json!({
-            "workload": self.workload,
-            "peer": self.peer,
-            "cpu_us_per_request": pair(|run| run.cpu_us),
-            "ratio": rounded(ratio.median),
-            "ratio_least": rounded(ratio.least),
-            "ratio_most": rounded(ratio.most),
-            "p99_ratio": self.ratio(|run| run.paced.p99).map(|ratio| rounded(ratio.median)),
-            "pairs": self.pairs.len(),
-            "invalid_pairs": self.invalid,
-            "requests_per_second": pair(|run| run.per_second),
-            "paced_requests_per_second": pair(|run| run.paced_per_second),
-            "p50_us": pair(|run| run.paced.p50),
-            "p99_us": pair(|run| run.paced.p99),
-            "p99.9_us": pair(|run| run.paced.p999),
-            "p99_calm_us": pair(|run| run.paced.p99_calm),
-            "p99_calm_ratio": self.ratio(|run| run.paced.p99_calm).map(|ratio| rounded(ratio.median)),
-            "saturated_p50_us": pair(|run| run.saturated.p50),
-            "saturated_p99_us": pair(|run| run.saturated.p99),
-            "saturated_p99.9_us": pair(|run| run.saturated.p999),
-            "memory_bytes": pair(|run| run.memory),
-        }))
-    }
 }
 
 /// Titles of the table's columns.
@@ -266,7 +117,7 @@ impl Report {
             let _ = writeln!(
                 out,
                 "\n{us} / peer; a ratio below 1: {us} uses less CPU time for a request, in the same run.\n\
-                 p50 to p99.9: at one fixed rate for both, a quarter of what the slower one bears.\n\
+                 p50 to p99.9: at one fixed rate for both, a quarter of what the slower one bears, in turns; in brackets the median ratio.\n\
                  calm p99: the same in the median quarter of a second, as a stall of the whole machine does not change it."
             );
         }
@@ -386,35 +237,10 @@ fn piped(titles: &[&str], rows: Vec<Vec<String>>) -> String {
     out
 }
 
-/// Versions of Relevo, HAProxy and the kernel.
-pub(super) fn versions(relevo: &Path) -> Result<Vec<String>> {
-    let first_line = |program: &Path, argument: &str| {
-        let output =
-            Command::new(program).arg(argument).output().with_context(|| program.display().to_string())?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().next().unwrap_or("unknown");
-        anyhow::Ok(line.split(" - ").next().unwrap_or(line).trim().to_owned())
-    };
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let haproxy = find("haproxy").context("haproxy is gone")?;
-    Ok(vec![
-        first_line(relevo, "--version")?,
-        first_line(&haproxy, "-v")?,
-        format!("Linux {}", kernel.trim()),
-    ])
-}
-
-/// The machine in a line: processor and number of CPUs.
-pub(super) fn machine() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cpus = text.lines().filter(|line| line.starts_with("processor")).count();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    format!("{}, {cpus} CPUs", model.map_or("unknown processor", |(_, name)| name.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::figures::{Run, Times};
 
     #[test]
     fn a_report_says_the_same_to_people_and_machines() {
@@ -423,7 +249,7 @@ mod tests {
             per_second: 1000.0,
             saturated: Times { p50: 200.0, p99: 4000.0, p999: 6000.0, p99_calm: 3500.0 },
             paced_per_second: 500.0,
-            paced: Times { p50: 100.0, p99: 2000.0, p999: 3000.0, p99_calm: 1500.0 },
+            paced: Times { p50: 100.0, p99: 200.0 * cpu_us, p999: 3000.0, p99_calm: f64::NAN },
             memory: 4e6,
         };
         let pairs = vec![(run(8.0), run(10.0)), (run(16.0), run(20.0)), (run(9.0), run(10.0))];

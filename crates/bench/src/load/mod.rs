@@ -9,6 +9,7 @@
 //! stops for a second is seen by all requests of that second (no coordinated omission).
 
 mod ask;
+mod clock;
 mod connection;
 mod failure;
 mod hold;
@@ -22,7 +23,8 @@ mod tally;
 mod thread;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -34,6 +36,7 @@ pub use tally::{Latency, Outcome};
 
 pub(crate) use thread::pin;
 
+use self::clock::{Clock, Turns};
 use self::tally::Tally;
 
 /// A browser's header fields for a page: about 800 bytes.
@@ -68,26 +71,61 @@ pub const BROWSER: &[(&str, &str)] = &[
 /// A plan that makes no sense, certificates that cannot be read, a CPU that cannot be had. What goes wrong with requests
 /// is no error but counted.
 pub fn run(plan: &Plan) -> Result<Outcome> {
-    plan.check()?;
-    if plan.protocol == Protocol::Http2 {
-        http2::request(plan).context("the request cannot be said in HTTP/2")?;
+    Running::start(plan, Clock::alone(Instant::now()))?.finish()
+}
+
+/// Runs loads of fixed rates at the same time, in turns of `turn`: each asks in turns of its own only, while its connections
+/// stay. Times of the plans are each load's own time, so all of it takes as long as one after the other.
+///
+/// # Errors
+///
+/// Those of [`run`]; a closed loop or a turn of no time.
+pub fn run_in_turns(plans: &[Plan], turn: Duration) -> Result<Vec<Outcome>> {
+    if turn.is_zero() || plans.iter().any(|plan| plan.rate.is_none()) {
+        bail!("loads that take turns have a fixed rate and turns of more than no time");
     }
-    let tls = stream::tls(plan)?;
-    let plan = Arc::new(plan.clone());
     let begun = Instant::now();
-    let workers: Vec<_> = (0..plan.threads)
-        .map(|index| {
-            let (plan, tls) = (Arc::clone(&plan), tls.clone());
-            std::thread::Builder::new()
-                .name(format!("load-{index}"))
-                .spawn(move || thread::run(&plan, index, tls, begun))
-                .context("cannot start a thread")
-        })
+    let loads = plans.len() as u32;
+    let started: Vec<Running> = (0..)
+        .zip(plans)
+        .map(|(index, plan)| Running::start(plan, Clock::new(begun, Turns { loads, index, length: turn })))
         .collect::<Result<_>>()?;
-    let mut whole = Tally::new()?;
-    for worker in workers {
-        let Ok(part) = worker.join() else { bail!("a thread of the load generator failed") };
-        whole.add(&part?)?;
+    started.into_iter().map(Running::finish).collect()
+}
+
+/// A load that has begun.
+struct Running {
+    clock: Clock,
+    warm_up: Duration,
+    workers: Vec<JoinHandle<Result<Tally>>>,
+}
+
+impl Running {
+    fn start(plan: &Plan, clock: Clock) -> Result<Self> {
+        plan.check()?;
+        if plan.protocol == Protocol::Http2 {
+            http2::request(plan).context("the request cannot be said in HTTP/2")?;
+        }
+        let tls = stream::tls(plan)?;
+        let plan = Arc::new(plan.clone());
+        let workers = (0..plan.threads)
+            .map(|index| {
+                let (plan, tls) = (Arc::clone(&plan), tls.clone());
+                std::thread::Builder::new()
+                    .name(format!("load-{index}"))
+                    .spawn(move || thread::run(&plan, index, tls, clock))
+                    .context("cannot start a thread")
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { clock, warm_up: plan.warm_up, workers })
     }
-    Ok(whole.outcome(begun + plan.warm_up))
+
+    fn finish(self) -> Result<Outcome> {
+        let mut whole = Tally::new()?;
+        for worker in self.workers {
+            let Ok(part) = worker.join() else { bail!("a thread of the load generator failed") };
+            whole.add(&part?)?;
+        }
+        Ok(whole.outcome(|last| self.clock.own(last).saturating_sub(self.warm_up)))
+    }
 }

@@ -15,12 +15,13 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
 
 use super::Plan;
+use super::clock::Clock;
 
 /// A thread's schedule.
 #[derive(Debug)]
 pub(super) struct Pace {
-    begun: Instant,
-    counted_from: Instant,
+    clock: Clock,
+    warm_up: Duration,
     deadline: Option<Instant>,
     left: Cell<u64>,
     open: Option<Open>,
@@ -40,11 +41,11 @@ struct Open {
 
 impl Pace {
     /// The part of thread `index`.
-    pub(super) fn new(plan: &Plan, index: usize, begun: Instant) -> Self {
+    pub(super) fn new(plan: &Plan, index: usize, clock: Clock) -> Self {
         Self {
-            begun,
-            counted_from: begun + plan.warm_up,
-            deadline: plan.end.after.map(|after| begun + after),
+            clock,
+            warm_up: plan.warm_up,
+            deadline: plan.end.after.map(|after| clock.at(after)),
             left: Cell::new(plan.end.requests.map_or(u64::MAX, |requests| plan.share(requests, index))),
             open: plan.rate.map(|rate| Open {
                 rate: rate / plan.threads as f64,
@@ -61,9 +62,9 @@ impl Pace {
         self.deadline
     }
 
-    /// How long after counting began a request was due; `None`: before, and its answer is not counted.
+    /// How long after counting began a request was due, in the load's own time; `None`: before, and its answer is not counted.
     pub(super) fn counted(&self, due: Instant) -> Option<Duration> {
-        due.checked_duration_since(self.counted_from)
+        self.clock.own(due).checked_sub(self.warm_up)
     }
 
     /// Waits for the next request; its latency counts from the time that comes back. `now` is the time that the caller
@@ -82,7 +83,7 @@ impl Pace {
             if taken < open.due.get() && self.left.get() > 0 {
                 open.taken.set(taken + 1);
                 self.left.set(self.left.get() - 1);
-                return Some(self.begun + Duration::from_secs_f64(taken as f64 / open.rate));
+                return Some(self.when_due(open, taken));
             }
             if open.over.get() || self.left.get() == 0 {
                 return None;
@@ -106,6 +107,10 @@ impl Pace {
         self.open.as_ref().map_or(0, |open| missing(open).min(self.left.get()))
     }
 
+    fn when_due(&self, open: &Open, request: u64) -> Instant {
+        self.clock.at(Duration::from_secs_f64(request as f64 / open.rate))
+    }
+
     /// Open loop: makes requests due as time goes by, until it is enough.
     pub(super) async fn drive(&self) -> io::Result<()> {
         let Some(open) = &self.open else { return Ok(()) };
@@ -115,19 +120,24 @@ impl Pace {
         let expired = Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?;
         let most = self.left.get();
         while open.due.get() < most {
-            let passed = self.begun.elapsed();
-            if self.deadline.is_some_and(|deadline| self.begun + passed >= deadline) {
+            let now = Instant::now();
+            if self.deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
-            let due = ((passed.as_secs_f64() * open.rate) as u64).saturating_add(1).min(most);
+            let mut due = ((self.clock.own(now).as_secs_f64() * open.rate) as u64).saturating_add(1);
+            // While others have their turns, the first request of the next turn of ours is not due yet.
+            if self.when_due(open, due - 1) > now {
+                due -= 1;
+            }
+            let due = due.min(most);
             let new = due.saturating_sub(open.due.get());
             open.due.set(due);
             for _ in 0..new.min(1024) {
                 open.wake.notify_one();
             }
-            let next = Duration::from_secs_f64(due as f64 / open.rate);
-            let wait = next.saturating_sub(self.begun.elapsed()).max(Duration::from_micros(1));
-            let wait = self.deadline.map_or(wait, |deadline| wait.min(deadline - self.begun));
+            let next = self.when_due(open, due);
+            let next = self.deadline.map_or(next, |deadline| next.min(deadline));
+            let wait = next.saturating_duration_since(Instant::now()).max(Duration::from_micros(1));
             timer.set(Expiration::OneShot(TimeSpec::from(wait)), TimerSetTimeFlags::empty())?;
             expired.readable().await?;
             let _ = expired.try_read(&mut [0; 8]);
@@ -143,6 +153,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::load::clock::Turns;
     use crate::load::{End, Target};
 
     fn pace(rate: Option<f64>, requests: u64, threads: usize) -> Pace {
@@ -150,7 +161,7 @@ mod tests {
         plan.rate = rate;
         plan.threads = threads;
         plan.end = End { after: None, requests: Some(requests) };
-        Pace::new(&plan, 0, Instant::now())
+        Pace::new(&plan, 0, Clock::alone(Instant::now()))
     }
 
     fn block<T>(work: impl Future<Output = T>) -> T {
@@ -160,8 +171,8 @@ mod tests {
     #[test]
     fn what_is_due_while_it_warms_up_does_not_count() {
         let mut pace = pace(Some(1000.0), 20, 1);
-        pace.counted_from += Duration::from_millis(5);
-        let at = |ms| pace.counted(pace.begun + Duration::from_millis(ms));
+        pace.warm_up = Duration::from_millis(5);
+        let at = |ms| pace.counted(pace.clock.at(Duration::from_millis(ms)));
         assert_eq!(
             [at(0), at(4), at(5), at(7)],
             [None, None, Some(Duration::ZERO), Some(Duration::from_millis(2))]
@@ -182,22 +193,38 @@ mod tests {
     #[test]
     fn an_open_loop_is_due_at_its_rate_whoever_takes_it() {
         let pace = Rc::new(pace(Some(4000.0), 20, 2));
-        let local = tokio::task::LocalSet::new();
-        let due = block(local.run_until(async {
-            let driver = tokio::task::spawn_local({
-                let pace = Rc::clone(&pace);
-                async move { pace.drive().await }
-            });
-            let mut due = Vec::new();
-            while let Some(at) = pace.next(Instant::now()).await {
-                due.push(at - pace.begun);
-            }
-            driver.await.unwrap().unwrap();
-            due
-        }));
+        let due: Vec<Duration> = taken(&pace).into_iter().map(|at| pace.clock.own(at)).collect();
         // 4,000 a second over two threads: each has one every 500 us, and half of the 20 requests.
         let expected: Vec<Duration> = (0..10).map(|index| Duration::from_micros(500 * index)).collect();
         assert_eq!(due, expected);
         assert_eq!(pace.unsent(), 0);
+    }
+
+    #[test]
+    fn nothing_is_due_while_others_have_their_turn() {
+        let mut pace = pace(Some(1000.0), 20, 1);
+        let begun = Instant::now();
+        pace.clock = Clock::new(begun, Turns { loads: 2, index: 1, length: Duration::from_millis(5) });
+        let pace = Rc::new(pace);
+        let due: Vec<u128> = taken(&pace).into_iter().map(|at| (at - begun).as_millis()).collect();
+        assert_eq!(due, [5, 6, 7, 8, 9, 15, 16, 17, 18, 19, 25, 26, 27, 28, 29, 35, 36, 37, 38, 39]);
+    }
+
+    /// When the requests of a pace were due; each is taken as soon as it may be, and none before it is due.
+    fn taken(pace: &Rc<Pace>) -> Vec<Instant> {
+        let local = tokio::task::LocalSet::new();
+        block(local.run_until(async {
+            let driver = tokio::task::spawn_local({
+                let pace = Rc::clone(pace);
+                async move { pace.drive().await }
+            });
+            let mut due = Vec::new();
+            while let Some(at) = pace.next(Instant::now()).await {
+                assert!(at <= Instant::now());
+                due.push(at);
+            }
+            driver.await.unwrap().unwrap();
+            due
+        }))
     }
 }

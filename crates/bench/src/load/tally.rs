@@ -46,7 +46,7 @@ pub struct Outcome {
     pub received: u64,
     /// Open loop: requests that were due and never sent, because all connections waited for answers.
     pub unsent: u64,
-    /// From the start to the last answer or failure.
+    /// From the start to the last answer or failure; of loads that take turns, their own time.
     pub took: Duration,
     /// Of whole answers.
     pub latency: Latency,
@@ -150,7 +150,8 @@ impl Tally {
         all.get(all.len() / 2).map_or(f64::NAN, |median| *median as f64)
     }
 
-    pub(super) fn outcome(&self, begun: Instant) -> Outcome {
+    /// What came of it. `took` says how long it took when this was the last answer or failure.
+    pub(super) fn outcome(&self, took: impl FnOnce(Instant) -> Duration) -> Outcome {
         let at = |quantile: f64| self.latencies.value_at_quantile(quantile) as f64;
         let latency = if self.latencies.is_empty() {
             Latency::default()
@@ -173,7 +174,7 @@ impl Tally {
             connects: self.connects,
             received: self.received,
             unsent: self.unsent,
-            took: self.last.map_or(Duration::ZERO, |last| last.saturating_duration_since(begun)),
+            took: self.last.map_or(Duration::ZERO, took),
             latency,
         }
     }
@@ -254,7 +255,7 @@ mod tests {
         two.answer(begun + Duration::from_secs(2), Duration::ZERO, Duration::from_millis(900), 503, 10);
         two.failure(begun, Failure::Cut);
         one.add(&two).unwrap();
-        let outcome = one.outcome(begun);
+        let outcome = one.outcome(|last| last - begun);
         assert_eq!((outcome.answers, outcome.received, outcome.failed()), (101, 1010, 1));
         assert_eq!(outcome.statuses, [0, 0, 100, 0, 0, 1]);
         assert_eq!(outcome.per_second(), 50.5);
@@ -275,7 +276,7 @@ mod tests {
             let latency = Duration::from_millis(if stalled { 1101 - number } else { 1 });
             tally.answer(begun + into + latency, into, latency, 200, 10);
         }
-        let latency = tally.outcome(begun).latency;
+        let latency = tally.outcome(|last| last - begun).latency;
         assert!(latency.p99 > 40_000.0, "{latency:?}");
         assert!((latency.p99_calm - 1000.0).abs() < 20.0, "{latency:?}");
     }
@@ -283,9 +284,9 @@ mod tests {
     #[test]
     fn without_an_answer_it_says_why() {
         let mut tally = Tally::new().unwrap();
-        assert_eq!(tally.outcome(Instant::now()).fault().unwrap(), "no answer at all");
+        assert_eq!(tally.outcome(|_| Duration::ZERO).fault().unwrap(), "no answer at all");
         tally.failure(Instant::now(), Failure::Refused);
-        let outcome = tally.outcome(Instant::now());
+        let outcome = tally.outcome(|_| Duration::ZERO);
         assert_eq!(outcome.fault().unwrap(), "no answer at all: connection refused");
         assert_eq!(outcome.latency, Latency::default());
     }

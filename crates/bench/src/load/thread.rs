@@ -10,6 +10,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use tokio::task::LocalSet;
 
+use super::clock::Clock;
 use super::connection::{self, last_call};
 use super::pace::Pace;
 use super::stream::Tls;
@@ -46,7 +47,7 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
 }
 
 /// Runs this thread's part of the load.
-pub(super) fn run(plan: &Arc<Plan>, index: usize, tls: Tls, begun: Instant) -> Result<Tally> {
+pub(super) fn run(plan: &Arc<Plan>, index: usize, tls: Tls, clock: Clock) -> Result<Tally> {
     if let Some(cpu) = plan.cpus.get(index) {
         pin(*cpu)?;
     }
@@ -54,7 +55,7 @@ pub(super) fn run(plan: &Arc<Plan>, index: usize, tls: Tls, begun: Instant) -> R
     let shared = Rc::new(Shared {
         plan: Arc::clone(plan),
         tls,
-        pace: Pace::new(plan, index, begun),
+        pace: Pace::new(plan, index, clock),
         tally: RefCell::new(Tally::new()?),
     });
     let local = LocalSet::new();
