@@ -1,4 +1,4 @@
-//! Tasks that serve one connection after the other.
+//! Tasks that serve one connection after the other, or one request of HTTP/2.
 //!
 //! A task is some kilobytes: allocating them, moving the connection's state into them and giving them back costs more than
 //! waking a task that has nothing to do. A worker keeps a few; who comes when all are busy gets a new one.
@@ -9,42 +9,51 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use crate::http2;
 use crate::local::Presence;
 use crate::stream::Client;
 
-/// Tasks of a kind that are kept while they have nothing to do.
-const KEPT: usize = 32;
+/// Tasks of a kind that are kept while they have nothing to do: half a megabyte of them.
+const KEPT: usize = 128;
 
 /// A client to be served.
-pub(crate) type Job = (Presence, Client, SocketAddr);
+pub(crate) type Connected = (Presence, Client, SocketAddr);
 
-/// A worker's tasks, for each kind of service: their sizes differ.
+/// A worker's tasks, for each kind of job: their sizes differ.
 #[derive(Debug, Default)]
 pub(crate) struct Carriers {
-    pub(crate) http: Kind,
-    pub(crate) tcp: Kind,
+    pub(crate) http: Kind<Connected>,
+    pub(crate) tcp: Kind<Connected>,
+    pub(crate) http2_requests: Kind<http2::Begun>,
 }
 
 /// Tasks that do the same.
-#[derive(Debug, Default)]
-pub(crate) struct Kind(Rc<RefCell<Vec<Rc<Carrier>>>>);
+pub(crate) struct Kind<J>(Resting<J>);
+
+/// Those that have nothing to do.
+type Resting<J> = Rc<RefCell<Vec<Rc<Carrier<J>>>>>;
 
 /// A task.
-#[derive(Default)]
-struct Carrier {
-    job: Cell<Option<Job>>,
+struct Carrier<J> {
+    job: Cell<Option<J>>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl std::fmt::Debug for Carrier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Carrier").finish_non_exhaustive()
+impl<J> Default for Kind<J> {
+    fn default() -> Self {
+        Self(Rc::default())
     }
 }
 
-impl Kind {
-    /// Lets a task serve a client. `serve` is always the same.
-    pub(crate) fn give<F>(&self, job: Job, serve: fn(Job) -> F)
+impl<J> std::fmt::Debug for Kind<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kind").field("resting", &self.0.borrow().len()).finish()
+    }
+}
+
+impl<J: 'static> Kind<J> {
+    /// Lets a task do a job. `serve` is always the same.
+    pub(crate) fn give<F>(&self, job: J, serve: impl Fn(J) -> F + 'static)
     where
         F: Future<Output = ()> + 'static,
     {
@@ -81,16 +90,21 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use crate::{http, tcp};
+    use crate::{http, http2, tcp};
 
-    /// Every connection has one, for as long as it lasts; most of them only wait.
+    /// Every connection has one, for as long as it lasts; most of them only wait. Every request of HTTP/2 has one.
     #[test]
     fn a_connection_takes_little_memory() {
         fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
+        fn carried<F>(_: impl FnOnce(http2::Begun) -> F) -> usize {
+            size_of::<F>()
+        }
         let (tcp, http) = (size(tcp::serve), size(http::connection::serve));
+        let http2 = carried(http2::Begun::carry);
         assert!(tcp <= 2048, "{tcp} bytes");
         assert!(http <= 4096, "{http} bytes");
+        assert!(http2 <= http + 2048, "{http2} bytes, {http} of them the engine's");
     }
 }

@@ -39,6 +39,9 @@ use crate::worker::Worker;
 /// What begins a connection of a client that knows that HTTP/2 is spoken here (RFC 9113 section 3.4). The rest follows.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
+/// A request of a client, for the task that carries it.
+pub(crate) type Begun = session::Begun<Engine>;
+
 /// Longest wait for a client to notice that it shall send no more requests.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -100,7 +103,7 @@ pub(crate) async fn serve(presence: Presence, client: Client, early: Vec<u8>, pe
 
 /// The HTTP/1 engine for the streams of one client.
 #[derive(Debug)]
-struct Engine {
+pub(crate) struct Engine {
     presence: Rc<Presence>,
     worker: Rc<Worker>,
     peer: SocketAddr,
@@ -114,5 +117,9 @@ impl Serve for Engine {
 
     fn fields(&self) -> &RefCell<Fields> {
         &self.worker.fields
+    }
+
+    fn begin(&self, request: Begun) {
+        self.worker.carriers.http2_requests.give(request, Begun::carry);
     }
 }

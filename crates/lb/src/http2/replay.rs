@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::session::{Limits, Serve, Session};
+use super::session::{Begun, Limits, Serve, Session};
 use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::request::{Method, Request};
@@ -97,6 +97,10 @@ impl Serve for Echo {
 
     fn fields(&self) -> &RefCell<Fields> {
         &self.fields
+    }
+
+    fn begin(&self, request: Begun<Self>) {
+        tokio::task::spawn_local(request.carry());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,12 +27,37 @@ const SEND_BUFFER: usize = 128 * 1024;
 const MANY_CANCELLED: u64 = 100;
 
 /// Who serves requests: the HTTP/1 engine.
-pub(crate) trait Serve: 'static {
+pub(crate) trait Serve: Sized + 'static {
     /// Serves one request and lets it end.
     fn serve(&self, client: Client) -> impl Future<Output = ()> + 'static;
 
     /// Where heads are parsed.
     fn fields(&self) -> &RefCell<Fields>;
+
+    /// Lets a task carry a request.
+    fn begin(&self, request: Begun<Self>);
+}
+
+/// A request that has begun, for the task that carries it.
+#[derive(Debug)]
+pub(crate) struct Begun<S> {
+    exchange: Exchange,
+    client: Client,
+    serve: Rc<S>,
+    patience: Duration,
+    load: Rc<Load>,
+    running: Running,
+}
+
+impl<S: Serve> Begun<S> {
+    /// Carries it to its end.
+    pub(crate) async fn carry(self) {
+        let Self { exchange, client, serve, patience, load, running } = self;
+        // Large, so it begins where it stays.
+        let serving = pin!(serve.serve(client));
+        let end = exchange.run(serving, serve.fields(), patience, &load).await;
+        running.0.note(end);
+    }
 }
 
 /// What a client may use.
@@ -96,6 +122,7 @@ struct Tally {
 }
 
 /// A request under way.
+#[derive(Debug)]
 struct Running(Rc<Tally>);
 
 impl Drop for Running {
@@ -221,14 +248,14 @@ impl<S: Serve> Session<S> {
                             continue;
                         };
                         self.tally.running.set(self.tally.running.get() + 1);
-                        let (running, serve) = (Running(Rc::clone(&self.tally)), Rc::clone(&self.serve));
-                        let (patience, load) = (self.patience, Rc::clone(&self.tally.load));
-                        // In a place of its own: the runtime moves what it is given from place to place, and this is large.
-                        tokio::task::spawn_local(Box::pin(async move {
-                            let end =
-                                exchange.run(serve.serve(client), serve.fields(), patience, &load).await;
-                            running.0.note(end);
-                        }));
+                        self.serve.begin(Begun {
+                            exchange,
+                            client,
+                            serve: Rc::clone(&self.serve),
+                            patience: self.patience,
+                            load: Rc::clone(&self.tally.load),
+                            running: Running(Rc::clone(&self.tally)),
+                        });
                     }
                     Some(Err(_)) | None => return Poll::Ready(()),
                 },

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -62,17 +62,16 @@ impl Exchange {
         Some((Self { far, up, down: Download::new(respond, method, accept) }, Client::Pipe(near)))
     }
 
-    /// Carries the request to the engine and its answer back. `serving` is the engine at work; it is dropped when the
-    /// client has gone. A client that takes nothing of what waits for it in `patience` has its stream reset.
+    /// Carries the request to the engine and its answer back. `serving` is the engine at work; it is not polled any more when
+    /// the client has gone. A client that takes nothing of what waits for it in `patience` has its stream reset.
     pub(super) async fn run(
         self,
-        serving: impl Future<Output = ()>,
+        mut serving: Pin<&mut impl Future<Output = ()>>,
         fields: &RefCell<Fields>,
         patience: Duration,
         load: &Load,
     ) -> End {
         let Self { far, mut up, mut down } = self;
-        let mut serving = pin!(serving);
         let mut is_serving = true;
         let mut share = Share::new(load);
         // Made only for a client that does not read.
