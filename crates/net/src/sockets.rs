@@ -46,30 +46,50 @@ pub fn connections(ports: &[u16], closed: bool) -> Result<Vec<Connection>, Error
     work().map_err(|source| Error::kernel("list the TCP connections", source))
 }
 
-/// Forgets the connections at these places that are closed and that no process has any more, as the kernel remembers them for a
-/// minute (TIME-WAIT); how many. At most [`MOST_FORGOTTEN`]. Where two of a client's connections have the same ports in turn,
-/// packets of the second are then answered as those of an unknown one.
+/// A connection that is closed and that no process has any more: what the kernel remembers of it for a minute (TIME-WAIT).
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// This end.
+    pub local: SocketAddr,
+    /// The other one.
+    pub remote: SocketAddr,
+    destruction: Vec<u8>,
+}
+
+/// The closed connections that the kernel remembers at these places; at most [`MOST_CLOSED`].
 ///
 /// # Errors
-/// [`Error::Kernel`] where the kernel does not tell, or lets nobody do that (`CONFIG_INET_DIAG_DESTROY`, CAP_NET_ADMIN).
-pub fn forget_closed(places: &BTreeSet<SocketAddr>) -> Result<usize, Error> {
+/// [`Error::Kernel`] where the kernel does not tell.
+pub fn closed(places: &BTreeSet<SocketAddr>) -> Result<Vec<Closed>, Error> {
     let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
-    let work = || -> io::Result<usize> {
+    let work = || -> io::Result<Vec<Closed>> {
         let mut kernel = Netlink::open(SOCK_DIAG)?;
         let mut found = Vec::new();
         for port in ports {
             for family in [libc::AF_INET, libc::AF_INET6] {
                 kernel.exchange(&request(family as u8, port, CLOSED), |kind, payload| {
-                    let is_ours = connection(payload).is_some_and(|one| places.contains(&one.local));
-                    if kind == BY_FAMILY && found.len() < MOST_FORGOTTEN && is_ours {
-                        found.extend(destruction(payload));
+                    if kind == BY_FAMILY && found.len() < MOST_CLOSED {
+                        found.extend(remembered(payload).filter(|one| places.contains(&one.local)));
                     }
                 })?;
             }
         }
+        Ok(found)
+    };
+    work().map_err(|source| Error::kernel("list the closed TCP connections", source))
+}
+
+/// Lets the kernel forget them; how many it still remembered. Where two of a client's connections have the same ports in turn, packets
+/// of the second are then answered as those of an unknown one. Some 25 us each.
+///
+/// # Errors
+/// [`Error::Kernel`] where the kernel lets nobody do that (`CONFIG_INET_DIAG_DESTROY`, CAP_NET_ADMIN).
+pub fn forget<'a>(closed: impl IntoIterator<Item = &'a Closed>) -> Result<usize, Error> {
+    let work = || -> io::Result<usize> {
+        let mut kernel = Netlink::open(SOCK_DIAG)?;
         let mut forgotten = 0;
-        for request in found {
-            match kernel.exchange(&request, |_, _| {}) {
+        for one in closed {
+            match kernel.exchange(&one.destruction, |_, _| {}) {
                 Ok(()) => forgotten += 1,
                 // Its time was over.
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -79,6 +99,11 @@ pub fn forget_closed(places: &BTreeSet<SocketAddr>) -> Result<usize, Error> {
         Ok(forgotten)
     };
     work().map_err(|source| Error::kernel("forget closed TCP connections", source))
+}
+
+fn remembered(bytes: &[u8]) -> Option<Closed> {
+    let Connection { local, remote, .. } = connection(bytes)?;
+    Some(Closed { local, remote, destruction: destruction(bytes)? })
 }
 
 /// The request that destroys what this `struct inet_diag_msg` tells of; `None`: a process has it.
@@ -142,8 +167,8 @@ const NEW_SYN_RECV: u32 = 12;
 const ALIVE: u32 = 1 << ESTABLISHED | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;
 /// FIN-wait-2 and TIME-WAIT.
 const CLOSED: u32 = 1 << FIN_WAIT2 | 1 << TIME_WAIT;
-/// Most connections that are forgotten at once: about as many as there are ports for one client.
-pub const MOST_FORGOTTEN: usize = 1 << 16;
+/// Most closed connections that are listed: about as many as there are ports for one client.
+pub const MOST_CLOSED: usize = 1 << 16;
 /// Most connections that are listed.
 pub const MOST: usize = 1 << 20;
 
@@ -169,7 +194,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(0u8.., 0..120)) {
-            let _ = (connection(&bytes), destruction(&bytes));
+            let _ = (connection(&bytes), remembered(&bytes));
         }
     }
 }

@@ -5,13 +5,13 @@
 //! not reset but contradict, and the client goes on waiting. That happens where this node had the addresses not long ago and the
 //! client has used the port anew since (RFC 9293 section 3.10.7.4, TIME-WAIT). So what is remembered at these places is forgotten first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use relevo_model::GroupName;
 use relevo_net::raw_socket::RawSocket;
-use relevo_net::sockets;
+use relevo_net::sockets::{self, Closed};
 use relevo_proto::moves::tickle;
 
 /// When tickles go out.
@@ -33,18 +33,25 @@ pub(super) fn send(group: &GroupName, places: BTreeSet<SocketAddr>, lost: Vec<(S
     }
     let work = move || {
         let begun = std::time::Instant::now();
-        // Also for clients that nobody knows of: they send something sooner or later.
-        match sockets::forget_closed(&places) {
-            Ok(forgotten) => tracing::debug!(forgotten, "closed connections that the kernel remembered"),
-            Err(error) => tracing::debug!("closed connections are remembered: {}", crate::in_full(&error)),
-        }
+        let clients: HashSet<_> = lost.iter().copied().collect();
+        let (awaited, others): (Vec<Closed>, Vec<Closed>) = sockets::closed(&places)
+            .unwrap_or_else(|error| {
+                tracing::debug!("closed connections are remembered: {}", crate::in_full(&error));
+                Vec::new()
+            })
+            .into_iter()
+            .partition(|closed| clients.contains(&(closed.local, closed.remote)));
+        // There may be tens of thousands of others: who is told must not wait for them.
+        forget(&awaited);
         if lost.is_empty() {
+            forget(&others);
             return;
         }
         let socket = match RawSocket::open() {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!("clients are not told: {}", crate::in_full(&error));
+                forget(&others);
                 return;
             }
         };
@@ -59,8 +66,19 @@ pub(super) fn send(group: &GroupName, places: BTreeSet<SocketAddr>, lost: Vec<(S
                 }
                 std::thread::sleep(PAUSE);
             }
+            if number == 1 {
+                // Also for clients that nobody knows of: they send something sooner or later.
+                forget(&others);
+            }
         }
     };
     // Without a thread they find out by themselves.
     let _ = std::thread::Builder::new().name("moves-tickle".to_owned()).spawn(work);
+}
+
+fn forget(closed: &[Closed]) {
+    match sockets::forget(closed) {
+        Ok(forgotten) => tracing::debug!(forgotten, "closed connections that the kernel remembered"),
+        Err(error) => tracing::debug!("closed connections are remembered: {}", crate::in_full(&error)),
+    }
 }
