@@ -1,6 +1,6 @@
 //! The TCP connections that this machine's kernel has (`NETLINK_SOCK_DIAG`, sock_diag(7)), of this network namespace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -56,25 +56,33 @@ pub struct Closed {
     destruction: Vec<u8>,
 }
 
-/// The closed connections that the kernel remembers at these places; at most [`MOST_CLOSED`].
+/// The closed connections that the kernel remembers at these places: those whose ends are among the `awaited`, and the others, of which
+/// there are at most [`MOST_CLOSED`].
 ///
 /// # Errors
 /// [`Error::Kernel`] where the kernel does not tell.
-pub fn closed(places: &BTreeSet<SocketAddr>) -> Result<Vec<Closed>, Error> {
+pub fn closed(
+    places: &BTreeSet<SocketAddr>,
+    awaited: &HashSet<(SocketAddr, SocketAddr)>,
+) -> Result<[Vec<Closed>; 2], Error> {
     let ports: BTreeSet<u16> = places.iter().map(SocketAddr::port).collect();
-    let work = || -> io::Result<Vec<Closed>> {
+    let work = || -> io::Result<[Vec<Closed>; 2]> {
         let mut kernel = Netlink::open(SOCK_DIAG)?;
-        let mut found = Vec::new();
+        let (mut first, mut others) = (Vec::new(), Vec::new());
         for port in ports {
             for family in [libc::AF_INET, libc::AF_INET6] {
                 kernel.exchange(&request(family as u8, port, CLOSED), |kind, payload| {
-                    if kind == BY_FAMILY && found.len() < MOST_CLOSED {
-                        found.extend(remembered(payload).filter(|one| places.contains(&one.local)));
+                    let found =
+                        remembered(payload).filter(|one| kind == BY_FAMILY && places.contains(&one.local));
+                    match found {
+                        Some(one) if awaited.contains(&(one.local, one.remote)) => first.push(one),
+                        Some(one) if others.len() < MOST_CLOSED => others.push(one),
+                        Some(_) | None => {}
                     }
                 })?;
             }
         }
-        Ok(found)
+        Ok([first, others])
     };
     work().map_err(|source| Error::kernel("list the closed TCP connections", source))
 }
@@ -167,7 +175,7 @@ const NEW_SYN_RECV: u32 = 12;
 const ALIVE: u32 = 1 << ESTABLISHED | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 9 | 1 << 11;
 /// FIN-wait-2 and TIME-WAIT.
 const CLOSED: u32 = 1 << FIN_WAIT2 | 1 << TIME_WAIT;
-/// Most closed connections that are listed: about as many as there are ports for one client.
+/// Most closed connections that are listed but not awaited: about as many as there are ports for one client.
 pub const MOST_CLOSED: usize = 1 << 16;
 /// Most connections that are listed.
 pub const MOST: usize = 1 << 20;

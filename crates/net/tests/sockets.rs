@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests: a failure is a panic")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -66,14 +66,22 @@ fn lab_closed_connections_are_forgotten_and_no_others() {
                 std::thread::sleep(Duration::from_millis(10));
             }
 
-            let found = closed(&BTreeSet::from([at])).unwrap();
-            assert_eq!((found.len(), found.iter().all(|one| one.local == at)), (50, true), "{listen}");
-            // Some before the others, as whoever is in a hurry does; and what is gone is gone.
-            assert_eq!(forget(&found[..20]).unwrap(), 20, "{listen}");
+            let places = BTreeSet::from([at]);
+            let [none, all] = closed(&places, &HashSet::new()).unwrap();
+            assert_eq!(
+                (none.len(), all.len(), all.iter().all(|one| one.local == at)),
+                (0, 50, true),
+                "{listen}"
+            );
+            let awaited = all.iter().take(20).map(|one| (one.local, one.remote)).collect();
+            let [first, others] = closed(&places, &awaited).unwrap();
+            assert_eq!((first.len(), others.len()), (20, 30), "{listen}");
+            assert_eq!(forget(&first).unwrap(), 20, "{listen}");
             assert_eq!(remembered(port), 30, "{listen}");
-            assert_eq!(forget(&found).unwrap(), 30, "{listen}");
+            // What is gone is gone.
+            assert_eq!(forget(&all).unwrap(), 30, "{listen}");
             assert_eq!((remembered(port), remembered(other_at.port())), (0, 1), "{listen}");
-            assert!(closed(&BTreeSet::from([at])).unwrap().is_empty());
+            assert!(closed(&places, &awaited).unwrap().iter().all(Vec::is_empty));
             client.write_all(b"a").unwrap();
             served.read_exact(&mut [0]).unwrap();
             talker.write_all(b"b").unwrap();

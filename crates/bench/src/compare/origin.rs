@@ -184,7 +184,7 @@ fn wants_close(head: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::load::{self, End, Plan, Protocol, Target};
@@ -234,14 +234,20 @@ mod tests {
             plan.rate = Some(1000.0);
             plan
         });
-        let turn = Duration::from_millis(20);
-        for outcome in load::run_in_turns(&plans, turn).unwrap() {
+        let (turn, gap) = (Duration::from_millis(20), Duration::from_millis(5));
+        let begun = Instant::now();
+        let outcomes = load::run_in_turns(&plans, turn, gap).unwrap();
+        let elapsed = begun.elapsed();
+        // The second one's last request is due in the last of 20 turns.
+        assert!(elapsed >= Duration::from_millis(19 * 25 + 19), "{elapsed:?}");
+        for outcome in outcomes {
             assert_eq!((outcome.fault(), outcome.answers, outcome.connects), (None, 200, 4));
             // 200 requests at that rate, of the load's own time: its turns, not those of the other one.
             assert!(outcome.took >= Duration::from_millis(199), "{outcome:?}");
+            assert!(outcome.took <= elapsed / 2, "{outcome:?} of {elapsed:?}");
         }
         plans[1].rate = None;
-        assert!(load::run_in_turns(&plans, turn).is_err(), "a closed loop is never at rest");
+        assert!(load::run_in_turns(&plans, turn, gap).is_err(), "a closed loop is never at rest");
     }
 
     #[test]

@@ -22,6 +22,8 @@ const INVALID_MAX: usize = 2;
 const PACE: f64 = 0.25;
 /// How long each balancer is asked for its latencies before it is the next one's turn.
 const TURN: Duration = Duration::from_millis(125);
+/// How long nobody is asked after a turn: late answers of one balancer shall not be in the other's time.
+const GAP: Duration = Duration::from_millis(25);
 
 /// One workload and what it needs.
 pub(super) struct Pairs<'a> {
@@ -142,7 +144,7 @@ impl Pairs<'_> {
             Ok(plan)
         };
         let plans = able.iter().map(plan).collect::<Result<Vec<_>>>()?;
-        for (at, outcome) in able.iter().zip(load::run_in_turns(&plans, TURN)?) {
+        for (at, outcome) in able.iter().zip(load::run_in_turns(&plans, TURN, GAP)?) {
             let Some(Ok(run)) = runs.get_mut(at) else { continue };
             run.paced_per_second = outcome.per_second();
             run.paced = Times::of(&outcome);

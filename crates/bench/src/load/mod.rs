@@ -71,26 +71,33 @@ pub const BROWSER: &[(&str, &str)] = &[
 /// A plan that makes no sense, certificates that cannot be read, a CPU that cannot be had. What goes wrong with requests
 /// is no error but counted.
 pub fn run(plan: &Plan) -> Result<Outcome> {
-    Running::start(plan, Clock::alone(Instant::now()))?.finish()
+    let load = Load::new(plan)?;
+    load.start(Clock::alone(Instant::now()))?.finish()
 }
 
-/// Runs loads of fixed rates at the same time, in turns of `turn`: each asks in turns of its own only, while its connections
-/// stay. Times of the plans are each load's own time, so all of it takes as long as one after the other.
+/// Runs loads of fixed rates at the same time, in turns of `turn` with a `gap` after each: each asks in turns of its own only, while its
+/// connections stay. Times of the plans are each load's own time, so all of it takes as long as one after the other, and the gaps.
 ///
 /// # Errors
 ///
 /// Those of [`run`]; a closed loop or a turn of no time.
-pub fn run_in_turns(plans: &[Plan], turn: Duration) -> Result<Vec<Outcome>> {
+pub fn run_in_turns(plans: &[Plan], turn: Duration, gap: Duration) -> Result<Vec<Outcome>> {
     if turn.is_zero() || plans.iter().any(|plan| plan.rate.is_none()) {
         bail!("loads that take turns have a fixed rate and turns of more than no time");
     }
-    let begun = Instant::now();
-    let loads = plans.len() as u32;
+    let all = plans.iter().map(Load::new).collect::<Result<Vec<_>>>()?;
+    let (begun, loads) = (Instant::now(), plans.len() as u32);
     let started: Vec<Running> = (0..)
-        .zip(plans)
-        .map(|(index, plan)| Running::start(plan, Clock::new(begun, Turns { loads, index, length: turn })))
+        .zip(all)
+        .map(|(index, load)| load.start(Clock::new(begun, Turns { loads, index, length: turn, gap })))
         .collect::<Result<_>>()?;
     started.into_iter().map(Running::finish).collect()
+}
+
+/// A load that makes sense, and all that takes time before it can begin.
+struct Load {
+    plan: Arc<Plan>,
+    tls: stream::Tls,
 }
 
 /// A load that has begun.
@@ -100,26 +107,30 @@ struct Running {
     workers: Vec<JoinHandle<Result<Tally>>>,
 }
 
-impl Running {
-    fn start(plan: &Plan, clock: Clock) -> Result<Self> {
+impl Load {
+    fn new(plan: &Plan) -> Result<Self> {
         plan.check()?;
         if plan.protocol == Protocol::Http2 {
             http2::request(plan).context("the request cannot be said in HTTP/2")?;
         }
-        let tls = stream::tls(plan)?;
-        let plan = Arc::new(plan.clone());
-        let workers = (0..plan.threads)
+        Ok(Self { plan: Arc::new(plan.clone()), tls: stream::tls(plan)? })
+    }
+
+    fn start(self, clock: Clock) -> Result<Running> {
+        let workers = (0..self.plan.threads)
             .map(|index| {
-                let (plan, tls) = (Arc::clone(&plan), tls.clone());
+                let (plan, tls) = (Arc::clone(&self.plan), self.tls.clone());
                 std::thread::Builder::new()
                     .name(format!("load-{index}"))
                     .spawn(move || thread::run(&plan, index, tls, clock))
                     .context("cannot start a thread")
             })
             .collect::<Result<_>>()?;
-        Ok(Self { clock, warm_up: plan.warm_up, workers })
+        Ok(Running { clock, warm_up: self.plan.warm_up, workers })
     }
+}
 
+impl Running {
     fn finish(self) -> Result<Outcome> {
         let mut whole = Tally::new()?;
         for worker in self.workers {

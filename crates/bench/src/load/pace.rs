@@ -204,10 +204,13 @@ mod tests {
     fn nothing_is_due_while_others_have_their_turn() {
         let mut pace = pace(Some(1000.0), 20, 1);
         let begun = Instant::now();
-        pace.clock = Clock::new(begun, Turns { loads: 2, index: 1, length: Duration::from_millis(5) });
+        pace.clock = Clock::new(
+            begun,
+            Turns { loads: 2, index: 1, length: Duration::from_millis(5), gap: Duration::from_millis(1) },
+        );
         let pace = Rc::new(pace);
         let due: Vec<u128> = taken(&pace).into_iter().map(|at| (at - begun).as_millis()).collect();
-        assert_eq!(due, [5, 6, 7, 8, 9, 15, 16, 17, 18, 19, 25, 26, 27, 28, 29, 35, 36, 37, 38, 39]);
+        assert_eq!(due, [6, 7, 8, 9, 10, 18, 19, 20, 21, 22, 30, 31, 32, 33, 34, 42, 43, 44, 45, 46]);
     }
 
     /// When the requests of a pace were due; each is taken as soon as it may be, and none before it is due.

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::session::{Begun, Limits, Serve, Session};
+use crate::carriers::Kind;
 use crate::http::body::Body;
 use crate::http::fields::Fields;
 use crate::http::request::{Method, Request};
@@ -67,10 +68,18 @@ pub fn play(pieces: &[&[u8]]) -> Replay {
 }
 
 /// The stand-in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Echo {
     requests: Rc<RefCell<Vec<Received>>>,
     fields: RefCell<Fields>,
+    carriers: Kind<Begun<Self>>,
+}
+
+impl Default for Echo {
+    fn default() -> Self {
+        // Few, so that there are always some that are new and some that have carried others.
+        Self { requests: Rc::default(), fields: RefCell::default(), carriers: Kind::new(2) }
+    }
 }
 
 impl Serve for Echo {
@@ -100,7 +109,7 @@ impl Serve for Echo {
     }
 
     fn begin(&self, request: Begun<Self>) {
-        tokio::task::spawn_local(request.carry());
+        self.carriers.give(request, Begun::carry);
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection: the `h2` crate frames it, each of its requests becomes a task.
+//! One connection: the `h2` crate frames it, each of its requests is carried by a task.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;

@@ -3,9 +3,10 @@
 //!
 //! What answers them is this node's kernel: it resets a connection that it does not know. One that it remembers as closed it does
 //! not reset but contradict, and the client goes on waiting. That happens where this node had the addresses not long ago and the
-//! client has used the port anew since (RFC 9293 section 3.10.7.4, TIME-WAIT). So what is remembered at these places is forgotten first.
+//! client has used the port anew since (RFC 9293 section 3.10.7.4, TIME-WAIT). So what is remembered at these places is forgotten: what
+//! concerns those that are told first of all, the rest while they are.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const ATTEMPTS: [Duration; 5] = [
 /// Tickles that go out at once, and the time until the next ones.
 const BURST: usize = 256;
 const PAUSE: Duration = Duration::from_millis(5);
+/// Closed connections that are forgotten at once, and longer than that takes.
+const FORGOTTEN: usize = 500;
+const FORGETTING: Duration = Duration::from_millis(50);
 
 /// Tells them, on a thread. `places`: all of the group; `lost`: place and client of each connection that is known to have died.
 pub(super) fn send(group: &GroupName, places: BTreeSet<SocketAddr>, lost: Vec<(SocketAddr, SocketAddr)>) {
@@ -33,47 +37,53 @@ pub(super) fn send(group: &GroupName, places: BTreeSet<SocketAddr>, lost: Vec<(S
     }
     let work = move || {
         let begun = std::time::Instant::now();
-        let clients: HashSet<_> = lost.iter().copied().collect();
-        let (awaited, others): (Vec<Closed>, Vec<Closed>) = sockets::closed(&places)
-            .unwrap_or_else(|error| {
-                tracing::debug!("closed connections are remembered: {}", crate::in_full(&error));
-                Vec::new()
-            })
-            .into_iter()
-            .partition(|closed| clients.contains(&(closed.local, closed.remote)));
-        // There may be tens of thousands of others: who is told must not wait for them.
+        let awaited = lost.iter().copied().collect();
+        let [awaited, others] = sockets::closed(&places, &awaited).unwrap_or_else(|error| {
+            tracing::debug!("closed connections are remembered: {}", crate::in_full(&error));
+            [Vec::new(), Vec::new()]
+        });
         forget(&awaited);
-        if lost.is_empty() {
-            forget(&others);
-            return;
-        }
-        let socket = match RawSocket::open() {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::warn!("clients are not told: {}", crate::in_full(&error));
-                forget(&others);
-                return;
+        // For clients that nobody knows of: they send something sooner or later.
+        let mut others = others.chunks(FORGOTTEN);
+        tell(&lost, |until| {
+            // There may be tens of thousands of them: who is told must not wait for that.
+            while begun.elapsed() + FORGETTING < until
+                && let Some(some) = others.next()
+            {
+                forget(some);
             }
-        };
-        for (number, at) in (1u32..).zip(ATTEMPTS) {
-            std::thread::sleep(at.saturating_sub(begun.elapsed()));
-            for burst in lost.chunks(BURST) {
-                for (at, client) in burst {
-                    // Far from one another, so that not all of them can be within a window by chance.
-                    if let Some(packet) = tickle::packet(*at, *client, number.wrapping_mul(0x4001_0001)) {
-                        let _ = socket.send(&packet, *client);
-                    }
-                }
-                std::thread::sleep(PAUSE);
-            }
-            if number == 1 {
-                // Also for clients that nobody knows of: they send something sooner or later.
-                forget(&others);
-            }
-        }
+            std::thread::sleep(until.saturating_sub(begun.elapsed()));
+        });
+        others.for_each(forget);
     };
     // Without a thread they find out by themselves.
     let _ = std::thread::Builder::new().name("moves-tickle".to_owned()).spawn(work);
+}
+
+/// Sends the tickles; `wait` waits until so long after the beginning.
+fn tell(lost: &[(SocketAddr, SocketAddr)], mut wait: impl FnMut(Duration)) {
+    if lost.is_empty() {
+        return;
+    }
+    let socket = match RawSocket::open() {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!("clients are not told: {}", crate::in_full(&error));
+            return;
+        }
+    };
+    for (number, at) in (1u32..).zip(ATTEMPTS) {
+        wait(at);
+        for burst in lost.chunks(BURST) {
+            for (at, client) in burst {
+                // Far from one another, so that not all of them can be within a window by chance.
+                if let Some(packet) = tickle::packet(*at, *client, number.wrapping_mul(0x4001_0001)) {
+                    let _ = socket.send(&packet, *client);
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
 }
 
 fn forget(closed: &[Closed]) {
